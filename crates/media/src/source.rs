@@ -1,0 +1,185 @@
+//! Where frames come from.
+
+use crate::track::TrackShared;
+use crate::{Frame, MediaKind, MediaStreamTrack, MediaTrackCapabilities, MediaTrackSettings};
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+/// Why a source could not take on other settings.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReconfigureError {
+    /// The source has one way of working only. Choose another device, or live with it.
+    #[error("this source cannot change its settings")]
+    Fixed,
+    /// The device refused, in its own words. The old settings still hold.
+    #[error("the device refused the settings: {0}")]
+    Refused(String),
+}
+
+/// What a source's owner does on the tracks' behalf.
+pub trait SourceControl: Send + Sync + 'static {
+    /// The last track was stopped: let the device go. Called once, on the thread that stopped it.
+    fn stop(&self) {}
+
+    /// Take on other settings; returns those that were reached.
+    fn reconfigure(
+        &self,
+        _wanted: &MediaTrackSettings,
+    ) -> Result<MediaTrackSettings, ReconfigureError> {
+        Err(ReconfigureError::Fixed)
+    }
+}
+
+impl SourceControl for () {}
+
+/// The producer's end of one or more tracks:
+/// [a source](https://w3c.github.io/mediacapture-main/#the-model-sources-sinks-constraints-and-settings).
+///
+/// Cheap to clone; all clones are the same source. It does not keep its tracks alive: when the last
+/// live track is stopped or dropped, [`SourceControl::stop`] is called and the source is spent.
+#[derive(Clone)]
+pub struct MediaSource(Arc<SourceShared>);
+
+pub(crate) struct SourceShared {
+    pub(crate) kind: MediaKind,
+    pub(crate) label: String,
+    pub(crate) capabilities: MediaTrackCapabilities,
+    pub(crate) muted: AtomicBool,
+    pub(crate) control: Box<dyn SourceControl>,
+    settings: Mutex<MediaTrackSettings>,
+    tracks: Mutex<Tracks>,
+}
+
+#[derive(Default)]
+struct Tracks {
+    /// Copy on write: publishing iterates a snapshot, so that a sink may stop tracks.
+    list: Arc<Vec<Weak<TrackShared>>>,
+    live: usize,
+    stopped: bool,
+}
+
+impl MediaSource {
+    /// A source named `label` that delivers frames of `kind` with `settings`.
+    pub fn new(
+        kind: MediaKind,
+        label: impl Into<String>,
+        settings: MediaTrackSettings,
+        capabilities: MediaTrackCapabilities,
+        control: impl SourceControl,
+    ) -> Self {
+        MediaSource(Arc::new(SourceShared {
+            kind,
+            label: label.into(),
+            capabilities,
+            muted: AtomicBool::new(false),
+            control: Box::new(control),
+            settings: Mutex::new(settings),
+            tracks: Mutex::default(),
+        }))
+    }
+
+    /// A new live track of this source. Once the source is spent the track is ended from the start.
+    pub fn create_track(&self) -> MediaStreamTrack {
+        MediaStreamTrack::of(&self.0)
+    }
+
+    /// Hands a frame to every live track. A frame of the other kind is ignored.
+    pub fn publish(&self, frame: &Frame) {
+        if frame.kind() != self.0.kind {
+            debug_assert!(
+                false,
+                "a {} frame on a {} source",
+                frame.kind(),
+                self.0.kind
+            );
+            return;
+        }
+        for track in self.0.snapshot() {
+            track.deliver(frame);
+        }
+    }
+
+    /// The device is gone or the peer took the track away: every track ends and fires
+    /// [`TrackEvent::Ended`](crate::TrackEvent::Ended). The control is not told.
+    pub fn end(&self) {
+        self.0.tracks.lock().stopped = true;
+        for track in self.0.snapshot() {
+            track.end(true);
+        }
+    }
+
+    /// The source cannot deliver for now, or can again; tracks fire `mute` and `unmute`.
+    pub fn set_muted(&self, muted: bool) {
+        if self.0.muted.swap(muted, Ordering::AcqRel) != muted {
+            for track in self.0.snapshot() {
+                track.muted_changed(muted);
+            }
+        }
+    }
+
+    /// Whether [`MediaSource::set_muted`] has muted it.
+    pub fn is_muted(&self) -> bool {
+        self.0.muted.load(Ordering::Acquire)
+    }
+
+    /// What it delivers now.
+    pub fn settings(&self) -> MediaTrackSettings {
+        self.0.settings()
+    }
+
+    /// Notes what it delivers from now on.
+    pub fn set_settings(&self, settings: MediaTrackSettings) {
+        *self.0.settings.lock() = settings;
+    }
+
+    /// Whether any live track is left.
+    pub fn is_wanted(&self) -> bool {
+        self.0.tracks.lock().live > 0
+    }
+}
+
+impl SourceShared {
+    pub(crate) fn settings(&self) -> MediaTrackSettings {
+        self.settings.lock().clone()
+    }
+
+    pub(crate) fn set_settings(&self, settings: MediaTrackSettings) {
+        *self.settings.lock() = settings;
+    }
+
+    /// Adds a track; false if the source is spent.
+    pub(crate) fn attach(&self, track: &Weak<TrackShared>) -> bool {
+        let mut tracks = self.tracks.lock();
+        if tracks.stopped {
+            return false;
+        }
+        Arc::make_mut(&mut tracks.list).push(track.clone());
+        tracks.live += 1;
+        true
+    }
+
+    /// Removes a live track that ended; the last one stops the source.
+    pub(crate) fn detach(&self, track: &Weak<TrackShared>) {
+        let stop = {
+            let mut tracks = self.tracks.lock();
+            let before = tracks.list.len();
+            Arc::make_mut(&mut tracks.list).retain(|other| !other.ptr_eq(track));
+            if tracks.list.len() == before {
+                return;
+            }
+            tracks.live -= 1;
+            let last = tracks.live == 0 && !tracks.stopped;
+            tracks.stopped |= last;
+            last
+        };
+        if stop {
+            self.control.stop();
+        }
+    }
+
+    fn snapshot(&self) -> impl Iterator<Item = Arc<TrackShared>> + use<> {
+        let list = self.tracks.lock().list.clone();
+        (0..list.len()).filter_map(move |at| list[at].upgrade())
+    }
+}

@@ -1,0 +1,405 @@
+//! One camera's picture or one microphone's sound.
+
+use crate::source::SourceShared;
+use crate::{
+    AudioBuffer, AudioFrame, EventTarget, Frame, I420Buffer, MediaKind, MediaTrackCapabilities,
+    MediaTrackSettings, Sink, SinkHandle, Subscription, VideoFrame,
+};
+use parking_lot::Mutex;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+/// [`MediaStreamTrack.readyState`](https://w3c.github.io/mediacapture-main/#dom-mediastreamtrackstate).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrackState {
+    /// It delivers, or will again.
+    Live,
+    /// It will never deliver again.
+    Ended,
+}
+
+/// [Events on a track](https://w3c.github.io/mediacapture-main/#event-summary).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrackEvent {
+    /// The source is gone. Fires once, and never for the program's own
+    /// [`stop`](MediaStreamTrack::stop).
+    Ended,
+    /// The source cannot deliver for now.
+    Mute,
+    /// The source delivers again.
+    Unmute,
+}
+
+/// [`MediaStreamTrack`](https://w3c.github.io/mediacapture-main/#mediastreamtrack).
+///
+/// `clone()` gives another handle to the same track, as a second variable does in JavaScript;
+/// [`clone_track`](MediaStreamTrack::clone_track) is the W3C's `clone()`. Dropping the last handle
+/// of a live track stops it.
+#[derive(Clone)]
+pub struct MediaStreamTrack(Arc<TrackShared>);
+
+pub(crate) struct TrackShared {
+    id: String,
+    source: Arc<SourceShared>,
+    this: Weak<TrackShared>,
+    enabled: AtomicBool,
+    muted: AtomicBool,
+    ended: AtomicBool,
+    events: EventTarget<TrackEvent>,
+    /// Copy on write, so that a sink may detach itself while it is called.
+    sinks: Mutex<Arc<Vec<(u64, Arc<dyn Sink>)>>>,
+    next_sink: AtomicU64,
+    /// What a disabled track shows, in the size of the last frame.
+    blank: Mutex<Blank>,
+}
+
+#[derive(Default)]
+struct Blank {
+    video: Option<Arc<I420Buffer>>,
+    audio: Option<Arc<AudioBuffer>>,
+}
+
+impl MediaStreamTrack {
+    pub(crate) fn of(source: &Arc<SourceShared>) -> Self {
+        let track = Arc::new_cyclic(|this| TrackShared {
+            id: uuid::Uuid::new_v4().to_string(),
+            source: source.clone(),
+            this: this.clone(),
+            enabled: AtomicBool::new(true),
+            muted: AtomicBool::new(source.muted.load(Ordering::Acquire)),
+            ended: AtomicBool::new(false),
+            events: EventTarget::new(),
+            sinks: Mutex::default(),
+            next_sink: AtomicU64::new(0),
+            blank: Mutex::default(),
+        });
+        if !source.attach(&track.this) {
+            track.ended.store(true, Ordering::Release);
+        }
+        MediaStreamTrack(track)
+    }
+
+    /// A UUID.
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// Audio or video.
+    pub fn kind(&self) -> MediaKind {
+        self.0.source.kind
+    }
+
+    /// The device's name.
+    pub fn label(&self) -> &str {
+        &self.0.source.label
+    }
+
+    /// Whether the program lets content through; else sinks get black or silence.
+    pub fn enabled(&self) -> bool {
+        self.0.enabled.load(Ordering::Acquire)
+    }
+
+    /// Lets content through, or not.
+    pub fn set_enabled(&self, enabled: bool) {
+        self.0.enabled.store(enabled, Ordering::Release);
+    }
+
+    /// Whether the source cannot deliver for now.
+    pub fn muted(&self) -> bool {
+        self.0.muted.load(Ordering::Acquire)
+    }
+
+    /// Whether it can still deliver.
+    pub fn ready_state(&self) -> TrackState {
+        if self.0.ended.load(Ordering::Acquire) {
+            TrackState::Ended
+        } else {
+            TrackState::Live
+        }
+    }
+
+    /// Ends the track for good; fires nothing. The source stops with its last track.
+    pub fn stop(&self) {
+        self.0.end(false);
+    }
+
+    /// The W3C's `clone()`: a new track of the same source with an id of its own, enabled like this
+    /// one. The clone of an ended track is ended.
+    #[must_use]
+    pub fn clone_track(&self) -> MediaStreamTrack {
+        let clone = MediaStreamTrack::of(&self.0.source);
+        clone.set_enabled(self.enabled());
+        if self.ready_state() == TrackState::Ended {
+            clone.stop();
+        }
+        clone
+    }
+
+    /// What it delivers now. An ended track remembers only which device it was.
+    pub fn get_settings(&self) -> MediaTrackSettings {
+        let settings = self.0.source.settings();
+        match self.ready_state() {
+            TrackState::Live => settings,
+            TrackState::Ended => MediaTrackSettings {
+                device_id: settings.device_id,
+                group_id: settings.group_id,
+                ..Default::default()
+            },
+        }
+    }
+
+    /// What its source could deliver.
+    pub fn get_capabilities(&self) -> MediaTrackCapabilities {
+        self.0.source.capabilities.clone()
+    }
+
+    /// Calls `handler` for each event until the subscription is dropped.
+    pub fn subscribe(&self, handler: impl Fn(&TrackEvent) + Send + Sync + 'static) -> Subscription {
+        self.0.events.subscribe(handler)
+    }
+
+    /// Gives the track's frames to `sink` until the handle is dropped. A sink of an ended track is
+    /// told of the end at once.
+    pub fn add_sink(&self, sink: Arc<dyn Sink>) -> SinkHandle {
+        let id = self.0.next_sink.fetch_add(1, Ordering::Relaxed);
+        {
+            let mut sinks = self.0.sinks.lock();
+            Arc::make_mut(&mut sinks).push((id, sink.clone()));
+        }
+        if self.ready_state() == TrackState::Ended {
+            sink.ended();
+        }
+        let weak = self.0.this.clone();
+        SinkHandle::new(Subscription::new(move || {
+            if let Some(track) = weak.upgrade() {
+                let mut sinks = track.sinks.lock();
+                let old = sinks.clone();
+                Arc::make_mut(&mut sinks).retain(|(other, _)| *other != id);
+                drop(sinks);
+                drop(old);
+            }
+        }))
+    }
+}
+
+impl PartialEq for MediaStreamTrack {
+    /// Whether both handles are of the same track.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for MediaStreamTrack {}
+
+impl fmt::Debug for MediaStreamTrack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MediaStreamTrack")
+            .field("kind", &self.kind())
+            .field("label", &self.label())
+            .field("id", &self.id())
+            .field("ready_state", &self.ready_state())
+            .finish()
+    }
+}
+
+impl TrackShared {
+    pub(crate) fn deliver(&self, frame: &Frame) {
+        if self.ended.load(Ordering::Acquire) {
+            return;
+        }
+        let sinks = self.sinks.lock().clone();
+        if sinks.is_empty() {
+            return;
+        }
+        let blank;
+        let silenced = !self.enabled.load(Ordering::Acquire) || self.muted.load(Ordering::Acquire);
+        let frame = if silenced {
+            blank = self.blank_like(frame);
+            &blank
+        } else {
+            frame
+        };
+        for (_, sink) in sinks.iter() {
+            sink.accept(frame);
+        }
+    }
+
+    pub(crate) fn muted_changed(&self, muted: bool) {
+        if !self.ended.load(Ordering::Acquire) && self.muted.swap(muted, Ordering::AcqRel) != muted
+        {
+            self.events.dispatch(if muted {
+                &TrackEvent::Mute
+            } else {
+                &TrackEvent::Unmute
+            });
+        }
+    }
+
+    pub(crate) fn end(&self, fire: bool) {
+        if self.ended.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.source.detach(&self.this);
+        let sinks = self.sinks.lock().clone();
+        for (_, sink) in sinks.iter() {
+            sink.ended();
+        }
+        if fire {
+            self.events.dispatch(&TrackEvent::Ended);
+        }
+    }
+
+    /// Black or silence in the shape of `frame`, made once for each shape.
+    fn blank_like(&self, frame: &Frame) -> Frame {
+        let mut blank = self.blank.lock();
+        match frame {
+            Frame::Video(frame) => {
+                let shape = (frame.width(), frame.height());
+                let buffer = match &blank.video {
+                    Some(b) if (b.width(), b.height()) == shape => b.clone(),
+                    _ => Arc::new(I420Buffer::new(shape.0, shape.1)),
+                };
+                blank.video = Some(buffer.clone());
+                VideoFrame::new(buffer, frame.capture_time).into()
+            }
+            Frame::Audio(frame) => {
+                let shape = |b: &AudioBuffer| (b.sample_rate(), b.channels(), b.frames());
+                let wanted = shape(&frame.buffer);
+                let buffer = match &blank.audio {
+                    Some(b) if shape(b) == wanted => b.clone(),
+                    _ => Arc::new(AudioBuffer::new(wanted.0, wanted.1, wanted.2)),
+                };
+                blank.audio = Some(buffer.clone());
+                AudioFrame::new(buffer, frame.capture_time).into()
+            }
+        }
+    }
+}
+
+impl Drop for TrackShared {
+    fn drop(&mut self) {
+        self.end(false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{FrameQueue, MediaSource, MediaTime, SourceControl};
+    use std::sync::atomic::AtomicU32;
+
+    struct CountStops(Arc<AtomicU32>);
+    impl SourceControl for CountStops {
+        fn stop(&self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn source(kind: MediaKind) -> (MediaSource, Arc<AtomicU32>) {
+        let stops = Arc::new(AtomicU32::new(0));
+        let control = CountStops(stops.clone());
+        let none = MediaTrackSettings::default();
+        (
+            MediaSource::new(
+                kind,
+                "test",
+                none,
+                MediaTrackCapabilities::default(),
+                control,
+            ),
+            stops,
+        )
+    }
+
+    fn grey() -> Frame {
+        let mut buffer = I420Buffer::new(4, 4);
+        buffer.as_bytes_mut().fill(100);
+        VideoFrame::new(Arc::new(buffer), MediaTime::from_millis(7)).into()
+    }
+
+    fn luma(frame: Option<Frame>) -> Option<u8> {
+        match frame? {
+            Frame::Video(frame) => Some(frame.buffer.y()[0]),
+            Frame::Audio(_) => None,
+        }
+    }
+
+    #[test]
+    fn the_source_stops_with_its_last_track_and_once() {
+        let (source, stops) = source(MediaKind::Video);
+        let first = source.create_track();
+        let second = first.clone_track();
+        first.stop();
+        first.stop();
+        assert_eq!(stops.load(Ordering::SeqCst), 0);
+        drop(second);
+        assert_eq!(stops.load(Ordering::SeqCst), 1);
+        assert_eq!(source.create_track().ready_state(), TrackState::Ended);
+        assert_eq!(stops.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_disabled_track_shows_black_and_its_clone_does_not_follow() {
+        let (source, _) = source(MediaKind::Video);
+        let (track, clone) = (source.create_track(), source.create_track());
+        let (seen, seen_by_clone) = (
+            Arc::new(FrameQueue::latest()),
+            Arc::new(FrameQueue::latest()),
+        );
+        let _sinks = (
+            track.add_sink(seen.clone()),
+            clone.add_sink(seen_by_clone.clone()),
+        );
+        track.set_enabled(false);
+        source.publish(&grey());
+        assert_eq!(luma(seen.try_pop()), Some(16));
+        assert_eq!(luma(seen_by_clone.try_pop()), Some(100));
+        track.set_enabled(true);
+        source.publish(&grey());
+        assert_eq!(luma(seen.try_pop()), Some(100));
+    }
+
+    #[test]
+    fn a_lost_source_ends_its_tracks_with_one_event_and_a_stop_with_none() {
+        let (source, stops) = source(MediaKind::Audio);
+        let (kept, stopped) = (source.create_track(), source.create_track());
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let log = |name: &'static str| {
+            let events = events.clone();
+            move |event: &TrackEvent| events.lock().push((name, *event))
+        };
+        let _subscriptions = (
+            kept.subscribe(log("kept")),
+            stopped.subscribe(log("stopped")),
+        );
+        stopped.stop();
+        source.set_muted(true);
+        source.set_muted(true);
+        source.set_muted(false);
+        source.end();
+        source.end();
+        assert_eq!(
+            *events.lock(),
+            [
+                ("kept", TrackEvent::Mute),
+                ("kept", TrackEvent::Unmute),
+                ("kept", TrackEvent::Ended)
+            ]
+        );
+        assert_eq!(stops.load(Ordering::SeqCst), 0, "the device went by itself");
+    }
+
+    #[test]
+    fn a_detached_sink_gets_nothing_and_a_late_one_hears_of_the_end() {
+        let (source, _) = source(MediaKind::Video);
+        let track = source.create_track();
+        let queue = Arc::new(FrameQueue::latest());
+        drop(track.add_sink(queue.clone()));
+        source.publish(&grey());
+        assert!(queue.try_pop().is_none());
+        track.stop();
+        let _sink = track.add_sink(queue.clone());
+        assert!(queue.is_ended());
+    }
+}
