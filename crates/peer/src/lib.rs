@@ -1,1 +1,3 @@
 //! duet-peer
+
+pub mod pipeline;
