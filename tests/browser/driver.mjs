@@ -68,5 +68,6 @@ for await (const line of createInterface({ input: process.stdin })) {
   const task = answer(line).finally(() => pending.delete(task));
   pending.add(task);
 }
+await Promise.allSettled(pending);
 await launched?.close();
 process.exit(0);
