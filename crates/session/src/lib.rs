@@ -1,1 +1,41 @@
-//! duet-session
+//! The logic of a call, without input or output: who offers, when a picture is whole, what the
+//! clocks say, how many bits go where.
+//!
+//! Everything here is a state machine that is told what happened and when, and answers with what to
+//! do; most are polled (`poll`, `take_due`, …) and name the moment at which they want to be looked
+//! at again (`next_timeout`).
+//!
+//! What this crate deliberately is not: it reads no clock, draws no random numbers, spawns nothing,
+//! sleeps nowhere and touches no socket. Time and seeds are arguments. It knows no codec library and
+//! no WebRTC stack, only the wire formats of RTP.
+
+pub mod keyframe_gate;
+pub mod negotiator;
+pub mod ntp;
+pub mod playout;
+pub mod rate_allocator;
+pub mod recovery;
+mod rng;
+pub mod rtp;
+pub mod rtp_clock;
+pub mod rtp_timeline;
+pub mod rtx;
+pub mod unwrap;
+pub mod video_jitter;
+pub mod vp8_payload;
+
+pub use keyframe_gate::KeyFrameGate;
+pub use negotiator::{Negotiator, NegotiatorAction, NegotiatorInput, SdpKind, SignalingState};
+pub use ntp::NtpTime;
+pub use playout::PlayoutScheduler;
+pub use rate_allocator::{Allocation, RateAllocator, RateConfig, RateInput};
+pub use recovery::{ConnectionState, ConnectionWatch, RecoveryAction, RecoveryConfig};
+pub use rtp::RtpPacket;
+pub use rtp_clock::{ClockRate, RtpClock};
+pub use rtp_timeline::RtpTimeline;
+pub use rtx::{DuplicateFilter, unwrap_rtx};
+pub use unwrap::{SequenceUnwrapper, TimestampUnwrapper};
+pub use video_jitter::{
+    AssembledFrame, VideoEvent, VideoJitterBuffer, VideoJitterConfig, VideoJitterCounters,
+};
+pub use vp8_payload::{Vp8Descriptor, Vp8Packetizer, Vp8PayloadError};
