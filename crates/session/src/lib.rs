@@ -9,7 +9,9 @@
 //! sleeps nowhere and touches no socket. Time and seeds are arguments. It knows no codec library and
 //! no WebRTC stack, only the wire formats of RTP.
 
+pub mod audio_jitter;
 pub mod keyframe_gate;
+pub mod lip_sync;
 pub mod negotiator;
 pub mod ntp;
 pub mod playout;
@@ -20,11 +22,18 @@ pub mod rtp;
 pub mod rtp_clock;
 pub mod rtp_timeline;
 pub mod rtx;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 pub mod unwrap;
 pub mod video_jitter;
 pub mod vp8_payload;
 
+pub use audio_jitter::{
+    AudioDecode, AudioJitterBuffer, AudioJitterStats, AudioPlayout, PlayoutBlock, PlayoutKind,
+    opus_has_fec,
+};
 pub use keyframe_gate::KeyFrameGate;
+pub use lip_sync::{LipSync, MinDelays};
 pub use negotiator::{Negotiator, NegotiatorAction, NegotiatorInput, SdpKind, SignalingState};
 pub use ntp::NtpTime;
 pub use playout::PlayoutScheduler;

@@ -18,7 +18,7 @@ impl NtpTime {
     pub fn from_unix(unix: Duration) -> Self {
         let seconds = unix.as_secs().wrapping_add(UNIX_EPOCH_SECONDS) & 0xFFFF_FFFF;
         // Rounded up, so that the nanosecond survives the way there and back.
-        let fraction = ((u64::from(unix.subsec_nanos()) << 32) + 999_999_999) / 1_000_000_000;
+        let fraction = (u64::from(unix.subsec_nanos()) << 32).div_ceil(1_000_000_000);
         NtpTime((seconds << 32) | fraction)
     }
 
@@ -46,8 +46,7 @@ impl NtpTime {
         let ticks = self.0.wrapping_sub(earlier.0).cast_signed() as i128;
         let nanos = (ticks * NANOS_PER_SECOND as i128) >> 32;
         // 2^63 ticks are 2^31 seconds, and those in nanoseconds fit an i64.
-        let nanos = nanos as i64;
-        nanos
+        nanos as i64
     }
 }
 
