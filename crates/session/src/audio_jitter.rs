@@ -1,0 +1,607 @@
+//! The audio jitter buffer: packets in as the network brings them, 10 ms of sound out whenever the
+//! speaker asks.
+//!
+//! [`AudioJitterBuffer`] decides and [`AudioPlayout`] carries out, with a decoder behind
+//! [`AudioDecode`]. Everything hangs on one number, the *delay*: how much later a sample is played
+//! than it would be if every packet came as fast as the fastest and were played at once. The target
+//! is what 97 of 100 recent packets stay within, plus one block; sound is shortened or lengthened by
+//! pitch periods until the smallest delay of the last pulls meets it. Late threads, a speaker that
+//! asks in bursts and a sender whose clock drifts all show in that number and need no case of their
+//! own.
+//!
+//! What it is not: it reads no clock, knows no codec, and mixes nothing. One buffer serves one
+//! stream at the 48 kHz RTP clock of [RFC 7587](https://www.rfc-editor.org/rfc/rfc7587#section-4.1).
+
+mod delay;
+mod opus;
+mod playout;
+mod stretch;
+#[cfg(test)]
+mod tests;
+
+pub use opus::opus_has_fec;
+pub use playout::{AudioDecode, AudioPlayout, PlayoutBlock, PlayoutKind};
+
+use crate::{ClockRate, RtpPacket, SequenceUnwrapper, TimestampUnwrapper};
+use bytes::Bytes;
+use delay::DelayEstimator;
+use duet_media::MediaTime;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// Samples a channel of one block: 10 ms.
+pub const BLOCK_FRAMES: usize = 480;
+
+/// What the buffer has done since it was made, in the terms of
+/// [webrtc-stats](https://www.w3.org/TR/webrtc-stats/#inboundrtpstats-dict*). Samples are counted
+/// once for all channels.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct AudioJitterStats {
+    /// Samples that were played, of whatever origin, comfort noise included.
+    pub total_samples_received: u64,
+    /// Samples made up because theirs did not come.
+    pub concealed_samples: u64,
+    /// Those of them that were silent.
+    pub silent_concealed_samples: u64,
+    /// How often making up began.
+    pub concealment_events: u64,
+    /// Samples added to play more slowly.
+    pub inserted_samples_for_deceleration: u64,
+    /// Samples left out to play faster.
+    pub removed_samples_for_acceleration: u64,
+    /// Sum over emitted samples of the time from arrival to emission.
+    pub jitter_buffer_delay: Duration,
+    /// Sum over emitted samples of the target delay.
+    pub jitter_buffer_target_delay: Duration,
+    /// Samples that left the buffer decoded.
+    pub jitter_buffer_emitted_count: u64,
+    /// Packets that came too late, or that a full or overdue buffer gave up.
+    pub packets_discarded: u64,
+    /// Packets that came again.
+    pub packets_duplicated: u64,
+    /// Packets recovered from the copy in their successor.
+    pub fec_packets_received: u64,
+    /// Packets that the decoder refused.
+    pub packets_corrupt: u64,
+}
+
+/// What to do next; see [`AudioJitterBuffer::next`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AudioAction {
+    /// A block is ready: play it.
+    Play,
+    /// Decode this, then tell [`AudioJitterBuffer::decoded`].
+    Decode {
+        /// The packet.
+        payload: Bytes,
+        /// Whether it does not continue what was played last.
+        seam: bool,
+    },
+    /// Recover `frames` samples a channel from the copy in `next`, and keep the last `keep` of them.
+    DecodeFec {
+        /// The packet after the lost one. It stays in the buffer.
+        next: Bytes,
+        /// How long the lost packet was.
+        frames: usize,
+        /// How much of it is still missing.
+        keep: usize,
+    },
+    /// Make up this many samples a channel.
+    Conceal {
+        /// How many.
+        frames: usize,
+    },
+    /// Nothing is due: a block of silence, or of comfort noise where the other side is silent.
+    Silence {
+        /// Whether the other side said that it is silent.
+        comfort: bool,
+    },
+    /// Leave out up to `max` samples a channel, then tell [`AudioJitterBuffer::stretched`].
+    Accelerate {
+        /// At most so many.
+        max: usize,
+        /// Whether speed matters more than perfection.
+        urgent: bool,
+    },
+    /// Repeat up to `max` samples a channel, then tell [`AudioJitterBuffer::stretched`].
+    Decelerate {
+        /// At most so many.
+        max: usize,
+        /// Whether speed matters more than perfection.
+        urgent: bool,
+    },
+}
+
+/// Reorders packets and decides, block by block, what is to be played.
+///
+/// Capacity: [`CAPACITY`](Self::CAPACITY) packets. When it is full the oldest is given up and counted
+/// in [`AudioJitterStats::packets_discarded`].
+#[derive(Debug)]
+pub struct AudioJitterBuffer {
+    packets: BTreeMap<i64, Held>,
+    ssrc: Option<u32>,
+    sequence: SequenceUnwrapper,
+    timestamps: TimestampUnwrapper,
+    delays: DelayEstimator,
+    state: State,
+    /// RTP time of the end of what was decoded or made up.
+    position: Option<i64>,
+    /// How much of the end was made up with nothing known to follow: a late packet may still have it.
+    ahead: i64,
+    last_sequence: Option<i64>,
+    /// Which of the 64 packets up to the last one were played.
+    played: u64,
+    packet_frames: usize,
+    /// Samples made up in a row.
+    concealed: usize,
+    after_quiet: After,
+    seam: bool,
+    /// Share of packets that are lost, smoothed.
+    loss: f64,
+    /// Packets until the stream no longer counts as one that carries copies.
+    fec_lately: u32,
+    /// The delays at the last pulls, in nanoseconds. Capacity: `RECENT`; the oldest is forgotten.
+    recent: VecDeque<i64>,
+    /// Pulls until stretching is allowed again.
+    rest: u32,
+    min_delay: Duration,
+    stats: AudioJitterStats,
+}
+
+#[derive(Debug)]
+struct Held {
+    sequence: i64,
+    payload: Bytes,
+    arrival: MediaTime,
+}
+
+/// Why nothing is playing, or that something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing was played yet, or the stream began anew.
+    Starting,
+    Playing,
+    /// The other side said that it is silent (discontinuous transmission).
+    Comfort,
+    /// It was as good as silent, then nothing came. Whether that was loss, the next packet tells;
+    /// until then so many samples are in doubt.
+    Doubt(u64),
+    /// Nothing came for so long that making up has faded to silence.
+    Lost,
+}
+
+/// What the last packet was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    Sound,
+    Quiet,
+    /// A packet that announces discontinuous transmission.
+    Announcement,
+}
+
+/// Sound is taken in blocks, so a packet may be wanted up to one block before its first sample is due;
+/// and the delay may be short of the target by `TOLERATED_DEFICIT`.
+const MARGIN: i64 = 15 * MILLI;
+const MILLI: i64 = 1_000_000;
+/// How far below and above the target the delay may be before sound is stretched.
+const TOLERATED_DEFICIT: i64 = 5 * MILLI;
+const TOLERATED_EXCESS: i64 = 10 * MILLI;
+const URGENT: i64 = 60 * MILLI;
+/// A packet overdue by so much is given up if another follows.
+const HOPELESS: i64 = 400 * MILLI;
+/// The same where nothing is playing, so that there is nothing to tear.
+const HOPELESS_IDLE: i64 = 100 * MILLI;
+/// Arrival and RTP time apart by so much more than before: another timeline.
+const JUMP: i64 = 3_000 * MILLI;
+const RECENT: usize = 16;
+const FEC_MEMORY: u32 = 250;
+/// An Opus packet of so many bytes announces silence.
+const ANNOUNCEMENT_BYTES: usize = 2;
+/// Making up has faded to silence after so many samples.
+pub(crate) const CONCEAL_FADE: std::ops::Range<usize> = 1_920..7_680;
+
+impl AudioJitterBuffer {
+    /// How many packets it holds at most.
+    pub const CAPACITY: usize = 512;
+    /// The longest that sound is held back to even out the network.
+    pub const MAX_TARGET: Duration = Duration::from_millis(500);
+    /// The longest that [`set_min_delay`](Self::set_min_delay) can ask for.
+    pub const MAX_MIN_DELAY: Duration = Duration::from_millis(1_500);
+
+    /// An empty buffer.
+    pub fn new() -> Self {
+        AudioJitterBuffer {
+            packets: BTreeMap::new(),
+            ssrc: None,
+            sequence: SequenceUnwrapper::new(),
+            timestamps: TimestampUnwrapper::new(),
+            delays: DelayEstimator::default(),
+            state: State::Starting,
+            position: None,
+            ahead: 0,
+            last_sequence: None,
+            played: 0,
+            packet_frames: 2 * BLOCK_FRAMES,
+            concealed: 0,
+            after_quiet: After::Sound,
+            seam: false,
+            loss: 0.0,
+            fec_lately: 0,
+            recent: VecDeque::with_capacity(RECENT),
+            rest: 0,
+            min_delay: Duration::ZERO,
+            stats: AudioJitterStats::default(),
+        }
+    }
+
+    /// Takes a packet that arrived at `now`. One of another SSRC, or whose timestamp has nothing to do
+    /// with those before, starts a new timeline.
+    pub fn push(&mut self, packet: RtpPacket, now: MediaTime) {
+        if packet.payload.is_empty() {
+            return;
+        }
+        let timestamp = self.timestamps.peek(packet.timestamp);
+        let silent_for_long = self.delays.expire(now);
+        let jumped = self.delays.relative(timestamp, now).abs() > JUMP;
+        let other = self.ssrc.is_some_and(|ssrc| ssrc != packet.ssrc);
+        if other || silent_for_long || jumped {
+            self.restart();
+        }
+        self.ssrc = Some(packet.ssrc);
+        let timestamp = self.timestamps.unwrap(packet.timestamp);
+        let sequence = self.sequence.unwrap(packet.sequence_number);
+        if self.packets.contains_key(&timestamp) || self.was_played(sequence) {
+            self.stats.packets_duplicated += 1;
+            return;
+        }
+        self.delays.arrived(timestamp, now);
+        if self.floor().is_some_and(|floor| timestamp < floor) {
+            self.stats.packets_discarded += 1;
+            return;
+        }
+        if self.packets.len() == Self::CAPACITY {
+            self.give_up_first();
+        }
+        let held = Held {
+            sequence,
+            payload: packet.payload,
+            arrival: now,
+        };
+        self.packets.insert(timestamp, held);
+    }
+
+    /// What to do at `now`, when `pending` samples a channel are decoded and not yet played. To be
+    /// asked again until it says [`AudioAction::Play`].
+    pub fn next(&mut self, now: MediaTime, pending: usize) -> AudioAction {
+        if pending >= BLOCK_FRAMES {
+            return self.stretch_or_play(now, pending);
+        }
+        while let Some((&timestamp, held)) = self.packets.first_key_value() {
+            let overdue = self.overdue(timestamp, pending, now);
+            let hopeless = match self.state {
+                State::Playing => HOPELESS,
+                _ => HOPELESS_IDLE,
+            };
+            let stale = self.floor().is_some_and(|floor| timestamp < floor);
+            if stale || overdue > hopeless && self.packets.len() > 1 {
+                self.give_up_first();
+                continue;
+            }
+            if self.state != State::Playing {
+                // Half a block early is nearer than half a block late.
+                if overdue > -TOLERATED_DEFICIT {
+                    return self.take_first(pending, now);
+                }
+                break;
+            }
+            let gap = timestamp - self.position.unwrap_or(timestamp);
+            if gap <= 0 {
+                return self.take_first(pending, now);
+            }
+            if self.last_sequence == Some(held.sequence - 1) {
+                // Nothing is missing but the sound itself.
+                self.state = State::Comfort;
+                continue;
+            }
+            return self.bridge(
+                usize::try_from(gap).unwrap_or(usize::MAX),
+                held.payload.clone(),
+            );
+        }
+        if self.state == State::Playing {
+            return self.starve();
+        }
+        self.pause()
+    }
+
+    /// A packet from [`AudioAction::Decode`] turned out to hold `frames` samples a channel; whether
+    /// they are as good as silent, and whether it carries a copy of its predecessor.
+    pub fn decoded(&mut self, frames: usize, quiet: bool, fec: bool) {
+        self.position = self.position.map(|p| p.saturating_add(frames as i64));
+        self.packet_frames = frames.max(1);
+        // Only voiced packets carry copies.
+        self.fec_lately = if fec {
+            FEC_MEMORY
+        } else {
+            self.fec_lately.saturating_sub(1)
+        };
+        if quiet && self.after_quiet == After::Sound {
+            self.after_quiet = After::Quiet;
+        }
+        self.stats.jitter_buffer_emitted_count += frames as u64;
+    }
+
+    /// A packet from [`AudioAction::Decode`] was refused. Returns how many samples a channel to make
+    /// up for it.
+    pub fn refused(&mut self) -> usize {
+        let frames = self.packet_frames;
+        self.stats.packets_corrupt += 1;
+        self.position = self.position.map(|p| p.saturating_add(frames as i64));
+        self.count_concealed(frames);
+        frames
+    }
+
+    /// A stretch was tried; `change` samples a channel were added, or left out if it is negative.
+    pub fn stretched(&mut self, change: i64) {
+        let nanos = ClockRate::OPUS.nanos(change);
+        self.recent.iter_mut().for_each(|delay| *delay += nanos);
+        let samples = change.unsigned_abs();
+        if change < 0 {
+            self.stats.removed_samples_for_acceleration += samples;
+        } else {
+            self.stats.inserted_samples_for_deceleration += samples;
+        }
+    }
+
+    /// Forgets the stream: the next packet starts a new one. The counters go on.
+    pub fn reset(&mut self) {
+        self.restart();
+        self.ssrc = None;
+    }
+
+    /// Holds sound back for at least so long, up to [`MAX_MIN_DELAY`](Self::MAX_MIN_DELAY): the
+    /// [`jitterBufferTarget`](https://www.w3.org/TR/webrtc/#dom-rtcrtpreceiver-jitterbuffertarget),
+    /// or what [`LipSync`](crate::LipSync) asks for.
+    pub fn set_min_delay(&mut self, delay: Duration) {
+        self.min_delay = delay.min(Self::MAX_MIN_DELAY);
+    }
+
+    /// How long sound is to be held back now.
+    pub fn target_delay(&self) -> Duration {
+        Duration::from_nanos(self.target().unsigned_abs())
+    }
+
+    /// How long sound is held back in fact: the smallest delay of the last pulls. `None` while
+    /// nothing plays.
+    pub fn current_delay(&self) -> Option<Duration> {
+        let nanos = self.recent.iter().copied().min()?;
+        Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)))
+    }
+
+    /// What it has done so far.
+    pub fn stats(&self) -> AudioJitterStats {
+        self.stats
+    }
+
+    /// RTP time, unwrapped, of the next sample to be played when `pending` are decoded. `None` before
+    /// the first.
+    pub fn playing_at(&self, pending: usize) -> Option<i64> {
+        Some(self.position? - pending as i64)
+    }
+
+    fn restart(&mut self) {
+        self.stats.packets_discarded += self.packets.len() as u64;
+        self.packets.clear();
+        self.sequence.reset();
+        self.delays.clear();
+        self.recent.clear();
+        self.state = State::Starting;
+        (self.position, self.last_sequence) = (None, None);
+        (self.ahead, self.played, self.concealed) = (0, 0, 0);
+        self.seam = true;
+    }
+
+    /// Everything before this RTP time has been played or given up.
+    fn floor(&self) -> Option<i64> {
+        Some(self.position? - self.ahead)
+    }
+
+    fn was_played(&self, sequence: i64) -> bool {
+        let back = self.last_sequence.map(|last| last - sequence);
+        back.is_some_and(|back| (0..64).contains(&back) && self.played >> back & 1 == 1)
+    }
+
+    fn target(&self) -> i64 {
+        let nanos = |d: Duration| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX);
+        // The copy of a lost packet comes with its successor: worth waiting for where packets get
+        // lost and carry copies.
+        let patience = if self.fec_lately > 0 && self.loss > 0.01 {
+            ClockRate::OPUS.nanos(self.packet_frames as i64)
+        } else {
+            0
+        };
+        let needed = self.delays.spread() + MARGIN + patience;
+        needed
+            .clamp(MARGIN, nanos(Self::MAX_TARGET))
+            .max(nanos(self.min_delay))
+    }
+
+    /// How long ago the packet of `timestamp` should have begun to play, in nanoseconds.
+    fn overdue(&self, timestamp: i64, pending: usize, now: MediaTime) -> i64 {
+        self.delays.relative(timestamp, now) + ClockRate::OPUS.nanos(pending as i64) - self.target()
+    }
+
+    fn give_up_first(&mut self) {
+        if self.packets.pop_first().is_some() {
+            self.stats.packets_discarded += 1;
+            self.seam = true;
+        }
+    }
+
+    fn take_first(&mut self, pending: usize, now: MediaTime) -> AudioAction {
+        let Some((timestamp, held)) = self.packets.pop_first() else {
+            return self.pause();
+        };
+        let lost = match self.last_sequence {
+            Some(last) if held.sequence > last => held.sequence - last - 1,
+            _ => 0,
+        };
+        self.loss += (lost.min(50) as f64 / (lost.min(50) + 1) as f64 - self.loss) / 100.0;
+        if let State::Doubt(samples) = self.state
+            && lost > 0
+        {
+            self.stats.concealed_samples += samples;
+            self.stats.silent_concealed_samples += samples;
+            self.stats.concealment_events += 1;
+        }
+        let advance = held.sequence - self.last_sequence.unwrap_or(held.sequence - 1);
+        self.played = match advance {
+            1..64 => self.played << advance | 1,
+            64.. => 1,
+            back => self.played | 1_u64.checked_shl(back.unsigned_abs() as u32).unwrap_or(0),
+        };
+        self.last_sequence = self.last_sequence.max(Some(held.sequence));
+        if self.state != State::Playing {
+            self.recent.clear();
+            self.state = State::Playing;
+            self.seam = true;
+        }
+        self.seam |= self.position != Some(timestamp);
+        self.position = Some(timestamp);
+        (self.ahead, self.concealed) = (0, 0);
+        self.after_quiet = if held.payload.len() <= ANNOUNCEMENT_BYTES {
+            After::Announcement
+        } else {
+            After::Sound
+        };
+        // Counted for a whole packet at once, by its first sample.
+        let frames = self.packet_frames as u32;
+        let waited = now.saturating_since(held.arrival)
+            + Duration::from_nanos(ClockRate::OPUS.nanos(pending as i64).unsigned_abs());
+        self.stats.jitter_buffer_delay += waited * frames;
+        self.stats.jitter_buffer_target_delay += self.target_delay() * frames;
+        AudioAction::Decode {
+            payload: held.payload,
+            seam: std::mem::take(&mut self.seam),
+        }
+    }
+
+    /// `gap` samples are missing before a packet that is there.
+    fn bridge(&mut self, gap: usize, next: Bytes) -> AudioAction {
+        if self.concealed >= CONCEAL_FADE.end {
+            self.state = State::Lost;
+            return self.pause();
+        }
+        let frames = self.packet_frames;
+        let keep = if gap <= frames {
+            gap
+        } else {
+            (gap - frames).min(BLOCK_FRAMES)
+        };
+        self.position = self.position.map(|p| p + keep as i64);
+        self.ahead = 0;
+        if gap <= frames {
+            // Whether it is recovered or made up, the engine knows and counts.
+            AudioAction::DecodeFec { next, frames, keep }
+        } else {
+            self.count_concealed(keep);
+            AudioAction::Conceal { frames: keep }
+        }
+    }
+
+    /// Something should be playing, and there is nothing.
+    fn starve(&mut self) -> AudioAction {
+        self.state = match self.after_quiet {
+            After::Announcement => State::Comfort,
+            After::Quiet => State::Doubt(0),
+            After::Sound if self.concealed >= CONCEAL_FADE.end => State::Lost,
+            After::Sound => {
+                self.made_up(BLOCK_FRAMES);
+                self.count_concealed(BLOCK_FRAMES);
+                return AudioAction::Conceal {
+                    frames: BLOCK_FRAMES,
+                };
+            }
+        };
+        self.pause()
+    }
+
+    fn pause(&mut self) -> AudioAction {
+        self.made_up(BLOCK_FRAMES);
+        match &mut self.state {
+            State::Lost => {
+                self.stats.concealed_samples += BLOCK_FRAMES as u64;
+                self.stats.silent_concealed_samples += BLOCK_FRAMES as u64;
+            }
+            State::Doubt(samples) => *samples += BLOCK_FRAMES as u64,
+            State::Starting | State::Playing | State::Comfort => {}
+        }
+        AudioAction::Silence {
+            comfort: matches!(self.state, State::Comfort | State::Doubt(_)),
+        }
+    }
+
+    fn made_up(&mut self, frames: usize) {
+        self.position = self.position.map(|p| p.saturating_add(frames as i64));
+        self.ahead += frames as i64;
+    }
+
+    fn count_concealed(&mut self, frames: usize) {
+        if self.concealed == 0 {
+            self.stats.concealment_events += 1;
+        }
+        self.concealed += frames;
+        self.stats.concealed_samples += frames as u64;
+    }
+
+    fn stretch_or_play(&mut self, now: MediaTime, pending: usize) -> AudioAction {
+        let playing = self.position.filter(|_| self.state == State::Playing);
+        let Some(position) = playing else {
+            return AudioAction::Play;
+        };
+        let delay = self.delays.relative(position - pending as i64, now);
+        if self.rest == 0
+            && let Some(action) = self.stretch(delay, pending, now)
+        {
+            return action;
+        }
+        self.rest = self.rest.saturating_sub(1);
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(delay);
+        AudioAction::Play
+    }
+
+    fn stretch(&mut self, delay: i64, pending: usize, now: MediaTime) -> Option<AudioAction> {
+        let least = self.recent.iter().fold(delay, |least, d| least.min(*d));
+        let excess = least - self.target();
+        let urgent = excess.abs() > URGENT;
+        let samples = |nanos: i64| usize::try_from(ClockRate::OPUS.ticks(nanos)).unwrap_or(0);
+        if excess > TOLERATED_EXCESS && self.recent.len() >= RECENT / 2 {
+            let next = self
+                .packets
+                .first_key_value()
+                .map(|(timestamp, _)| *timestamp);
+            if pending < BLOCK_FRAMES + stretch::MAX_LEAP && next.is_some() && next == self.position
+            {
+                return Some(self.take_first(pending, now));
+            }
+            self.rest = if urgent { 1 } else { 3 };
+            let max = samples(excess + 3 * MILLI);
+            return Some(AudioAction::Accelerate { max, urgent });
+        }
+        if excess < -TOLERATED_DEFICIT {
+            self.rest = if urgent { 1 } else { 3 };
+            let max = samples(TOLERATED_DEFICIT - excess);
+            return Some(AudioAction::Decelerate { max, urgent });
+        }
+        None
+    }
+}
+
+impl Default for AudioJitterBuffer {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,625 @@
+//! Scenarios in virtual time, over one harness: a sender of a known tone, a seeded link, a speaker
+//! that pulls.
+
+use super::*;
+use crate::rng::Rng;
+use duet_media::AudioBuffer;
+use proptest::prelude::*;
+
+const TONE: i64 = 440;
+const PACKET: i64 = 960;
+const PACKET_MILLIS: f64 = 20.0;
+const LOUDNESS: f32 = 0.5;
+/// The steepest step of the tone itself.
+const STEEPEST: f32 = LOUDNESS * std::f32::consts::TAU * TONE as f32 / 48_000.0;
+
+/// A decoder whose packets say which stretch of the tone they are, so that every sample it yields can
+/// be told from every other.
+#[derive(Default)]
+struct Tone {
+    at: i64,
+}
+
+impl Tone {
+    const FEC: u8 = 1;
+    const QUIET: u8 = 2;
+
+    fn packet(timestamp: u32, flags: u8) -> Bytes {
+        let mut payload = timestamp.to_be_bytes().to_vec();
+        payload.push(flags);
+        payload.into()
+    }
+
+    fn fill(&mut self, from: i64, frames: usize, loudness: f32, out: &mut AudioBuffer) {
+        out.resize(48_000, 2, frames);
+        for (i, frame) in out.samples_mut().chunks_exact_mut(2).enumerate() {
+            let sample = loudness * tone(from + i as i64);
+            frame.copy_from_slice(&[sample, -sample]);
+        }
+        self.at = from + frames as i64;
+    }
+
+    fn timestamp(packet: &[u8]) -> Option<i64> {
+        let bytes: [u8; 4] = packet.get(..4)?.try_into().ok()?;
+        (packet.len() == 5).then(|| i64::from(u32::from_be_bytes(bytes)))
+    }
+}
+
+fn tone(at: i64) -> f32 {
+    let phase = (at * TONE).rem_euclid(48_000) as f64 / 48_000.0;
+    (phase * std::f64::consts::TAU).sin() as f32
+}
+
+impl AudioDecode for Tone {
+    type Error = ();
+
+    fn decode(&mut self, packet: &[u8], out: &mut AudioBuffer) -> Result<(), ()> {
+        if packet.len() <= ANNOUNCEMENT_BYTES {
+            self.fill(self.at, PACKET as usize, 0.0, out);
+            return Ok(());
+        }
+        let from = Self::timestamp(packet).ok_or(())?;
+        let loudness = if packet[4] & Self::QUIET == 0 {
+            LOUDNESS
+        } else {
+            0.0
+        };
+        self.fill(from, PACKET as usize, loudness, out);
+        Ok(())
+    }
+
+    fn decode_fec(&mut self, next: &[u8], frames: usize, out: &mut AudioBuffer) -> Result<(), ()> {
+        let next = Self::timestamp(next).ok_or(())?;
+        self.fill(next - frames as i64, frames, LOUDNESS, out);
+        Ok(())
+    }
+
+    fn conceal(&mut self, frames: usize, out: &mut AudioBuffer) -> Result<(), ()> {
+        assert_eq!(frames % 120, 0);
+        self.fill(self.at, frames, LOUDNESS, out);
+        Ok(())
+    }
+
+    fn packet_frames(&self, packet: &[u8]) -> Option<usize> {
+        (packet.len() <= 5).then_some(PACKET as usize)
+    }
+
+    fn has_fec(&self, packet: &[u8]) -> bool {
+        packet.get(4).is_some_and(|flags| flags & Self::FEC != 0)
+    }
+}
+
+/// What a link does to the packet of a number: the delay in milliseconds, or loss.
+type Link<'a> = dyn FnMut(i64, &mut Rng) -> Option<f64> + 'a;
+
+struct Call {
+    playout: AudioPlayout<Tone>,
+    rng: Rng,
+    /// Of the sender, against ours.
+    clock_ratio: f64,
+    first_sequence: u16,
+    first_timestamp: u32,
+    flags: u8,
+    in_flight: BTreeMap<(i64, i64), i64>,
+    sent: i64,
+    pulled: i64,
+    phase: i64,
+    sound: Vec<f32>,
+    blocks: Vec<(PlayoutBlock, f64)>,
+}
+
+impl Call {
+    fn new(seed: u64) -> Self {
+        Call {
+            playout: AudioPlayout::new(Tone::default(), 2),
+            rng: Rng::new(seed),
+            clock_ratio: 1.0,
+            first_sequence: 7,
+            first_timestamp: 100_000,
+            flags: 0,
+            in_flight: BTreeMap::new(),
+            sent: 0,
+            pulled: 0,
+            phase: 3_700_000,
+            sound: Vec::new(),
+            blocks: Vec::new(),
+        }
+    }
+
+    fn packet(&self, n: i64) -> RtpPacket {
+        let timestamp = self.first_timestamp.wrapping_add((n * PACKET) as u32);
+        RtpPacket {
+            sequence_number: self.first_sequence.wrapping_add(n as u16),
+            timestamp,
+            marker: false,
+            ssrc: 1,
+            payload_type: 111,
+            payload: Tone::packet(timestamp, self.flags),
+        }
+    }
+
+    /// Runs for `seconds`, keeping the sound of them.
+    fn run(&mut self, seconds: f64, link: &mut Link<'_>) -> &mut Self {
+        self.sound.clear();
+        self.blocks.clear();
+        let until = self.pulled + (seconds * 100.0) as i64;
+        let mut out = AudioBuffer::default();
+        while self.pulled < until {
+            let now = self.pulled * 10_000_000 + self.phase;
+            while self.sent_at(self.sent) <= now as f64 {
+                if let Some(delay) = link(self.sent, &mut self.rng) {
+                    let arrival = (self.sent_at(self.sent) + delay * 1e6) as i64;
+                    self.in_flight.insert((arrival, self.sent), self.sent);
+                }
+                self.sent += 1;
+            }
+            while let Some(entry) = self.in_flight.first_entry().filter(|e| e.key().0 <= now) {
+                let ((arrival, _), n) = entry.remove_entry();
+                self.playout
+                    .push(self.packet(n), MediaTime::from_nanos(arrival));
+            }
+            let block = self.playout.pull(MediaTime::from_nanos(now), &mut out);
+            assert_eq!(
+                (out.frames(), out.channels(), out.sample_rate()),
+                (480, 2, 48_000)
+            );
+            self.sound.extend(out.channel(0));
+            let played = block
+                .rtp_timestamp
+                .map_or(0, |t| t - i64::from(self.first_timestamp));
+            let spoken = played as f64 / 48.0 * self.clock_ratio;
+            self.blocks.push((block, now as f64 / 1e6 - spoken));
+            self.pulled += 1;
+        }
+        self
+    }
+
+    fn sent_at(&self, n: i64) -> f64 {
+        n as f64 * PACKET_MILLIS * 1e6 * self.clock_ratio
+    }
+
+    fn stats(&self) -> AudioJitterStats {
+        self.playout.stats()
+    }
+
+    /// How late blocks were played, in milliseconds, at this share of the last run.
+    fn delay(&self, share: f64) -> f64 {
+        let mut delays: Vec<f64> = self.blocks.iter().map(|(_, delay)| *delay).collect();
+        delays.sort_by(f64::total_cmp);
+        delays[((delays.len() - 1) as f64 * share) as usize]
+    }
+
+    fn assert_no_click(&self) {
+        let steps = self.sound.windows(2).map(|pair| (pair[1] - pair[0]).abs());
+        let worst = steps.fold(0.0, f32::max);
+        assert!(
+            worst < 1.5 * STEEPEST,
+            "a step of {worst}, the tone's own is {STEEPEST}"
+        );
+    }
+
+    fn assert_pitch(&self) {
+        let crossings = self
+            .sound
+            .windows(2)
+            .filter(|p| p[0] < 0.0 && p[1] >= 0.0)
+            .count();
+        let pitch = crossings as f64 * 48_000.0 / self.sound.len() as f64;
+        assert!((pitch - TONE as f64).abs() < 2.5, "{pitch} Hz");
+    }
+}
+
+fn at_once(_: i64, _: &mut Rng) -> Option<f64> {
+    Some(5.0)
+}
+
+#[test]
+fn a_clean_link_costs_next_to_nothing() {
+    for phase in [0, 100_000, 3_700_000, 5_000_000, 9_900_000] {
+        let mut call = Call::new(1);
+        call.phase = phase;
+        call.run(0.1, &mut at_once).run(20.0, &mut at_once);
+        assert!(call.delay(0.5) <= 5.0 + 25.0, "{} ms", call.delay(0.5));
+        assert_eq!(call.playout.target_delay(), Duration::from_millis(15));
+        let stats = call.stats();
+        assert_eq!(stats.concealed_samples, 0);
+        assert_eq!(stats.packets_discarded + stats.packets_duplicated, 0);
+        assert_eq!(stats.inserted_samples_for_deceleration, 0);
+        assert_eq!(stats.removed_samples_for_acceleration, 0);
+        assert_eq!(stats.total_samples_received, 2_010 * 480);
+        let mean =
+            stats.jitter_buffer_delay.as_secs_f64() / stats.jitter_buffer_emitted_count as f64;
+        assert!(mean < 0.035, "{mean} s");
+        call.assert_no_click();
+    }
+}
+
+#[test]
+fn sound_comes_out_as_it_went_in() {
+    let mut call = Call::new(2);
+    call.run(1.0, &mut at_once).run(5.0, &mut at_once);
+    for ((block, _), sound) in call.blocks.iter().zip(call.sound.chunks(480)) {
+        let from = block.rtp_timestamp.unwrap();
+        assert_eq!(block.kind, PlayoutKind::Normal);
+        assert!(
+            sound
+                .iter()
+                .enumerate()
+                .all(|(i, s)| *s == LOUDNESS * tone(from + i as i64))
+        );
+    }
+}
+
+#[test]
+fn jitter_is_learnt_and_then_no_longer_heard() {
+    let mut jitter = |_: i64, rng: &mut Rng| Some(60.0 * rng.unit());
+    for seed in 0..5 {
+        let mut call = Call::new(seed);
+        call.run(5.0, &mut jitter);
+        let learnt = call.stats();
+        call.run(60.0, &mut jitter);
+        assert_eq!(call.stats().concealed_samples, learnt.concealed_samples);
+        assert!(call.delay(0.5) < 95.0, "{} ms", call.delay(0.5));
+        call.assert_no_click();
+        call.assert_pitch();
+        // The network calms down, and so does the delay.
+        call.run(10.0, &mut at_once).run(5.0, &mut at_once);
+        assert!(call.delay(0.95) <= 5.0 + 30.0, "{} ms", call.delay(0.95));
+        assert_eq!(call.stats().concealed_samples, learnt.concealed_samples);
+    }
+}
+
+#[test]
+fn packets_that_come_in_clumps_are_evened_out() {
+    let mut clumps = |n: i64, _: &mut Rng| Some(PACKET_MILLIS * (4 - n % 5) as f64);
+    let mut call = Call::new(3);
+    call.run(5.0, &mut clumps);
+    let learnt = call.stats();
+    call.run(30.0, &mut clumps);
+    assert_eq!(call.stats().concealed_samples, learnt.concealed_samples);
+    assert!(call.delay(0.95) < 80.0 + 40.0, "{} ms", call.delay(0.95));
+    call.assert_no_click();
+}
+
+#[test]
+fn lost_packets_come_back_from_their_successors() {
+    let mut lossy = |_: i64, rng: &mut Rng| (rng.unit() >= 0.05).then(|| 8.0 * rng.unit());
+    let mut call = Call::new(4);
+    call.flags = Tone::FEC;
+    call.run(5.0, &mut lossy);
+    let before = call.stats();
+    call.run(60.0, &mut lossy);
+    let stats = call.stats();
+    let recovered = stats.fec_packets_received - before.fec_packets_received;
+    let made_up = stats.concealed_samples - before.concealed_samples;
+    assert!(
+        (110..190).contains(&recovered),
+        "{recovered} of some 150 lost"
+    );
+    // What remains are the first of two lost in a row: 0.25 % of all.
+    assert!(made_up < 60 * 48_000 / 100, "{made_up} samples");
+    assert!(call.delay(0.5) < 65.0, "{} ms", call.delay(0.5));
+    call.assert_no_click();
+    call.assert_pitch();
+}
+
+#[test]
+fn without_copies_losses_are_made_up_and_nobody_waits_for_them() {
+    let mut lossy = |n: i64, _: &mut Rng| (n % 25 != 12).then_some(5.0);
+    let mut call = Call::new(5);
+    call.run(20.0, &mut lossy);
+    let stats = call.stats();
+    assert_eq!(stats.fec_packets_received, 0);
+    assert_eq!(stats.concealment_events, 40);
+    let per_event = stats.concealed_samples as f64 / 40.0;
+    assert!((900.0..1_100.0).contains(&per_event), "{per_event} samples");
+    assert_eq!(stats.silent_concealed_samples, 0);
+    assert!(call.delay(0.95) < 36.0, "{} ms", call.delay(0.95));
+    call.assert_no_click();
+}
+
+#[test]
+fn a_drifting_clock_neither_adds_delay_nor_clicks_in_an_hour() {
+    for ratio in [1.0 - 300e-6, 1.0 + 300e-6] {
+        let mut call = Call::new(6);
+        call.clock_ratio = ratio;
+        call.run(1.0, &mut at_once);
+        for _ in 0..60 {
+            call.run(60.0, &mut at_once);
+            call.assert_no_click();
+            let (best, worst) = (call.delay(0.0), call.delay(1.0));
+            assert!(best > 5.0 && worst < 5.0 + 35.0, "{best} to {worst} ms");
+        }
+        call.assert_pitch();
+        let stats = call.stats();
+        assert_eq!(stats.concealed_samples, 0);
+        // 300 ppm of an hour are 1.08 s.
+        let stretched = stats.inserted_samples_for_deceleration as f64
+            - stats.removed_samples_for_acceleration as f64;
+        let seconds = stretched.abs() / 48_000.0;
+        assert!((1.0..1.15).contains(&seconds), "{seconds} s");
+    }
+}
+
+#[test]
+fn disorder_and_repetition_leave_no_trace() {
+    let mut disorder = |n: i64, _: &mut Rng| Some(if n % 4 == 1 { 30.0 } else { 2.0 });
+    let mut call = Call::new(7);
+    call.run(3.0, &mut disorder);
+    let learnt = call.stats();
+    call.run(20.0, &mut disorder);
+    assert_eq!(call.stats().concealed_samples, learnt.concealed_samples);
+    assert_eq!(call.stats().packets_discarded, learnt.packets_discarded);
+    // Everything once more: what is played, and what is waiting.
+    let sent = call.sent;
+    let now = MediaTime::from_nanos(call.pulled * 10_000_000);
+    let before = call.stats();
+    for n in sent - 10..sent - 2 {
+        call.playout.push(call.packet(n), now);
+    }
+    assert_eq!(
+        call.stats().packets_duplicated,
+        before.packets_duplicated + 8
+    );
+    assert_eq!(call.stats().packets_discarded, before.packets_discarded);
+    call.run(1.0, &mut disorder).assert_no_click();
+}
+
+#[test]
+fn counters_wrap_unheard() {
+    let mut call = Call::new(8);
+    (call.first_sequence, call.first_timestamp) = (u16::MAX - 100, u32::MAX - 48_000);
+    call.run(1.0, &mut at_once).run(5.0, &mut at_once);
+    call.assert_pitch();
+    let starts: Vec<i64> = call
+        .blocks
+        .iter()
+        .filter_map(|(b, _)| b.rtp_timestamp)
+        .collect();
+    assert!(starts.windows(2).all(|pair| pair[1] == pair[0] + 480));
+    assert!(starts[starts.len() - 1] > i64::from(u32::MAX));
+    assert_eq!(call.stats().concealed_samples, 0);
+}
+
+#[test]
+fn an_outage_fades_to_silence_and_ends_without_a_backlog() {
+    for backlog in [false, true] {
+        let mut call = Call::new(9);
+        // From 2 s to 4 s nothing arrives; with a backlog all of it arrives at 4 s.
+        let mut outage = |n: i64, _: &mut Rng| match n {
+            100..200 if backlog => Some((200 - n) as f64 * PACKET_MILLIS),
+            100..200 => None,
+            _ => Some(5.0),
+        };
+        call.run(2.0, &mut outage).run(1.9, &mut outage);
+        call.assert_no_click();
+        let silent_from = call.sound.iter().rposition(|s| *s != 0.0).unwrap() as f64 / 48.0;
+        assert!((100.0..250.0).contains(&silent_from), "{silent_from} ms");
+        let stats = call.stats();
+        assert_eq!(stats.concealment_events, 1);
+        assert!(
+            stats.silent_concealed_samples > 48_000
+                && stats.concealed_samples > stats.silent_concealed_samples
+        );
+        call.run(0.5, &mut outage)
+            .run(10.0, &mut outage)
+            .assert_no_click();
+        call.run(1.0, &mut outage);
+        assert!(call.delay(0.95) < 40.0, "{} ms", call.delay(0.95));
+        call.assert_pitch();
+    }
+}
+
+#[test]
+fn a_late_spike_is_played_late_and_caught_up_with() {
+    let mut spike = |n: i64, _: &mut Rng| {
+        Some(if (100..108).contains(&n) {
+            5.0 + (108 - n) as f64 * 20.0
+        } else {
+            5.0
+        })
+    };
+    let mut call = Call::new(10);
+    call.run(1.9, &mut spike);
+    call.run(8.0, &mut spike).assert_no_click();
+    let stats = call.stats();
+    assert_eq!(stats.packets_discarded, 0, "all was played");
+    assert!(stats.concealed_samples < 48 * 200);
+    assert!(stats.removed_samples_for_acceleration > 48 * 80);
+    call.run(1.0, &mut spike);
+    assert!(call.delay(0.95) < 40.0, "{} ms", call.delay(0.95));
+}
+
+#[test]
+fn announced_silence_is_not_loss() {
+    let mut call = Call::new(11);
+    call.run(1.0, &mut at_once);
+    let now = |call: &Call| MediaTime::from_nanos(call.pulled * 10_000_000 + 1_000);
+    let mut announcement = call.packet(call.sent);
+    announcement.payload = Bytes::from_static(&[0xF8]);
+    call.playout.push(announcement, now(&call));
+    // Half a second of nothing: timestamps go on, sequence numbers do not.
+    call.first_sequence = call.first_sequence.wrapping_sub(24);
+    call.sent += 25;
+    let mut none = |_: i64, _: &mut Rng| None;
+    let until = call.sent;
+    call.run(0.48, &mut none);
+    assert_eq!(call.sent, until, "nothing was sent meanwhile");
+    assert!(
+        call.blocks[10..]
+            .iter()
+            .all(|(block, _)| block.kind == PlayoutKind::Silence)
+    );
+    call.run(2.0, &mut at_once);
+    assert_eq!(call.stats().concealed_samples, 0);
+    assert!(call.delay(0.95) < 36.0, "{} ms", call.delay(0.95));
+    assert_eq!(call.blocks[199].0.kind, PlayoutKind::Normal);
+}
+
+#[test]
+fn unannounced_silence_is_judged_by_the_next_packet() {
+    for lost in [false, true] {
+        let mut call = Call::new(12);
+        call.flags = Tone::QUIET;
+        call.run(1.0, &mut at_once);
+        if !lost {
+            call.first_sequence = call.first_sequence.wrapping_sub(25);
+        }
+        call.sent += 25;
+        call.run(0.48, &mut |_, _| None);
+        assert_eq!(call.stats().concealed_samples, 0);
+        call.run(1.0, &mut at_once);
+        let stats = call.stats();
+        assert_eq!(stats.concealed_samples > 0, lost);
+        assert_eq!(stats.silent_concealed_samples, stats.concealed_samples);
+    }
+}
+
+#[test]
+fn another_source_or_timeline_starts_anew() {
+    for other_ssrc in [false, true] {
+        let mut call = Call::new(13);
+        call.run(1.0, &mut at_once);
+        let (mut out, start) = (AudioBuffer::default(), call.pulled * 10_000_000);
+        let mut heard = 0;
+        for n in 0..50_i64 {
+            let at = MediaTime::from_nanos(start + n * 20_000_000);
+            let mut packet = call.packet(n);
+            packet.ssrc += u32::from(other_ssrc);
+            packet.timestamp = packet.timestamp.wrapping_add(2_000_000_000);
+            packet.payload = Tone::packet(packet.timestamp, 0);
+            call.playout.push(packet, at);
+            for half in [0, 10] {
+                let block = call
+                    .playout
+                    .pull(at + Duration::from_millis(half), &mut out);
+                heard += u32::from(block.kind == PlayoutKind::Normal);
+            }
+        }
+        assert!(heard >= 95, "{heard} of 100");
+        assert_eq!(call.stats().concealed_samples, 0);
+    }
+}
+
+#[test]
+fn a_smallest_delay_is_reached_and_left_at_the_same_pitch() {
+    let mut call = Call::new(14);
+    call.run(2.0, &mut at_once);
+    call.playout.set_min_delay(Duration::from_millis(250));
+    call.run(3.0, &mut at_once).assert_no_click();
+    call.assert_pitch();
+    call.run(1.0, &mut at_once);
+    assert!(
+        (245.0..270.0).contains(&call.delay(0.5)),
+        "{} ms",
+        call.delay(0.5)
+    );
+    assert_eq!(call.playout.target_delay(), Duration::from_millis(250));
+    call.playout.set_min_delay(Duration::ZERO);
+    call.run(4.0, &mut at_once).assert_no_click();
+    call.assert_pitch();
+    call.run(1.0, &mut at_once);
+    assert!(call.delay(0.95) < 36.0, "{} ms", call.delay(0.95));
+    assert_eq!(call.stats().concealed_samples, 0);
+}
+
+#[test]
+fn a_corrupt_packet_is_made_up() {
+    let mut call = Call::new(15);
+    call.run(1.0, &mut at_once);
+    let mut garbage = call.packet(call.sent);
+    garbage.payload = Bytes::from_static(&[0xFF; 40]);
+    call.sent += 1;
+    call.playout
+        .push(garbage, MediaTime::from_nanos(call.pulled * 10_000_000));
+    call.run(1.0, &mut at_once).assert_no_click();
+    let stats = call.stats();
+    assert_eq!((stats.packets_corrupt, stats.concealed_samples), (1, 960));
+    assert_eq!(stats.concealment_events, 1);
+}
+
+#[test]
+fn a_speaker_that_asks_in_bursts_is_served() {
+    let (mut playout, call) = (AudioPlayout::new(Tone::default(), 2), Call::new(16));
+    let mut out = AudioBuffer::default();
+    let mut learnt = 0;
+    for millis in 0..30_000_i64 {
+        let now = MediaTime::from_millis(millis);
+        if millis % 20 == 0 {
+            playout.push(call.packet(millis / 20), now);
+        }
+        if millis % 40 == 7 {
+            (0..4).for_each(|_| {
+                playout.pull(now, &mut out);
+            });
+        }
+        if millis == 5_000 {
+            learnt = playout.stats().concealed_samples;
+        }
+    }
+    assert_eq!(playout.stats().concealed_samples, learnt);
+    assert!(playout.current_delay().unwrap() < Duration::from_millis(30));
+}
+
+#[test]
+fn only_voiced_opus_packets_with_the_flag_carry_a_copy() {
+    // Table of contents: configuration, stereo, frame count code.
+    let toc = |config: u8, stereo: bool, code: u8| config << 3 | u8::from(stereo) << 2 | code;
+    assert!(
+        opus_has_fec(&[toc(9, false, 0), 0b0100_0000]),
+        "20 ms: voice, copy"
+    );
+    assert!(!opus_has_fec(&[toc(9, false, 0), 0b1011_1111]));
+    assert!(
+        opus_has_fec(&[toc(11, false, 0), 0b0001_0000]),
+        "60 ms: three voice flags, copy"
+    );
+    assert!(
+        opus_has_fec(&[toc(13, true, 0), 0b0001_0000]),
+        "the side channel's copy"
+    );
+    assert!(!opus_has_fec(&[toc(31, true, 0), 0xFF]), "CELT has none");
+    assert!(opus_has_fec(&[toc(9, false, 2), 1, 0x40, 0]));
+    assert!(
+        opus_has_fec(&[toc(9, false, 3), 0x42, 255, 3, 0x40]),
+        "after the padding's length"
+    );
+    for cut in [&[][..], &[toc(9, false, 0)], &[toc(9, false, 3), 0xFF, 255]] {
+        assert!(!opus_has_fec(cut));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn whatever_comes_a_block_goes_out_and_memory_stays_bounded(
+        events in prop::collection::vec((any::<u16>(), any::<u32>(), 0usize..9, -50_000_000i64..200_000_000, 0u8..4, any::<bool>()), 1..400)
+    ) {
+        let mut playout = AudioPlayout::new(Tone::default(), 2);
+        let (mut now, mut out) = (MediaTime::ZERO, AudioBuffer::default());
+        for (sequence_number, timestamp, len, wait, pulls, near) in events {
+            now = now.offset_by(wait);
+            // Half of them near to one another, so that not all is a new timeline.
+            let timestamp = if near { timestamp % 480_000 } else { timestamp };
+            let payload = Tone::packet(timestamp, (len & 3) as u8).iter().copied().cycle().take(len).collect();
+            let ssrc = u32::from(len == 8);
+            playout.push(RtpPacket { sequence_number, timestamp, marker: false, ssrc, payload_type: 0, payload }, now);
+            for _ in 0..pulls {
+                playout.pull(now, &mut out);
+                prop_assert_eq!(out.frames(), 480);
+                prop_assert!(out.samples().iter().all(|s| s.abs() <= 3.0));
+            }
+            prop_assert!(playout.target_delay() <= AudioJitterBuffer::MAX_TARGET);
+        }
+    }
+
+    #[test]
+    fn a_full_buffer_gives_up_its_oldest(count in 513i64..600) {
+        let (mut jitter, call) = (AudioJitterBuffer::new(), Call::new(0));
+        for n in 0..count {
+            jitter.push(call.packet(n), MediaTime::from_millis(n));
+        }
+        prop_assert_eq!(jitter.packets.len(), AudioJitterBuffer::CAPACITY.min(jitter.packets.len()));
+        prop_assert!(jitter.stats().packets_discarded >= (count - 512) as u64);
+    }
+}
