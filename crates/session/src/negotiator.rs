@@ -31,7 +31,7 @@ pub enum SignalingState {
 }
 
 /// What the negotiator is told. `D` is a session description, `C` a candidate; it looks into neither.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum NegotiatorInput<D, C> {
     /// [`negotiationneeded`](https://w3c.github.io/webrtc-pc/#event-negotiation) fired, or an ICE
     /// restart is wanted.
@@ -50,6 +50,10 @@ pub enum NegotiatorInput<D, C> {
     Done,
     /// The operation last asked for failed; nothing has changed.
     Failed,
+    /// The open offer of ours will not be answered: the other side refused it, or too much time has
+    /// passed, or signaling was away. It is rolled back, so that another can be made. Means nothing if
+    /// none is open.
+    OfferLapsed,
     /// Answer to [`NegotiatorAction::MakeOffer`] with `after_rollback`: it turned out that nothing is
     /// left to negotiate.
     NotNeeded,
@@ -60,7 +64,7 @@ pub enum NegotiatorInput<D, C> {
 /// Every action but [`AddCandidate`](Self::AddCandidate) and [`Refuse`](Self::Refuse) is an operation:
 /// the driver answers it with [`NegotiatorInput::Done`] or [`NegotiatorInput::Failed`], and gets no
 /// other before that.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum NegotiatorAction<D, C> {
     /// Create an offer, set it as the local description, send it.
     MakeOffer {
@@ -68,7 +72,7 @@ pub enum NegotiatorAction<D, C> {
         /// [`NegotiatorInput::NotNeeded`].
         after_rollback: bool,
     },
-    /// Roll our offer back.
+    /// Roll the open offer back, whoever made it.
     Rollback,
     /// Set the remote description.
     SetRemote {
@@ -87,7 +91,7 @@ pub enum NegotiatorAction<D, C> {
         /// drop it in silence.
         lenient: bool,
     },
-    /// Nothing to do, but the sender of a message was out of order and may be told so.
+    /// Nothing to do, but the other side may be told why its message had no effect.
     Refuse(NegotiationRefused),
 }
 
@@ -97,6 +101,13 @@ pub enum NegotiationRefused {
     /// An answer, and no offer of ours is open: InvalidStateError, to be reported.
     #[error("an answer came, but no offer is open")]
     UnexpectedAnswer,
+    /// Their offer could not be set or answered: to be told, or they wait for an answer for ever
+    /// ([`NegotiatorInput::OfferLapsed`] is what they make of it).
+    #[error("the offer could not be taken")]
+    OfferFailed,
+    /// Their answer could not be set; our offer is rolled back.
+    #[error("the answer could not be taken")]
+    AnswerFailed,
     /// Both offered and we do not yield: part of the protocol, not a fault.
     #[error("an offer collided with ours and was ignored")]
     GlareIgnored,
@@ -143,13 +154,15 @@ pub struct Negotiator<D, C> {
     polite: bool,
     state: SignalingState,
     operation: Option<Operation>,
+    /// What has to follow the operation that was done last, before anything else.
+    owed: Option<Operation>,
     needed: Need,
     /// Messages that wait for the operation under way, in order of arrival.
     inbox: VecDeque<Message<D, C>>,
     descriptions_waiting: usize,
     candidates_waiting: usize,
     has_remote_description: bool,
-    /// The last description from the other side was an offer that we ignored.
+    /// The last description from the other side was not taken: nor are the candidates that follow.
     ignoring: bool,
     refusals: VecDeque<NegotiationRefused>,
     counters: NegotiatorCounters,
@@ -158,10 +171,11 @@ pub struct Negotiator<D, C> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Operation {
     Offer,
+    /// Of an offer that collided with theirs, which is first in the inbox.
+    Yield,
+    /// Of an offer that came to nothing.
     Rollback,
     SetRemote(SdpKind),
-    /// The answer that the remote offer just set is owed.
-    OweAnswer,
     Answer,
 }
 
@@ -190,6 +204,7 @@ impl<D, C> Negotiator<D, C> {
             polite,
             state: SignalingState::Stable,
             operation: None,
+            owed: None,
             needed: Need::No,
             inbox: VecDeque::new(),
             descriptions_waiting: 0,
@@ -215,6 +230,7 @@ impl<D, C> Negotiator<D, C> {
     pub fn is_idle(&self) -> bool {
         self.state == SignalingState::Stable
             && self.operation.is_none()
+            && self.owed.is_none()
             && self.needed == Need::No
             && self.descriptions_waiting == 0
     }
@@ -248,10 +264,14 @@ impl<D, C> Negotiator<D, C> {
             }
             NegotiatorInput::Done => self.on_done(),
             NegotiatorInput::Failed => self.on_failed(),
-            NegotiatorInput::NotNeeded => {
-                if self.operation == Some(Operation::Offer) {
-                    self.operation = None;
+            NegotiatorInput::OfferLapsed => {
+                if self.operation.is_none() && self.state == SignalingState::HaveLocalOffer {
+                    self.owed = Some(Operation::Rollback);
                 }
+            }
+            NegotiatorInput::NotNeeded => {
+                self.operation
+                    .take_if(|operation| *operation == Operation::Offer);
             }
         }
     }
@@ -261,12 +281,18 @@ impl<D, C> Negotiator<D, C> {
         if let Some(refusal) = self.refusals.pop_front() {
             return Some(NegotiatorAction::Refuse(refusal));
         }
-        match self.operation {
-            Some(Operation::OweAnswer) => {
+        if self.operation.is_some() {
+            return None;
+        }
+        match self.owed.take() {
+            Some(Operation::Answer) => {
                 self.operation = Some(Operation::Answer);
                 return Some(NegotiatorAction::MakeAnswer);
             }
-            Some(_) => return None,
+            Some(_) => {
+                self.operation = Some(Operation::Rollback);
+                return Some(NegotiatorAction::Rollback);
+            }
             None => {}
         }
         // What the other side sent comes before what we want: an answer made now may spare an offer.
@@ -283,7 +309,7 @@ impl<D, C> Negotiator<D, C> {
                         lenient: self.ignoring,
                     });
                 }
-                // Only an ignored offer lets a candidate come here without a remote description.
+                // Of a description that was not taken.
                 Message::Candidate(_) => self.counters.dropped_candidates += 1,
             }
         }
@@ -326,7 +352,7 @@ impl<D, C> Negotiator<D, C> {
                 self.descriptions_waiting += 1;
                 self.inbox
                     .push_front(Message::Description(kind, description));
-                self.operation = Some(Operation::Rollback);
+                self.operation = Some(Operation::Yield);
                 Some(NegotiatorAction::Rollback)
             }
             (SdpKind::Offer, SignalingState::HaveLocalOffer) => {
@@ -335,6 +361,7 @@ impl<D, C> Negotiator<D, C> {
                 Some(NegotiatorAction::Refuse(NegotiationRefused::GlareIgnored))
             }
             (SdpKind::Answer, SignalingState::Stable | SignalingState::HaveRemoteOffer) => {
+                self.ignoring = true;
                 self.counters.refused += 1;
                 Some(NegotiatorAction::Refuse(
                     NegotiationRefused::UnexpectedAnswer,
@@ -346,45 +373,57 @@ impl<D, C> Negotiator<D, C> {
     fn on_done(&mut self) {
         match self.operation.take() {
             Some(Operation::Offer) => self.state = SignalingState::HaveLocalOffer,
-            Some(Operation::Rollback) => {
+            Some(Operation::Yield) => {
                 self.state = SignalingState::Stable;
                 self.counters.rolled_back += 1;
                 if self.needed == Need::No {
                     self.needed = Need::AfterRollback;
                 }
             }
-            Some(Operation::SetRemote(kind)) => {
+            Some(Operation::Rollback) => {
+                self.state = SignalingState::Stable;
+                self.counters.rolled_back += 1;
+            }
+            Some(Operation::SetRemote(SdpKind::Offer)) => {
                 self.has_remote_description = true;
                 self.ignoring = false;
-                match kind {
-                    SdpKind::Offer => {
-                        self.state = SignalingState::HaveRemoteOffer;
-                        self.operation = Some(Operation::OweAnswer);
-                    }
-                    SdpKind::Answer => self.complete(),
-                }
+                self.state = SignalingState::HaveRemoteOffer;
+                self.owed = Some(Operation::Answer);
+            }
+            Some(Operation::SetRemote(SdpKind::Answer)) => {
+                self.has_remote_description = true;
+                self.ignoring = false;
+                self.complete();
             }
             Some(Operation::Answer) => self.complete(),
             // Nothing was asked for: nothing is done.
-            owed @ (Some(Operation::OweAnswer) | None) => self.operation = owed,
+            None => {}
         }
     }
 
     fn on_failed(&mut self) {
         match self.operation.take() {
-            Some(Operation::Offer | Operation::Answer) | None => {}
+            Some(Operation::Offer | Operation::Rollback) | None => {}
             // Their offer cannot be taken while ours stands.
-            Some(Operation::Rollback) => {
+            Some(Operation::Yield) => {
                 self.drop_front_description();
-                self.counters.refused += 1;
+                self.ignoring = true;
+                self.refuse(NegotiationRefused::OfferFailed);
             }
-            // The answer was no good, so the round is void: without this, no other could begin.
+            Some(Operation::SetRemote(SdpKind::Offer)) => {
+                self.ignoring = true;
+                self.refuse(NegotiationRefused::OfferFailed);
+            }
+            // The round is void: an offer left open would keep every other from beginning.
             Some(Operation::SetRemote(SdpKind::Answer)) => {
-                self.counters.refused += 1;
-                self.state = SignalingState::Stable;
+                self.ignoring = true;
+                self.owed = Some(Operation::Rollback);
+                self.refuse(NegotiationRefused::AnswerFailed);
             }
-            Some(Operation::SetRemote(SdpKind::Offer)) => self.counters.refused += 1,
-            owed @ Some(Operation::OweAnswer) => self.operation = owed,
+            Some(Operation::Answer) => {
+                self.owed = Some(Operation::Rollback);
+                self.refuse(NegotiationRefused::OfferFailed);
+            }
         }
     }
 
@@ -408,3 +447,8 @@ impl<D, C> Negotiator<D, C> {
         }
     }
 }
+
+#[cfg(test)]
+mod model_check;
+#[cfg(test)]
+mod tests;
