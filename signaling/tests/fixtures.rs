@@ -1,6 +1,8 @@
 //! The protocol's fixtures, which the web client's tests read as well: every valid message survives
 //! a round trip, every invalid one is refused with its code.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use duet_signaling::message::{ClientMessage, ParseError, ServerMessage};
 use serde::Deserialize;
 use serde_json::Value;
