@@ -285,7 +285,7 @@ impl<D: AudioDecode> AudioPlayout<D> {
         }
         self.pcm
             .append(&self.decoded.samples()[..frames * channels], self.seam);
-        (self.kind, self.seam) = (PlayoutKind::Concealed, frames % 120 != 0);
+        (self.kind, self.seam) = (PlayoutKind::Concealed, !frames.is_multiple_of(120));
     }
 
     fn silence(&mut self, comfort: bool) {
