@@ -12,20 +12,26 @@
 //! Threads: one for each encoder, one for each inbound track. Each ends with its last user.
 
 mod audio_encoder;
+mod audio_hub;
 mod audio_receive;
 mod encoder_hub;
+mod outbox;
+mod resample;
+mod shaper;
 mod stats;
 mod sync_group;
+mod tiers;
+mod video_encoder;
 mod video_receive;
 
-pub use audio_encoder::{AudioSendSettings, OutboundAudio, OutboundPacket};
+pub use audio_hub::{AudioSendSettings, OutboundAudio, OutboundPacket};
 pub use audio_receive::{InboundAudio, InboundAudioConfig};
 pub use encoder_hub::{EncoderHub, OutboundFrame, OutboundVideo, VideoSendSettings};
 pub use stats::{InboundAudioStats, InboundVideoStats, OutboundAudioStats, OutboundVideoStats};
 pub use sync_group::SyncGroup;
 pub use video_receive::{InboundVideo, InboundVideoConfig};
 
-use bytes::Bytes;
+pub use duet_session::RtpPacket;
 
 /// What the inbound side asks of the sender. Called on the pipeline's threads: take note and return.
 pub trait Feedback: Send + Sync + 'static {
@@ -33,22 +39,4 @@ pub trait Feedback: Send + Sync + 'static {
     /// [PLI](https://www.rfc-editor.org/rfc/rfc4585#section-6.3.1). Asked for again, in bounds, until
     /// one comes.
     fn request_key_frame(&self);
-}
-
-/// A received [RTP packet](https://www.rfc-editor.org/rfc/rfc3550#section-5.1), decrypted, without
-/// its header extensions and padding. For RTX: the packet that was inside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RtpPacket {
-    /// Which codec.
-    pub payload_type: u8,
-    /// Counts packets; wraps.
-    pub sequence_number: u16,
-    /// Sampling instant in ticks of the codec's clock rate; wraps.
-    pub timestamp: u32,
-    /// The last packet of a picture, or the first of a talk spurt.
-    pub marker: bool,
-    /// Which source.
-    pub ssrc: u32,
-    /// The codec's payload, its own descriptor included.
-    pub payload: Bytes,
 }

@@ -1,0 +1,430 @@
+//! One video encoder on a thread of its own, and those who watch what it makes.
+//!
+//! Not concerned with who shares it: that is the hub's business.
+
+use super::VideoSendSettings;
+use super::outbox::Outbox;
+use super::shaper::{RateMeter, Shaper};
+use duet_codec::{CodecError, EncodedVideo, VideoCodec, VideoEncoder, VideoEncoderConfig};
+use duet_media::{Clock, Frame, MediaStreamTrack, MediaTime, Sink, SinkHandle, VideoFrame};
+use duet_session::KeyFrameGate;
+use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Frames that a viewer may be behind: a quarter of a second at 30 a second.
+const OUTBOX_CAPACITY: usize = 8;
+
+/// A source from which nothing came for so long stands still: whoever needs a key frame gets the
+/// last picture again.
+const STILL: Duration = Duration::from_millis(250);
+
+/// How long an encoder that could not be made is not tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A running encoder. Dropping it ends its thread; it does not wait for it.
+pub(super) struct VideoEncoding {
+    shared: Arc<Shared>,
+    _sink: SinkHandle,
+}
+
+/// One subscription as an encoder sees it.
+pub(super) struct Viewer {
+    pub(super) outbox: Outbox<EncodedVideo>,
+    target: AtomicU32,
+    ledger: Mutex<Ledger>,
+}
+
+/// What the encoders that served a viewer did for it.
+#[derive(Default)]
+struct Ledger {
+    past: EncoderCounters,
+    current: Option<(Arc<Shared>, EncoderCounters)>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct EncoderCounters {
+    pub(super) encoded: u64,
+    pub(super) key_frames: u64,
+    pub(super) skipped: u64,
+    pub(super) overwritten: u64,
+    pub(super) encode_time: Duration,
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) frame_rate: f64,
+    pub(super) target_bitrate: u32,
+}
+
+struct Shared {
+    clock: Arc<dyn Clock>,
+    inbox: Mutex<Inbox>,
+    changed: Condvar,
+    viewers: Mutex<Vec<Arc<Viewer>>>,
+    counters: Mutex<EncoderCounters>,
+}
+
+/// What the thread waits on.
+struct Inbox {
+    /// The newest picture, not encoded yet; a newer one replaces it.
+    picture: Option<VideoFrame>,
+    /// The newest encoded picture, and when that was.
+    last: Option<(VideoFrame, MediaTime)>,
+    gate: KeyFrameGate,
+    target_bitrate: u32,
+    watched: bool,
+    /// Whether the encoder was made ready for the first picture before anybody watched.
+    ready: bool,
+    closed: bool,
+}
+
+enum Job {
+    /// Make an encoder for pictures like this, so that the first viewer need not wait for that.
+    Prepare(VideoFrame, u32),
+    Encode(VideoFrame, u32),
+}
+
+impl VideoEncoding {
+    /// Starts an encoder of `track`.
+    pub(super) fn start(
+        track: &MediaStreamTrack,
+        settings: &VideoSendSettings,
+        target_bitrate: u32,
+        clock: Arc<dyn Clock>,
+    ) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            clock,
+            inbox: Mutex::new(Inbox {
+                picture: None,
+                last: None,
+                gate: KeyFrameGate::new(),
+                target_bitrate,
+                watched: false,
+                ready: false,
+                closed: false,
+            }),
+            changed: Condvar::new(),
+            viewers: Mutex::default(),
+            counters: Mutex::default(),
+        });
+        let frame_rate = track.get_settings().frame_rate.unwrap_or(30.0);
+        let frame_rate = settings
+            .max_frame_rate
+            .map_or(frame_rate, |max| max.min(frame_rate));
+        let worker = Worker {
+            shared: shared.clone(),
+            codec: settings.codec,
+            shaper: Shaper::new(settings),
+            meter: RateMeter::new(frame_rate),
+            encoder: None,
+            retry_at: None,
+        };
+        thread::Builder::new()
+            .name("video-encoder".into())
+            .spawn(move || worker.run())?;
+        let sink = track.add_sink(shared.clone());
+        Ok(VideoEncoding {
+            shared,
+            _sink: sink,
+        })
+    }
+
+    /// Shows it to a viewer, beginning with a key frame.
+    pub(super) fn attach(&self, viewer: &Arc<Viewer>) {
+        viewer.outbox.want_key_frame();
+        {
+            let mut ledger = viewer.ledger.lock();
+            let now = self.shared.counters();
+            ledger.current = Some((self.shared.clone(), now));
+        }
+        self.shared.viewers.lock().push(viewer.clone());
+        let mut inbox = self.shared.inbox.lock();
+        inbox.watched = true;
+        inbox.gate.request(self.shared.clock.now());
+        drop(inbox);
+        self.shared.changed.notify_one();
+    }
+
+    pub(super) fn detach(&self, viewer: &Arc<Viewer>) {
+        let mut viewers = self.shared.viewers.lock();
+        viewers.retain(|other| !Arc::ptr_eq(other, viewer));
+        self.shared.inbox.lock().watched = !viewers.is_empty();
+        drop(viewers);
+        let mut ledger = viewer.ledger.lock();
+        ledger.past = ledger.sum();
+        ledger.current = None;
+    }
+
+    pub(super) fn set_target_bitrate(&self, bits_per_second: u32) {
+        self.shared.inbox.lock().target_bitrate = bits_per_second;
+    }
+}
+
+impl Drop for VideoEncoding {
+    fn drop(&mut self) {
+        self.shared.inbox.lock().closed = true;
+        self.shared.changed.notify_one();
+    }
+}
+
+impl Viewer {
+    pub(super) fn new(target_bitrate: u32) -> Self {
+        Viewer {
+            outbox: Outbox::new(OUTBOX_CAPACITY),
+            target: AtomicU32::new(target_bitrate),
+            ledger: Mutex::default(),
+        }
+    }
+
+    /// Bits a second.
+    pub(super) fn target(&self) -> u32 {
+        self.target.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_target(&self, bits_per_second: u32) {
+        self.target.store(bits_per_second, Ordering::Relaxed);
+    }
+
+    pub(super) fn request_key_frame(&self) {
+        // With no encoder there is nothing to ask: the next one begins with a key frame.
+        if let Some((encoder, _)) = &self.ledger.lock().current {
+            let mut inbox = encoder.inbox.lock();
+            inbox.gate.request(encoder.clock.now());
+            drop(inbox);
+            encoder.changed.notify_one();
+        }
+    }
+
+    /// Sums since the subscription began; sizes and settings of the encoder that serves it now.
+    pub(super) fn encoder_counters(&self) -> EncoderCounters {
+        self.ledger.lock().sum()
+    }
+}
+
+impl Ledger {
+    fn sum(&self) -> EncoderCounters {
+        let Some((encoder, before)) = &self.current else {
+            return self.past;
+        };
+        let (now, past) = (encoder.counters(), &self.past);
+        EncoderCounters {
+            encoded: past.encoded + now.encoded - before.encoded,
+            key_frames: past.key_frames + now.key_frames - before.key_frames,
+            skipped: past.skipped + now.skipped - before.skipped,
+            overwritten: past.overwritten + now.overwritten - before.overwritten,
+            encode_time: past.encode_time + now.encode_time - before.encode_time,
+            ..now
+        }
+    }
+}
+
+impl Sink for Shared {
+    fn accept(&self, frame: &Frame) {
+        let Frame::Video(picture) = frame else { return };
+        let mut inbox = self.inbox.lock();
+        if inbox.closed {
+            return;
+        }
+        let wake = inbox.watched || !inbox.ready;
+        let lost = inbox.picture.replace(picture.clone());
+        let late = lost.is_some() && inbox.watched;
+        drop(inbox);
+        if late {
+            self.counters.lock().overwritten += 1;
+        }
+        if wake {
+            self.changed.notify_one();
+        }
+    }
+}
+
+impl Shared {
+    fn counters(&self) -> EncoderCounters {
+        *self.counters.lock()
+    }
+
+    /// Waits for something to do; `None` once there will be nothing more.
+    fn next_job(&self) -> Option<Job> {
+        let mut inbox = self.inbox.lock();
+        loop {
+            if inbox.closed {
+                return None;
+            }
+            if inbox.watched {
+                if let Some(picture) = inbox.picture.take() {
+                    return Some(Job::Encode(picture, inbox.target_bitrate));
+                }
+                let now = self.clock.now();
+                match inbox.repeat_at() {
+                    Some(due) if due > now => {
+                        let wait = due.saturating_since(now);
+                        self.changed.wait_for(&mut inbox, wait);
+                        continue;
+                    }
+                    Some(_) => {
+                        if let Some(picture) = inbox.repeated(now) {
+                            return Some(Job::Encode(picture, inbox.target_bitrate));
+                        }
+                    }
+                    None => {}
+                }
+            } else if let Some(picture) = inbox.picture.as_ref().filter(|_| !inbox.ready) {
+                let job = Job::Prepare(picture.clone(), inbox.target_bitrate);
+                inbox.ready = true;
+                return Some(job);
+            }
+            self.changed.wait(&mut inbox);
+        }
+    }
+}
+
+impl Inbox {
+    /// When the last picture is to be encoded again, for somebody who needs a key frame.
+    fn repeat_at(&self) -> Option<MediaTime> {
+        let due = self.gate.next_timeout()?;
+        let (_, encoded_at) = self.last.as_ref()?;
+        Some(due.max(*encoded_at + STILL))
+    }
+
+    fn repeated(&self, now: MediaTime) -> Option<VideoFrame> {
+        let (picture, encoded_at) = self.last.as_ref()?;
+        let elapsed = now.saturating_since(*encoded_at);
+        Some(VideoFrame::new(
+            picture.buffer.clone(),
+            picture.capture_time + elapsed,
+        ))
+    }
+}
+
+/// The thread.
+struct Worker {
+    shared: Arc<Shared>,
+    codec: VideoCodec,
+    shaper: Shaper,
+    meter: RateMeter,
+    encoder: Option<Box<dyn VideoEncoder>>,
+    retry_at: Option<MediaTime>,
+}
+
+impl Worker {
+    fn run(mut self) {
+        while let Some(job) = self.shared.next_job() {
+            match job {
+                Job::Prepare(picture, target) => {
+                    if let Some(shaped) = self.shaper.shape(&picture) {
+                        self.prepare(&shaped, target);
+                    }
+                }
+                Job::Encode(picture, target) => {
+                    if self.shaper.admit(picture.capture_time) {
+                        self.encode(&picture, target);
+                    }
+                }
+            }
+        }
+    }
+
+    fn encode(&mut self, picture: &VideoFrame, target: u32) {
+        self.meter.observe(picture.capture_time);
+        let started = Instant::now();
+        let encoded = match self.shaper.shape(picture) {
+            Some(shaped) => self.encode_shaped(&shaped, target),
+            None => None,
+        };
+        let now = self.shared.clock.now();
+        {
+            let mut inbox = self.shared.inbox.lock();
+            if encoded.as_ref().is_some_and(|encoded| encoded.key_frame) {
+                inbox.gate.on_key_frame(now);
+            }
+            inbox.last = Some((picture.clone(), now));
+        }
+        let mut counters = self.shared.counters.lock();
+        counters.encode_time += started.elapsed();
+        counters.target_bitrate = target;
+        counters.frame_rate = self.meter.rate();
+        let Some(encoded) = encoded else {
+            counters.skipped += 1;
+            return;
+        };
+        counters.encoded += 1;
+        counters.key_frames += u64::from(encoded.key_frame);
+        counters.width = encoded.width;
+        counters.height = encoded.height;
+        drop(counters);
+        let viewers = self.shared.viewers.lock();
+        let mut wanted = false;
+        for viewer in viewers.iter() {
+            wanted |= viewer.outbox.offer(&encoded);
+        }
+        drop(viewers);
+        if wanted {
+            self.shared.inbox.lock().gate.request(now);
+        }
+    }
+
+    fn encode_shaped(&mut self, picture: &VideoFrame, target: u32) -> Option<EncodedVideo> {
+        self.prepare(picture, target);
+        let encoder = self.encoder.as_mut()?;
+        let due = {
+            let now = self.shared.clock.now();
+            self.shared.inbox.lock().gate.take_due(now)
+        };
+        let encoded = encoder.encode(picture, due);
+        if due && !matches!(encoded, Ok(Some(_))) {
+            let now = self.shared.clock.now();
+            self.shared.inbox.lock().gate.request(now);
+        }
+        encoded.unwrap_or_else(|error| {
+            self.failed(&error);
+            None
+        })
+    }
+
+    /// An encoder that takes pictures of this size, and aims at what is wanted now.
+    fn prepare(&mut self, picture: &VideoFrame, target: u32) {
+        let config = VideoEncoderConfig {
+            width: picture.width(),
+            height: picture.height(),
+            frame_rate: self.meter.rate(),
+            bitrate: target,
+        };
+        let prepared = match &mut self.encoder {
+            Some(encoder) if worth_a_change(&encoder.config(), &config) => {
+                encoder.configure(&config)
+            }
+            Some(_) => Ok(()),
+            None => {
+                let now = self.shared.clock.now();
+                if self.retry_at.is_some_and(|at| now < at) {
+                    return;
+                }
+                self.codec
+                    .encoder(&config)
+                    .map(|encoder| self.encoder = Some(encoder))
+            }
+        };
+        if let Err(error) = prepared {
+            self.failed(&error);
+        }
+    }
+
+    fn failed(&mut self, error: &CodecError) {
+        tracing::warn!(%error, codec = %self.codec, "a picture was not encoded");
+        // An encoder that refused a setting still works; a size that it cannot do is refused picture
+        // by picture, and counted as skipped.
+        if !matches!(error, CodecError::Unsupported(_)) || self.encoder.is_none() {
+            self.encoder = None;
+            self.retry_at = Some(self.shared.clock.now() + RETRY);
+        }
+    }
+}
+
+/// Estimates move all the time; an encoder is bothered with what makes a difference.
+fn worth_a_change(old: &VideoEncoderConfig, new: &VideoEncoderConfig) -> bool {
+    let differs = |a: f64, b: f64, by: f64| (a - b).abs() > by * a.max(b);
+    (old.width, old.height) != (new.width, new.height)
+        || differs(f64::from(old.bitrate), f64::from(new.bitrate), 0.02)
+        || differs(old.frame_rate, new.frame_rate, 0.1)
+}
