@@ -4,13 +4,17 @@
 //! [`PlayoutScheduler`](crate::PlayoutScheduler)'s affair. It asks for no retransmission either; it
 //! only knows how long one may take.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod store;
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use duet_media::MediaTime;
 
-use crate::vp8_payload::{PictureId, is_key_frame};
+use self::store::{PacketStore, Part, Slot, Walk};
+use crate::vp8_payload::PictureId;
 use crate::{ClockRate, RtpPacket, SequenceUnwrapper, TimestampUnwrapper, Vp8Descriptor};
 
 /// What a [`VideoJitterBuffer`] may hold and how long it waits.
@@ -115,10 +119,7 @@ pub struct VideoJitterBuffer {
     replaced_ssrc: Option<u32>,
     sequence: SequenceUnwrapper,
     timestamps: TimestampUnwrapper,
-    slots: BTreeMap<i64, Slot>,
-    bytes: usize,
-    /// Where among the slots key frames begin.
-    key_starts: BTreeSet<i64>,
+    store: PacketStore,
     /// The first number that was neither handed over nor given up.
     next: Option<i64>,
     /// What was handed over last.
@@ -131,23 +132,6 @@ pub struct VideoJitterBuffer {
     last_request: Option<MediaTime>,
     last_arrival: Option<MediaTime>,
     counters: VideoJitterCounters,
-}
-
-#[derive(Clone, Debug)]
-struct Slot {
-    timestamp: i64,
-    arrival: MediaTime,
-    marker: bool,
-    part: Part,
-}
-
-#[derive(Clone, Debug)]
-enum Part {
-    Padding,
-    Frame {
-        descriptor: Vp8Descriptor,
-        data: Bytes,
-    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -163,16 +147,9 @@ struct LastFrame {
 struct KeyWait {
     next_request: MediaTime,
     interval: Duration,
-}
-
-/// What stands at a place in the sequence.
-enum Walk {
-    /// A frame, up to and with this number.
-    Whole(i64),
-    /// This number is missing.
-    Missing(i64),
-    /// Something that is no frame, up to but without this number.
-    Broken(i64),
+    /// All since the last frame is still held: should what is missing come after all, no key frame is
+    /// needed.
+    resumable: bool,
 }
 
 impl VideoJitterBuffer {
@@ -180,12 +157,14 @@ impl VideoJitterBuffer {
     pub const MIN_REQUEST_INTERVAL: Duration = Duration::from_millis(500);
     /// While none comes, the pauses between requests double up to this.
     pub const MAX_REQUEST_INTERVAL: Duration = Duration::from_secs(2);
+    /// A pause between packets this long was an outage.
+    const OUTAGE: Duration = Duration::from_secs(1);
     /// So many packets in a row that do not fit the stream: it started anew.
     const RESTART_AFTER: u32 = 8;
     /// A packet so far behind does not fit the stream…
     const RESTART_DISTANCE: i64 = 1_000;
-    /// … nor one that is behind, but whose timestamp is this many seconds off.
-    const RESTART_SECONDS: i64 = 5;
+    /// … nor one that is behind, but whose timestamp is this many ticks off.
+    const RESTART_TICKS: u64 = 5 * ClockRate::VIDEO.hz() as u64;
 
     /// An empty buffer.
     pub fn new(config: VideoJitterConfig) -> Self {
@@ -196,9 +175,7 @@ impl VideoJitterBuffer {
             replaced_ssrc: None,
             sequence: SequenceUnwrapper::new(),
             timestamps: TimestampUnwrapper::new(),
-            slots: BTreeMap::new(),
-            bytes: 0,
-            key_starts: BTreeSet::new(),
+            store: PacketStore::default(),
             next: None,
             last: None,
             hole: None,
@@ -222,35 +199,36 @@ impl VideoJitterBuffer {
 
     /// Packets held now.
     pub fn buffered_packets(&self) -> usize {
-        self.slots.len()
+        self.store.len()
     }
 
     /// Bytes of payload held now.
     pub fn buffered_bytes(&self) -> usize {
-        self.bytes
+        self.store.bytes()
+    }
+
+    /// Whether deltas are dropped until a key frame comes.
+    pub fn awaits_key_frame(&self) -> bool {
+        self.key_wait.is_some() || self.last.is_none()
     }
 
     /// The decoder failed, or somebody wants to start afresh: drops what is held, asks for a key frame
     /// and yields nothing before it.
     pub fn demand_key_frame(&mut self, now: MediaTime) {
-        if let Some(end) = self.slots.keys().next_back().map(|last| last + 1) {
+        if let Some(end) = self.store.end() {
             self.skip_to(end);
         }
-        self.await_key_frame(now);
+        self.await_key_frame(now, false);
     }
 
     /// Takes in a packet that came at `now`. [`poll`](Self::poll) afterwards, until it has nothing.
     pub fn push(&mut self, packet: RtpPacket, now: MediaTime) {
         self.counters.received += 1;
-        if !self.accept_ssrc(packet.ssrc, now) {
-            self.counters.late += 1;
-            return;
-        }
         let part = if packet.payload.is_empty() {
             self.counters.padding += 1;
             Part::Padding
         } else {
-            match Vp8Descriptor::parse(&packet.payload) {
+            match Vp8Descriptor::parse(packet.payload) {
                 Ok((descriptor, data)) => Part::Frame { descriptor, data },
                 Err(_) => {
                     self.counters.malformed += 1;
@@ -258,62 +236,55 @@ impl VideoJitterBuffer {
                 }
             }
         };
-        if !self.accept_place(&packet, now) {
+        if !self.accept_ssrc(packet.ssrc, now)
+            || !self.accept_place(packet.sequence_number, packet.timestamp, now)
+        {
             self.counters.late += 1;
             return;
         }
         let number = self.sequence.unwrap(packet.sequence_number);
-        let timestamp = self.timestamps.unwrap(packet.timestamp);
-        if self.slots.contains_key(&number) {
+        if self.store.contains(number) {
             self.counters.duplicates += 1;
             return;
         }
-        if let Some(last) = self.last_arrival
-            && now.saturating_since(last) > Duration::from_secs(1)
-            && let Some(wait) = &mut self.key_wait
-        {
-            // After an outage: what was asked in vain does not count.
+        let silence = self
+            .last_arrival
+            .replace(now)
+            .map_or(Duration::ZERO, |last| now.saturating_since(last));
+        if let Some(wait) = self.key_wait.as_mut().filter(|_| silence > Self::OUTAGE) {
+            // What was asked in vain during an outage does not count.
             wait.interval = Self::MIN_REQUEST_INTERVAL;
             wait.next_request = wait.next_request.min(now);
         }
-        self.last_arrival = Some(now);
-        if let Part::Frame { descriptor, data } = &part {
-            self.bytes += data.len();
-            if descriptor.is_frame_start() && is_key_frame(data) {
-                self.key_starts.insert(number);
-            }
-        }
         let slot = Slot {
-            timestamp,
+            timestamp: self.timestamps.unwrap(packet.timestamp),
             arrival: now,
             marker: packet.marker,
             part,
         };
-        self.slots.insert(number, slot);
-        if self.slots.len() > self.config.max_packets || self.bytes > self.config.max_bytes {
+        self.store.insert(number, slot);
+        if self.store.len() > self.config.max_packets || self.store.bytes() > self.config.max_bytes
+        {
             self.counters.overflows += 1;
             self.demand_key_frame(now);
-        } else if self.last.is_none() && self.key_wait.is_none() {
-            self.key_wait = Some(KeyWait {
-                next_request: now,
-                interval: Self::MIN_REQUEST_INTERVAL,
-            });
+        } else if self.last.is_none() {
+            self.await_key_frame(now, false);
         }
     }
 
     /// The next frame, or the news that a key frame is needed; `None` if there is nothing at `now`.
     pub fn poll(&mut self, now: MediaTime) -> Option<VideoEvent> {
-        if self.key_wait.is_none() {
-            match self.poll_next(now) {
-                Some(frame) => return Some(VideoEvent::Frame(frame)),
-                None if self.key_wait.is_none() => return None,
-                None => {}
-            }
+        if self.key_wait.is_none()
+            && let Some(frame) = self.poll_next(now)
+        {
+            return Some(VideoEvent::Frame(frame));
         }
+        // Only now, since it may have been given up a moment ago.
+        self.key_wait?;
         if let Some(frame) = self.poll_key_frame(now) {
             return Some(VideoEvent::Frame(frame));
         }
-        self.poll_request(now)
+        self.poll_request(now).then_some(VideoEvent::KeyFrameNeeded)
     }
 
     /// When to [`poll`](Self::poll) again although nothing came.
@@ -327,186 +298,162 @@ impl VideoJitterBuffer {
 
     /// How long a gap is waited for: time for two retransmissions.
     fn patience(&self) -> Duration {
-        let wait = (self.rtt + self.config.nack_delay).saturating_mul(2);
+        let wait = self
+            .rtt
+            .saturating_add(self.config.nack_delay)
+            .saturating_mul(2);
         wait.min(self.config.max_wait)
     }
 
     /// The frame that follows the last one, if it is whole.
     fn poll_next(&mut self, now: MediaTime) -> Option<AssembledFrame> {
         loop {
-            let next = self.skip_padding()?;
-            match self.walk(next) {
-                Walk::Whole(end) => {
-                    self.hole = None;
-                    return Some(self.take(next, end));
-                }
+            let next = self.next_frame()?;
+            let hole = match self.store.walk(next) {
+                Walk::Whole(end) => return self.take(end),
                 Walk::Broken(end) => {
                     self.skip_to(end);
-                    self.await_key_frame(now);
+                    self.await_key_frame(now, false);
                     return None;
                 }
-                Walk::Missing(hole) => {
-                    let (&after, slot) = self.slots.range(hole..).next()?;
-                    if hole == next && self.continues(slot, false) {
-                        // Nothing of a picture was lost, only padding.
-                        self.skip_to(after);
-                        continue;
-                    }
-                    if let Some((start, end)) = self.whole_key_frame() {
-                        self.skip_to(start);
-                        return Some(self.take(start, end));
-                    }
-                    let since = match self.hole {
-                        Some((known, since)) if known == hole => since,
-                        _ => self.slots.range(hole..).map(|(_, s)| s.arrival).min()?,
-                    };
-                    self.hole = Some((hole, since));
-                    if now < since + self.patience() {
-                        return None;
-                    }
-                    if hole == next && self.continues(slot, true) {
-                        self.skip_to(after);
-                        continue;
-                    }
-                    self.await_key_frame(now);
-                    return None;
-                }
+                Walk::Missing(hole) => hole,
+            };
+            if self.store.end().is_none_or(|end| end <= hole) {
+                // Nothing came behind it: not lost, only not here yet.
+                self.hole = None;
+                return None;
             }
+            let is_frame = |(_, slot): &(i64, &Slot)| matches!(slot.part, Part::Frame { .. });
+            let behind = self.store.from(hole).find(is_frame);
+            let behind = behind.filter(|_| hole == next);
+            if let Some((after, _)) = behind.filter(|(_, slot)| self.continues(slot)) {
+                // Nothing of a picture was lost, only padding.
+                self.skip_to(after);
+                continue;
+            }
+            let layer = behind.filter(|(_, slot)| self.continues_base_layer(slot));
+            let layer = layer.map(|(after, _)| after);
+            if let Some((start, end)) = self.store.whole_key_frame() {
+                self.skip_to(start);
+                return self.take(end);
+            }
+            let known = self.hole.filter(|(number, _)| *number == hole);
+            let since = match known {
+                Some((_, since)) => since,
+                None => self.store.from(hole).map(|(_, slot)| slot.arrival).min()?,
+            };
+            self.hole = Some((hole, since));
+            if now < since + self.patience() {
+                return None;
+            }
+            if let Some(after) = layer {
+                self.skip_to(after);
+                if let Some(last) = &mut self.last {
+                    last.decodable_at = now;
+                }
+                continue;
+            }
+            self.await_key_frame(now, true);
+            return None;
         }
     }
 
-    /// While waiting for a key frame: the first that is whole. Drops what cannot be part of one.
+    /// While waiting for a key frame: the first that is whole, or the frame for want of which it was
+    /// waited. Drops what cannot be part of one.
     fn poll_key_frame(&mut self, now: MediaTime) -> Option<AssembledFrame> {
-        if let Some((start, end)) = self.whole_key_frame() {
+        if let Some((start, end)) = self.store.whole_key_frame() {
             self.skip_to(start);
             self.key_wait = None;
-            return Some(self.take(start, end));
+            return self.take(end);
         }
-        let keep = match self.key_starts.first() {
-            Some(&start) => Some(start),
+        if self.key_wait.is_some_and(|wait| wait.resumable) {
+            let next = self.next_frame()?;
+            let Walk::Whole(end) = self.store.walk(next) else {
+                return None;
+            };
+            self.key_wait = None;
+            return self.take(end);
+        }
+        let keep = self.store.first_key_start().or_else(|| {
             // The first packet of a key frame may yet come behind the others.
-            None => {
-                let patience = self.patience();
-                let fresh = |slot: &Slot| now.saturating_since(slot.arrival) <= patience;
-                let keep = self.slots.iter().find(|(_, slot)| fresh(slot));
-                keep.map(|(&number, _)| number)
-                    .or_else(|| self.slots.keys().next_back().map(|last| last + 1))
-            }
-        };
-        if let Some(keep) = keep {
+            let patience = self.patience();
+            let first = self.store.first_number()?;
+            let mut held = self.store.from(first);
+            let fresh = held.find(|(_, slot)| now.saturating_since(slot.arrival) <= patience);
+            fresh.map(|(number, _)| number).or_else(|| self.store.end())
+        });
+        if let Some(keep) = keep
+            && self.store.first_number().is_some_and(|first| first < keep)
+        {
             self.skip_to(keep);
         }
         None
     }
 
-    fn poll_request(&mut self, now: MediaTime) -> Option<VideoEvent> {
-        let mut wait = self.key_wait?;
+    /// Whether a key frame is to be asked for now.
+    fn poll_request(&mut self, now: MediaTime) -> bool {
+        let patience = self.patience();
+        let Some(wait) = &mut self.key_wait else {
+            return false;
+        };
         if let Some(last) = self.last_request {
             wait.next_request = wait.next_request.max(last + Self::MIN_REQUEST_INTERVAL);
         }
-        // One that is on its way needs no second: give it time as long as its packets come.
-        if let Some(start) = self.key_starts.first()
-            && let Some(newest) = self.slots.range(start..).map(|(_, s)| s.arrival).max()
-        {
-            wait.next_request = wait.next_request.max(newest + self.patience());
-        }
         let due = wait.next_request <= now;
+        // One that is on its way needs no second: it gets time as long as its packets come.
+        let coming = self.store.newest_key_frame_arrival().filter(|_| due);
+        if let Some(until) = coming.map(|newest| newest + patience)
+            && now < until
+        {
+            wait.next_request = until;
+            return false;
+        }
         if due {
             wait.next_request = now + wait.interval;
             wait.interval = (wait.interval * 2).min(Self::MAX_REQUEST_INTERVAL);
             self.last_request = Some(now);
             self.counters.key_frame_requests += 1;
         }
-        self.key_wait = Some(wait);
-        due.then_some(VideoEvent::KeyFrameNeeded)
+        due
     }
 
-    fn await_key_frame(&mut self, now: MediaTime) {
+    fn await_key_frame(&mut self, now: MediaTime, resumable: bool) {
         self.hole = None;
         self.key_wait.get_or_insert(KeyWait {
             next_request: now,
             interval: Self::MIN_REQUEST_INTERVAL,
+            resumable,
         });
     }
 
-    /// What stands at `start`.
-    fn walk(&self, start: i64) -> Walk {
-        let mut timestamp = None;
-        let mut expected = start;
-        for (&number, slot) in self.slots.range(start..) {
-            if number != expected {
-                return Walk::Missing(expected);
-            }
-            let begins = match &slot.part {
-                Part::Frame { descriptor, .. } => descriptor.is_frame_start(),
-                // Padding within a frame: passed over.
-                Part::Padding => {
-                    expected += 1;
-                    continue;
-                }
-            };
-            match timestamp {
-                None if !begins => return Walk::Broken(number + 1),
-                None => timestamp = Some(slot.timestamp),
-                // The next frame begins and the marker was not set.
-                Some(_) if begins => return Walk::Whole(number - 1),
-                Some(timestamp) if timestamp != slot.timestamp => return Walk::Broken(number),
-                Some(_) => {}
-            }
-            if slot.marker {
-                return Walk::Whole(number);
-            }
-            expected += 1;
-        }
-        Walk::Missing(expected)
-    }
-
-    /// The first key frame held that is whole.
-    fn whole_key_frame(&self) -> Option<(i64, i64)> {
-        self.key_starts
-            .iter()
-            .find_map(|&start| match self.walk(start) {
-                Walk::Whole(end) => Some((start, end)),
-                Walk::Missing(_) | Walk::Broken(_) => None,
-            })
-    }
-
-    /// Whether the frame that begins in `slot` can be decoded after the last one although packets
-    /// between them are missing: by the picture's number, or, if `coarse`, because what is missing was
-    /// of a higher temporal layer.
-    fn continues(&self, slot: &Slot, coarse: bool) -> bool {
+    /// Whether the frame that begins in `slot` is, by its picture number, the one after the last:
+    /// what is missing between them was no picture.
+    fn continues(&self, slot: &Slot) -> bool {
         let (Part::Frame { descriptor, .. }, Some(last)) = (&slot.part, self.last) else {
             return false;
         };
-        if !descriptor.is_frame_start() {
+        let ids = descriptor.picture_id.zip(last.picture_id);
+        descriptor.is_frame_start() && ids.is_some_and(|(id, last)| id.follows(last))
+    }
+
+    /// Whether the frame that begins in `slot` can be decoded without what is missing, because that
+    /// was of a higher temporal layer.
+    fn continues_base_layer(&self, slot: &Slot) -> bool {
+        let (Part::Frame { descriptor, .. }, Some(last)) = (&slot.part, self.last) else {
             return false;
-        }
-        if let (Some(id), Some(last)) = (descriptor.picture_id, last.picture_id)
-            && id.follows(last)
-        {
-            return true;
-        }
+        };
         let base_layer = descriptor
             .temporal_layer
             .is_some_and(|(layer, _)| layer == 0);
-        let follows = match (descriptor.tl0_picture_index, last.tl0_picture_index) {
-            (Some(index), Some(last)) => index == last.wrapping_add(1),
-            _ => false,
-        };
-        coarse && base_layer && follows
+        let indices = descriptor.tl0_picture_index.zip(last.tl0_picture_index);
+        let follows = indices.is_some_and(|(index, last)| index == last.wrapping_add(1));
+        descriptor.is_frame_start() && base_layer && follows
     }
 
-    /// Moves over padding, and says where the next frame begins.
-    fn skip_padding(&mut self) -> Option<i64> {
+    /// Where the next frame begins, behind any padding.
+    fn next_frame(&mut self) -> Option<i64> {
         let mut next = self.next?;
-        while matches!(
-            self.slots.get(&next),
-            Some(Slot {
-                part: Part::Padding,
-                ..
-            })
-        ) {
-            self.slots.remove(&next);
+        while self.store.remove_padding(next) {
             next += 1;
             self.next = Some(next);
         }
@@ -515,126 +462,89 @@ impl VideoJitterBuffer {
 
     /// Drops all before `number` and counts what of it never came.
     fn skip_to(&mut self, number: i64) {
-        let kept = self.slots.split_off(&number);
-        let dropped = std::mem::replace(&mut self.slots, kept);
-        let first = self
-            .next
-            .or(dropped.keys().next().copied())
-            .unwrap_or(number);
-        self.counters.lost += number.saturating_sub(first).unsigned_abs() - dropped.len() as u64;
-        self.counters.dropped += dropped.len() as u64;
-        self.bytes -= dropped.values().map(Slot::len).sum::<usize>();
-        self.key_starts = self.key_starts.split_off(&number);
+        let first = self.next.or(self.store.first_number()).unwrap_or(number);
+        let dropped = self.store.drop_before(number) as u64;
+        let places = u64::try_from(number.saturating_sub(first)).unwrap_or(0);
+        self.counters.lost += places.saturating_sub(dropped);
+        self.counters.dropped += dropped;
         self.next = Some(number);
         self.hole = None;
+        if let Some(wait) = &mut self.key_wait {
+            wait.resumable = false;
+        }
     }
 
-    /// Takes the frame out that stands from `start` to `end`.
-    fn take(&mut self, start: i64, end: i64) -> AssembledFrame {
-        let kept = self.slots.split_off(&(end + 1));
-        let taken = std::mem::replace(&mut self.slots, kept);
+    /// Takes out the frame that is first in the store and ends at `end`.
+    fn take(&mut self, end: i64) -> Option<AssembledFrame> {
+        let taken = self.store.take(end)?;
         self.next = Some(end + 1);
-        let key_frame = self.key_starts.remove(&start);
-        let size = taken.values().map(Slot::len).sum();
-        self.bytes -= size;
-
-        let arrivals = || taken.values().map(|slot| slot.arrival);
-        let first_arrival = arrivals().min().unwrap_or_default();
-        let complete_at = arrivals().max().unwrap_or_default();
-        let packets = taken.len();
-        let mut head = None;
-        let mut timestamp = 0;
-        let mut parts = taken.into_values().filter_map(|slot| {
-            timestamp = slot.timestamp;
-            match slot.part {
-                Part::Frame { descriptor, data } => {
-                    head.get_or_insert(descriptor);
-                    Some(data)
-                }
-                Part::Padding => None,
-            }
-        });
-        let first = parts.next().unwrap_or_default();
-        let data = if first.len() == size {
-            first
-        } else {
-            let mut whole = BytesMut::with_capacity(size);
-            whole.extend_from_slice(&first);
-            parts.for_each(|part| whole.extend_from_slice(&part));
-            whole.freeze()
-        };
-        let head = head.unwrap_or_default();
+        self.hole = None;
         let decodable_at = match self.last {
-            Some(last) if !key_frame => complete_at.max(last.decodable_at),
-            _ => complete_at,
+            Some(last) => taken.complete_at.max(last.decodable_at),
+            None => taken.complete_at,
         };
         self.last = Some(LastFrame {
-            picture_id: head.picture_id,
-            tl0_picture_index: match head.temporal_layer {
-                // A frame of a higher layer carries the number of the one it depends on.
-                Some(_) => head.tl0_picture_index,
-                None => None,
-            },
-            timestamp,
+            picture_id: taken.head.picture_id,
+            tl0_picture_index: taken.head.tl0_picture_index,
+            timestamp: taken.timestamp,
             decodable_at,
         });
         self.counters.frames += 1;
-        self.counters.key_frames += u64::from(key_frame);
-        AssembledFrame {
-            data,
-            key_frame,
-            rtp_timestamp: timestamp,
-            first_arrival,
-            complete_at,
+        self.counters.key_frames += u64::from(taken.key_frame);
+        Some(AssembledFrame {
+            data: taken.data,
+            key_frame: taken.key_frame,
+            rtp_timestamp: taken.timestamp,
+            first_arrival: taken.first_arrival,
+            complete_at: taken.complete_at,
             decodable_at,
-            packets,
-            picture_id: head.picture_id,
-        }
+            packets: taken.packets,
+            picture_id: taken.head.picture_id,
+        })
     }
 
     /// Follows a change of SSRC; false for a straggler of the one before.
     fn accept_ssrc(&mut self, ssrc: u32, now: MediaTime) -> bool {
         match self.ssrc {
-            None => self.ssrc = Some(ssrc),
-            Some(current) if current == ssrc => {}
-            Some(_) if self.replaced_ssrc == Some(ssrc) => return false,
-            Some(current) => {
-                self.restart(now);
-                self.replaced_ssrc = Some(current);
+            Some(current) if current == ssrc => true,
+            Some(_) if self.replaced_ssrc == Some(ssrc) => false,
+            current => {
+                if current.is_some() {
+                    self.restart(now);
+                }
+                self.replaced_ssrc = current;
                 self.ssrc = Some(ssrc);
+                true
             }
         }
-        true
     }
 
     /// Whether the packet's place is still open. A run of packets that do not fit starts the stream
     /// anew.
-    fn accept_place(&mut self, packet: &RtpPacket, now: MediaTime) -> bool {
-        let number = self.sequence.peek(packet.sequence_number);
+    fn accept_place(&mut self, sequence_number: u16, timestamp: u32, now: MediaTime) -> bool {
+        let number = self.sequence.peek(sequence_number);
         let Some(next) = self.next.filter(|next| number < *next) else {
             self.restart_evidence = 0;
             return true;
         };
-        let off = self.last.map_or(0, |last| {
-            self.timestamps
-                .peek(packet.timestamp)
-                .abs_diff(last.timestamp)
-        });
-        let limit = Self::RESTART_SECONDS.unsigned_abs() * u64::from(ClockRate::VIDEO.hz());
-        if next - number > Self::RESTART_DISTANCE || off > limit {
+        let timestamp = self.timestamps.peek(timestamp);
+        let off = self
+            .last
+            .map_or(0, |last| timestamp.abs_diff(last.timestamp));
+        if next - number > Self::RESTART_DISTANCE || off > Self::RESTART_TICKS {
             self.restart_evidence += 1;
-            if self.restart_evidence >= Self::RESTART_AFTER {
-                self.restart(now);
-                return true;
-            }
         }
-        false
+        let anew = self.restart_evidence >= Self::RESTART_AFTER;
+        if anew {
+            self.restart(now);
+        }
+        anew
     }
 
     /// Forgets the stream, not what was counted.
     fn restart(&mut self, now: MediaTime) {
         self.counters.restarts += 1;
-        self.counters.dropped += self.slots.len() as u64;
+        self.counters.dropped += self.store.len() as u64;
         *self = VideoJitterBuffer {
             rtt: self.rtt,
             ssrc: self.ssrc,
@@ -642,21 +552,12 @@ impl VideoJitterBuffer {
             counters: self.counters,
             ..VideoJitterBuffer::new(self.config)
         };
-        self.await_key_frame(now);
+        self.await_key_frame(now, false);
     }
 }
 
 impl Default for VideoJitterBuffer {
     fn default() -> Self {
         Self::new(VideoJitterConfig::default())
-    }
-}
-
-impl Slot {
-    fn len(&self) -> usize {
-        match &self.part {
-            Part::Padding => 0,
-            Part::Frame { data, .. } => data.len(),
-        }
     }
 }

@@ -59,9 +59,10 @@ impl Vp8Descriptor {
 
     /// Splits a payload into its descriptor and its part of the frame, which is not copied and never
     /// empty.
-    pub fn parse(payload: &Bytes) -> Result<(Self, Bytes), Vp8PayloadError> {
-        let truncated = |_| Vp8PayloadError::Truncated(payload.len());
-        let mut rest = payload.clone();
+    pub fn parse(payload: Bytes) -> Result<(Self, Bytes), Vp8PayloadError> {
+        let len = payload.len();
+        let truncated = |_| Vp8PayloadError::Truncated(len);
+        let mut rest = payload;
         let first = rest.try_get_u8().map_err(truncated)?;
         let mut descriptor = Vp8Descriptor {
             non_reference: first & 0x20 != 0,
@@ -94,7 +95,7 @@ impl Vp8Descriptor {
             }
         }
         if rest.is_empty() {
-            return Err(Vp8PayloadError::Truncated(payload.len()));
+            return Err(Vp8PayloadError::Truncated(len));
         }
         Ok((descriptor, rest))
     }
@@ -229,7 +230,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn parse(bytes: &'static [u8]) -> Result<(Vp8Descriptor, Bytes), Vp8PayloadError> {
-        Vp8Descriptor::parse(&Bytes::from_static(bytes))
+        Vp8Descriptor::parse(Bytes::from_static(bytes))
     }
 
     #[test]
@@ -282,7 +283,7 @@ mod tests {
         let ids: Vec<_> = (0..2)
             .map(|_| {
                 let payloads = packetizer.packetize(&[0; 10]);
-                let (descriptor, _) = Vp8Descriptor::parse(&payloads[0]).unwrap();
+                let (descriptor, _) = Vp8Descriptor::parse(payloads[0].clone()).unwrap();
                 (descriptor.picture_id, descriptor.tl0_picture_index)
             })
             .collect();
@@ -296,12 +297,12 @@ mod tests {
         #[test]
         fn garbage_is_refused_or_read(bytes in prop::collection::vec(any::<u8>(), 0..12)) {
             let payload = Bytes::from(bytes);
-            if let Ok((descriptor, rest)) = Vp8Descriptor::parse(&payload) {
+            if let Ok((descriptor, rest)) = Vp8Descriptor::parse(payload) {
                 prop_assert!(!rest.is_empty());
                 let mut again = BytesMut::new();
                 descriptor.write(&mut again);
                 again.extend_from_slice(&rest);
-                let (second, _) = Vp8Descriptor::parse(&again.freeze()).unwrap();
+                let (second, _) = Vp8Descriptor::parse(again.freeze()).unwrap();
                 prop_assert_eq!(second, descriptor);
             }
         }
@@ -320,7 +321,7 @@ mod tests {
             let mut whole = Vec::new();
             for (n, payload) in payloads.iter().enumerate() {
                 prop_assert!(payload.len() <= max.max(16));
-                let (descriptor, part) = Vp8Descriptor::parse(payload).unwrap();
+                let (descriptor, part) = Vp8Descriptor::parse(payload.clone()).unwrap();
                 prop_assert_eq!(descriptor.is_frame_start(), n == 0);
                 whole.extend_from_slice(&part);
             }

@@ -127,7 +127,7 @@ impl World {
             }
             Step::Finish(side) => {
                 let action = self.peers[side].running.take().unwrap();
-                self.execute(side, action);
+                self.execute(side, &action);
                 self.peers[side].negotiator.handle(NegotiatorInput::Done);
                 assert_eq!(
                     self.peers[side].negotiator.signaling_state(),
@@ -149,7 +149,7 @@ impl World {
             let peer = &mut self.peers[side];
             match action {
                 NegotiatorAction::Refuse(refusal) => {
-                    self.wires[1 - side].push_back(Wire::Refused(refusal))
+                    self.wires[1 - side].push_back(Wire::Refused(refusal));
                 }
                 NegotiatorAction::AddCandidate { candidate, lenient } => {
                     assert!(
@@ -184,9 +184,9 @@ impl World {
         sdp
     }
 
-    fn execute(&mut self, side: usize, action: NegotiatorAction<Sdp, u8>) {
+    fn execute(&mut self, side: usize, action: &NegotiatorAction<Sdp, u8>) {
         let state = self.peers[side].state;
-        match action {
+        match *action {
             NegotiatorAction::MakeOffer { .. } => {
                 assert_eq!(state, SignalingState::Stable);
                 let sdp = self.make(side, None);
