@@ -87,13 +87,15 @@ export class Page {
     if (view.screen !== this.shownScreen) this.changeScreen(view.screen);
   }
 
-  showLocal(stream: MediaStream | null): void {
+  showLocal(given: MediaStream | null): void {
+    const stream = unlessEmpty(given);
     if (this.local.srcObject !== stream) this.local.srcObject = stream;
-    // Muted and without a picture that matters to anybody else: a refusal needs no answer.
+    // It is muted, so nothing can be refused that would want an answer.
     if (stream !== null) this.local.play().catch(() => undefined);
   }
 
-  showRemote(stream: MediaStream | null): void {
+  showRemote(given: MediaStream | null): void {
+    const stream = unlessEmpty(given);
     const pictured =
       stream?.getVideoTracks().some((track) => !track.muted && track.readyState === "live") ?? false;
     this.root.dataset["picture"] = String(pictured);
@@ -102,7 +104,7 @@ export class Page {
       this.hear.hidden = true;
       this.remote.muted = false;
     }
-    if (stream !== null && stream.getTracks().length > 0 && this.remote.paused) void this.playRemote();
+    if (stream !== null && this.remote.paused) void this.playRemote();
   }
 
   renderStats(rows: readonly (readonly [string, string])[]): void {
@@ -282,6 +284,11 @@ function element<T extends HTMLElement>(id: string, type: abstract new () => T):
   const found = document.getElementById(id);
   if (!(found instanceof type)) throw new Error(`index.html has no ${type.name} #${id}`);
   return found;
+}
+
+/** A stream without a track never loads, and would hold back the page's `load` event for ever. */
+function unlessEmpty(stream: MediaStream | null): MediaStream | null {
+  return stream === null || stream.getTracks().length === 0 ? null : stream;
 }
 
 function textElement<K extends keyof HTMLElementTagNameMap>(
