@@ -1,4 +1,4 @@
-//! The borders that every codec keeps; `tests/conformance.rs` runs over all of them.
+//! The borders that every codec keeps; `tests/conformance` runs over all of them.
 
 use bytes::Bytes;
 use duet_media::{AudioBuffer, I420Buffer, MediaTime, VideoFrame};

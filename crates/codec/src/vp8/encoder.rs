@@ -130,7 +130,7 @@ impl VideoEncoder for Vp8Encoder {
             false => 0,
         };
         let image = wrap(&frame.buffer);
-        let pts = self.timeline.advance(frame.capture_time);
+        let span = self.timeline.advance(frame.capture_time);
         // SAFETY: the context is live. `image` points into `frame.buffer`, which outlives the call;
         // libvpx copies the picture and does not write to it. Size and format are those that the
         // context was set up with.
@@ -138,8 +138,8 @@ impl VideoEncoder for Vp8Encoder {
             vpx::vpx_codec_encode(
                 self.context.raw,
                 &image,
-                pts,
-                self.timeline.interval.unsigned_abs(),
+                span.start,
+                span.ticks.unsigned_abs(),
                 flags.into(),
                 vpx::VPX_DL_REALTIME.into(),
             )
@@ -186,7 +186,6 @@ impl VideoEncoder for Vp8Encoder {
             // libvpx can shrink in place but never grow beyond its first size. A key frame is due
             // either way, and nothing that a fresh context forgets outlives one.
             self.context = open(&settings, config, &self.options)?;
-            self.timeline.restart();
             self.key_due = true;
         }
         self.timeline.set_frame_rate(config.frame_rate);
@@ -201,15 +200,25 @@ impl VideoEncoder for Vp8Encoder {
 
 /// Capture times turned into what libvpx's rate control can live with.
 ///
-/// It reads the frame rate off the distance between pictures and gives each its share of a second's
-/// bits. So the distances follow the capture times, to be right when a camera slows down in the
-/// dark, but stay within a few frames: after a pause the first picture must not get the bits of the
-/// whole pause, and one that is no later than its predecessor still gets some.
+/// It reads the frame rate off the pictures' times and gives each its share of a second's bits. So a
+/// picture is said to last as long as it was waited for, and they follow each other without a gap:
+/// right also for a camera that slows down in the dark. But from one picture to the next a share grows
+/// by half at most, or the first after a pause would get the bits of the whole pause; and a picture that
+/// is no later than its predecessor still gets some.
 #[derive(Debug)]
 struct Timeline {
     /// Ticks between pictures at the configured rate.
     interval: i64,
+    /// The last picture's capture time, and how long it was said to last.
     last: Option<(MediaTime, i64)>,
+    end: i64,
+}
+
+/// When a picture is shown and for how long, in ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    start: i64,
+    ticks: i64,
 }
 
 impl Timeline {
@@ -220,6 +229,7 @@ impl Timeline {
         let mut timeline = Timeline {
             interval: 1,
             last: None,
+            end: 0,
         };
         timeline.set_frame_rate(frame_rate);
         timeline
@@ -231,23 +241,21 @@ impl Timeline {
         self.interval = (interval as i64).max(1);
     }
 
-    fn restart(&mut self) {
-        self.last = None;
-    }
-
-    fn advance(&mut self, capture: MediaTime) -> i64 {
-        let pts = match self.last {
-            None => 0,
-            Some((last_capture, last_pts)) => {
-                let nanos = i128::from(capture.nanos_since(last_capture));
-                let ticks = nanos * i128::from(Self::RATE) / 1_000_000_000;
-                let (least, most) = ((self.interval / 4).max(1), self.interval * 4);
-                let ticks = i64::try_from(ticks).unwrap_or(most).clamp(least, most);
-                last_pts + ticks
+    fn advance(&mut self, capture: MediaTime) -> Span {
+        let ticks = match self.last {
+            None => self.interval,
+            Some((last, ticks)) => {
+                let waited = i128::from(capture.nanos_since(last)) * i128::from(Self::RATE);
+                let waited = i64::try_from(waited / 1_000_000_000).unwrap_or(i64::MAX);
+                let least = (self.interval / 4).max(1);
+                let most = (ticks.max(self.interval) * 3 / 2).min(self.interval.max(Self::RATE));
+                waited.clamp(least, most.max(least))
             }
         };
-        self.last = Some((capture, pts));
-        pts
+        let start = self.end;
+        self.end += ticks;
+        self.last = Some((capture, ticks));
+        Span { start, ticks }
     }
 }
 
@@ -420,29 +428,43 @@ fn wrap(buffer: &I420Buffer) -> vpx::vpx_image_t {
 mod tests {
     use super::*;
 
-    fn millis(times: &[i64]) -> Vec<i64> {
+    fn spans(times: &[i64]) -> Vec<(i64, i64)> {
         let mut timeline = Timeline::new(30.0);
         times
             .iter()
             .map(|&time| timeline.advance(MediaTime::from_millis(time)))
+            .map(|span| (span.start, span.ticks))
             .collect()
     }
 
     #[test]
-    fn time_follows_the_capture_times() {
-        assert_eq!(millis(&[1_000, 1_040, 1_100]), [0, 3_600, 9_000]);
+    fn a_picture_lasts_as_long_as_it_was_waited_for() {
+        let expected = [(0, 3_000), (3_000, 3_600), (6_600, 5_400)];
+        assert_eq!(spans(&[1_000, 1_040, 1_100]), expected);
     }
 
     #[test]
     fn time_never_stands_still_nor_runs_back() {
-        assert_eq!(millis(&[1_000, 1_000, 500, 533]), [0, 750, 1_500, 4_470]);
+        let expected = [(0, 3_000), (3_000, 750), (3_750, 750), (4_500, 2_970)];
+        assert_eq!(spans(&[1_000, 1_000, 500, 533]), expected);
     }
 
     #[test]
-    fn a_pause_is_cut_short() {
-        assert_eq!(millis(&[0, 60_000]), [0, 12_000]);
-        let mut timeline = Timeline::new(30.0);
-        timeline.advance(MediaTime::from_nanos(i64::MIN));
-        assert_eq!(timeline.advance(MediaTime::from_nanos(i64::MAX)), 12_000);
+    fn a_pause_counts_little_and_a_slow_camera_is_believed() {
+        assert_eq!(spans(&[0, 60_000])[1].1, 4_500);
+        let slow = spans(&[0, 100, 200, 300, 400, 500]);
+        let ticks: Vec<i64> = slow.iter().map(|span| span.1).collect();
+        assert_eq!(ticks, [3_000, 4_500, 6_750, 9_000, 9_000, 9_000]);
+    }
+
+    #[test]
+    fn no_distance_is_too_great() {
+        for frame_rate in [f64::MIN_POSITIVE, 30.0, 240.0] {
+            let mut timeline = Timeline::new(frame_rate);
+            for time in [i64::MIN, i64::MAX, i64::MIN, 0] {
+                let span = timeline.advance(MediaTime::from_nanos(time));
+                assert!(span.ticks > 0 && span.ticks <= 900_000, "{span:?}");
+            }
+        }
     }
 }

@@ -1,0 +1,175 @@
+//! What VP8's options do, beyond what every codec does.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "conformance/scene.rs"]
+mod scene;
+
+use duet_codec::{
+    CodecError, EncodedVideo, VideoDecoder, VideoEncoder, VideoEncoderConfig, Vp8Decoder,
+    Vp8DecoderOptions, Vp8Encoder, Vp8EncoderOptions,
+};
+use scene::{Scene, psnr};
+
+const CONFIG: VideoEncoderConfig = VideoEncoderConfig {
+    width: 320,
+    height: 180,
+    frame_rate: 30.0,
+    bitrate: 600_000,
+};
+
+/// What comes of `frames` pictures; `None` where one was dropped.
+fn encoded(
+    config: &VideoEncoderConfig,
+    options: Vp8EncoderOptions,
+    frames: u64,
+) -> Vec<Option<EncodedVideo>> {
+    let scene = Scene::new(config.width, config.height);
+    let mut encoder = Vp8Encoder::new(config, options).unwrap();
+    (0..frames)
+        .map(|number| encoder.encode(&scene.at_rate(number, 30.0), false).unwrap())
+        .collect()
+}
+
+#[test]
+fn key_frames_come_unasked_where_an_interval_is_set() {
+    let options = Vp8EncoderOptions {
+        max_key_interval: Some(20),
+        drop_threshold: 0,
+        ..Vp8EncoderOptions::default()
+    };
+    for (number, encoded) in encoded(&CONFIG, options, 70).into_iter().enumerate() {
+        let encoded = encoded.expect("none is dropped");
+        assert_eq!(encoded.key_frame, number % 20 == 0, "picture {number}");
+    }
+}
+
+#[test]
+fn too_few_bits_drop_pictures_or_overshoot_as_was_chosen() {
+    let config = VideoEncoderConfig {
+        bitrate: 60_000,
+        ..CONFIG
+    };
+    let dropped = |drop_threshold| {
+        let options = Vp8EncoderOptions {
+            drop_threshold,
+            ..Vp8EncoderOptions::default()
+        };
+        let encoded = encoded(&config, options, 60);
+        encoded.iter().filter(|encoded| encoded.is_none()).count()
+    };
+    assert_eq!(dropped(0), 0);
+    assert!(dropped(30) > 10);
+}
+
+#[test]
+fn a_key_frame_that_was_asked_for_comes_even_if_pictures_are_being_dropped() {
+    let config = VideoEncoderConfig {
+        bitrate: 60_000,
+        ..CONFIG
+    };
+    let scene = Scene::new(config.width, config.height);
+    let mut encoder = Vp8Encoder::new(&config, Vp8EncoderOptions::default()).unwrap();
+    let mut last_dropped = false;
+    let mut tried = 0;
+    for number in 0..120 {
+        let frame = scene.at_rate(number, 30.0);
+        let ask = last_dropped && number % 10 == 0;
+        let encoded = encoder.encode(&frame, ask).unwrap();
+        last_dropped = encoded.is_none();
+        if !ask {
+            continue;
+        }
+        tried += 1;
+        // If the encoder drops this one too, then the next that it does not drop.
+        let encoded = encoded.or_else(|| {
+            (1..60).find_map(|more| {
+                encoder
+                    .encode(&scene.at_rate(number + more, 30.0), false)
+                    .unwrap()
+            })
+        });
+        assert!(
+            encoded.unwrap().key_frame,
+            "asked for with picture {number}"
+        );
+    }
+    assert!(tried > 3, "{tried} tries");
+}
+
+#[test]
+fn every_profile_and_thread_count_gives_a_picture() {
+    let base = Vp8EncoderOptions::default();
+    let mut tried: Vec<_> = (0..=3)
+        .map(|profile| Vp8EncoderOptions { profile, ..base })
+        .collect();
+    tried.extend((1..=4).map(|threads| Vp8EncoderOptions { threads, ..base }));
+    tried.extend([0, 4, 16].map(|speed| Vp8EncoderOptions { speed, ..base }));
+    // libvpx uses more threads only on pictures that are large enough.
+    let config = VideoEncoderConfig {
+        width: 640,
+        height: 360,
+        bitrate: 2_000_000,
+        ..CONFIG
+    };
+    let scene = Scene::new(config.width, config.height);
+    for options in tried {
+        let mut decoder = Vp8Decoder::new(Vp8DecoderOptions {
+            threads: options.threads,
+            ..Vp8DecoderOptions::default()
+        });
+        for (number, encoded) in (0..).zip(encoded(&config, options, 10)) {
+            let Some(encoded) = encoded else { continue };
+            let shown = decoder.decode(&encoded.data).unwrap().unwrap();
+            let sharpness = psnr(&scene.at_rate(number, 30.0).buffer, &shown);
+            assert!(sharpness > 22.0, "{options:?}: {sharpness:.1} dB");
+        }
+    }
+}
+
+#[test]
+fn options_out_of_range_are_refused() {
+    let base = Vp8EncoderOptions::default();
+    for wrong in [
+        Vp8EncoderOptions { threads: 0, ..base },
+        Vp8EncoderOptions {
+            threads: 65,
+            ..base
+        },
+        Vp8EncoderOptions { speed: 17, ..base },
+        Vp8EncoderOptions {
+            drop_threshold: 101,
+            ..base
+        },
+        Vp8EncoderOptions {
+            static_threshold: u32::MAX,
+            ..base
+        },
+        Vp8EncoderOptions { profile: 4, ..base },
+    ] {
+        let refused = Vp8Encoder::new(&CONFIG, wrong).err();
+        assert!(
+            matches!(refused, Some(CodecError::Unsupported(_))),
+            "{wrong:?}: {refused:?}"
+        );
+    }
+}
+
+#[test]
+fn the_decoders_limit_is_the_callers() {
+    let mut decoder = Vp8Decoder::new(Vp8DecoderOptions {
+        max_pixels: 320 * 180,
+        ..Vp8DecoderOptions::default()
+    });
+    for (width, height, fits) in [(320, 180, true), (180, 320, true), (321, 180, false)] {
+        let config = VideoEncoderConfig {
+            width,
+            height,
+            ..CONFIG
+        };
+        let key = encoded(&config, Vp8EncoderOptions::default(), 1)
+            .remove(0)
+            .unwrap();
+        let shown = decoder.decode(&key.data);
+        assert_eq!(shown.is_ok(), fits, "{width}x{height}: {shown:?}");
+    }
+}
