@@ -71,13 +71,19 @@ pub struct Allocation {
 }
 
 /// Divides the estimate between sound and picture.
+///
+/// Down at once, up with patience: a fall of the estimate is passed on as it comes; a rise of the
+/// picture's rate when it is worth it, and a larger picture only after the rate has allowed it for a
+/// while, since every change of size costs a key frame.
 #[derive(Clone, Debug)]
 pub struct RateAllocator {
     config: RateConfig,
     current: Allocation,
+    /// What of the estimate has been believed so far.
+    granted: Option<u64>,
     step: usize,
-    /// Since when a better step could be had.
-    better_since: Option<MediaTime>,
+    /// Since when a better step could have been had, and the lowest rate since.
+    better: Option<(MediaTime, u64)>,
 }
 
 /// Size and frame rate, best first: divisor, share of the frame rate, and the share of the full rate
@@ -93,17 +99,17 @@ const STEPS: [(f64, f64, f64); 7] = [
 ];
 
 impl RateAllocator {
-    /// A step up is taken when the rate would have allowed it, with [`UP_MARGIN`](Self::UP_MARGIN) to
-    /// spare, for this long; a step down at once.
-    pub const UP_AFTER: Duration = Duration::from_secs(3);
-    /// See [`UP_AFTER`](Self::UP_AFTER).
+    /// A better picture is sent when the rate has allowed it, with [`UP_MARGIN`](Self::UP_MARGIN) to
+    /// spare, for this long; a worse one at once.
+    pub const UP_AFTER: Duration = Duration::from_secs(2);
+    /// See [`UP_AFTER`](Self::UP_AFTER). Also what a paused picture needs above its least to resume.
     pub const UP_MARGIN: f64 = 1.2;
-    /// An estimate above what was acknowledged counts up to this multiple of it.
+    /// The estimate may rise to this multiple of what was acknowledged; above, nothing was tried.
     pub const ACKNOWLEDGED_MARGIN: f64 = 1.5;
-    /// Changes of the picture's rate smaller than this share are not passed on when they go up.
+    /// A rise of the picture's rate by less than this share is not passed on.
     const DEAD_BAND: f64 = 0.05;
 
-    /// An allocator that has heard nothing: everything at its least.
+    /// An allocator that has heard nothing: the least of everything, at full size.
     pub fn new(config: RateConfig) -> Self {
         RateAllocator {
             current: Allocation {
@@ -113,40 +119,40 @@ impl RateAllocator {
                 video_scale: 1.0,
             },
             config,
+            granted: None,
             step: 0,
-            better_since: None,
+            better: None,
         }
     }
 
     /// Takes in what is known and divides anew.
     pub fn update(&mut self, input: RateInput, now: MediaTime) -> Allocation {
-        let config = &self.config;
+        let config = self.config;
+        let (audio_min, audio_max) = ordered(config.audio_min_bps, config.audio_max_bps);
         // Retransmissions take what the loss says, on top of the fixed share.
-        let overhead = (config.overhead.clamp(0.0, 0.5) + input.loss.clamp(0.0, 0.3)).min(0.5);
-        let usable = (self.capped(input) as f64 * (1.0 - overhead)) as u64;
+        let overhead = share(config.overhead, 0.5) + share(input.loss, 0.3);
+        let usable = (self.believed(input) as f64 * (1.0 - overhead.min(0.5))) as u64;
 
         let audio_bps = match (input.audio, input.video) {
             (false, _) => 0,
-            (true, false) => usable.clamp(config.audio_min_bps, config.audio_max_bps),
-            // A tenth of what is there, so that sound does not starve the picture it goes with.
-            (true, true) => (usable / 10).clamp(config.audio_min_bps, config.audio_max_bps),
+            (true, false) => usable.clamp(audio_min, audio_max),
+            // A tenth, so that sound does not starve the picture it goes with.
+            (true, true) => (usable / 10).clamp(audio_min, audio_max),
         };
-        let left = usable.saturating_sub(audio_bps).min(config.video_max_bps);
-        let enough = left >= config.video_min_bps;
-        let video_bps = if input.video && enough {
-            self.damped(left)
-        } else {
-            0
+        let video_bps = match usable.saturating_sub(audio_bps).min(config.video_max_bps) {
+            _ if !input.video => 0,
+            left if left < self.video_floor() => 0,
+            left => self.damped(left),
         };
         if video_bps > 0 {
             self.choose_step(video_bps, now);
         }
-        let (scale, rate, _) = STEPS[self.step];
+        let (video_scale, frame_share, _) = STEPS[self.step];
         self.current = Allocation {
             audio_bps,
             video_bps,
-            video_frame_rate: self.config.video_frame_rate * rate,
-            video_scale: scale,
+            video_frame_rate: config.video_frame_rate * frame_share,
+            video_scale,
         };
         self.current
     }
@@ -166,24 +172,39 @@ impl RateAllocator {
         self.config = config;
     }
 
-    /// An estimate is only as good as what was sent to find it: a controller that was never stopped
-    /// by the network runs off, so what was acknowledged holds it.
-    fn capped(&self, input: RateInput) -> u64 {
-        match input.acknowledged_bps {
-            Some(acknowledged) => {
-                let floor = self.config.audio_min_bps + self.config.video_min_bps;
-                let cap = (acknowledged as f64 * Self::ACKNOWLEDGED_MARGIN) as u64;
-                input.estimate_bps.min(cap.max(floor))
+    /// A controller that the network never stopped runs off, so what was acknowledged holds it. It
+    /// only keeps the estimate from rising: a picture that needed few bits for a while does not lose
+    /// those that were granted before.
+    fn believed(&mut self, input: RateInput) -> u64 {
+        let estimate = input.estimate_bps;
+        let believed = match (self.granted, input.acknowledged_bps) {
+            (Some(granted), Some(acknowledged)) => {
+                let floor = self
+                    .config
+                    .audio_min_bps
+                    .saturating_add(self.config.video_min_bps);
+                let proven = (acknowledged as f64 * Self::ACKNOWLEDGED_MARGIN) as u64;
+                estimate.min(granted.max(proven).max(floor.saturating_mul(2)))
             }
-            None => input.estimate_bps,
+            _ => estimate,
+        };
+        self.granted = Some(believed);
+        believed
+    }
+
+    /// Below this the picture is paused; to resume it needs more.
+    fn video_floor(&self) -> u64 {
+        let floor = self.config.video_min_bps;
+        match self.current.video_bps {
+            0 => (floor as f64 * Self::UP_MARGIN) as u64,
+            _ => floor,
         }
     }
 
-    /// Down at once, up only when it is worth telling the encoder.
     fn damped(&self, target: u64) -> u64 {
         let current = self.current.video_bps;
-        let worth = target as f64 > current as f64 * (1.0 + Self::DEAD_BAND);
-        if target < current || worth || target == self.config.video_max_bps {
+        let rises = target as f64 > current as f64 * (1.0 + Self::DEAD_BAND);
+        if target < current || rises || target == self.config.video_max_bps {
             target
         } else {
             current
@@ -191,20 +212,227 @@ impl RateAllocator {
     }
 
     fn choose_step(&mut self, video_bps: u64, now: MediaTime) {
-        let needs = |step: usize| self.config.video_full_bps as f64 * STEPS[step].2;
-        let rate = video_bps as f64;
-        while self.step + 1 < STEPS.len() && rate < needs(self.step) {
-            self.step += 1;
-            self.better_since = None;
+        let fits =
+            |step: &usize, bps: f64| bps >= self.config.video_full_bps as f64 * STEPS[*step].2;
+        let best = |bps: f64| {
+            (0..STEPS.len())
+                .find(|step| fits(step, bps))
+                .unwrap_or(STEPS.len() - 1)
+        };
+        let with_margin = |bps: u64| best(bps as f64 / Self::UP_MARGIN);
+
+        let must = best(video_bps as f64);
+        if must > self.step {
+            self.step = must;
+            self.better = None;
+        } else if with_margin(video_bps) < self.step {
+            let (since, lowest) = self.better.unwrap_or((now, video_bps));
+            let lowest = lowest.min(video_bps);
+            self.better = Some((since, lowest));
+            if now.saturating_since(since) >= Self::UP_AFTER {
+                self.step = with_margin(lowest);
+                self.better = None;
+            }
+        } else {
+            self.better = None;
         }
-        if self.step == 0 || rate < needs(self.step - 1) * Self::UP_MARGIN {
-            self.better_since = None;
-            return;
+    }
+}
+
+fn ordered(min: u64, max: u64) -> (u64, u64) {
+    (min, max.max(min))
+}
+
+/// Between nothing and `most`; nothing if it is no number.
+fn share(value: f64, most: f64) -> f64 {
+    if value.is_nan() {
+        0.0
+    } else {
+        value.clamp(0.0, most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn both(estimate_bps: u64) -> RateInput {
+        RateInput {
+            estimate_bps,
+            audio: true,
+            video: true,
+            ..RateInput::default()
         }
-        let since = *self.better_since.get_or_insert(now);
-        if now.saturating_since(since) >= Self::UP_AFTER {
-            self.step -= 1;
-            self.better_since = None;
+    }
+
+    /// Updates ten times a second for `seconds` from `*now` on.
+    fn hold(
+        allocator: &mut RateAllocator,
+        input: RateInput,
+        now: &mut MediaTime,
+        seconds: f64,
+    ) -> Allocation {
+        for _ in 0..(seconds * 10.0) as usize {
+            *now += Duration::from_millis(100);
+            allocator.update(input, *now);
+        }
+        allocator.allocation()
+    }
+
+    #[test]
+    fn sound_comes_first() {
+        let mut allocator = RateAllocator::new(RateConfig::default());
+        let mut now = MediaTime::ZERO;
+        let starved = hold(&mut allocator, both(40_000), &mut now, 1.0);
+        assert_eq!((starved.audio_bps, starved.video_bps), (16_000, 0));
+        let poor = hold(&mut allocator, both(200_000), &mut now, 1.0);
+        assert!(
+            poor.audio_bps >= 16_000 && poor.video_bps > 100_000,
+            "{poor:?}"
+        );
+        let rich = hold(&mut allocator, both(5_000_000), &mut now, 10.0);
+        assert_eq!((rich.audio_bps, rich.video_bps), (48_000, 2_500_000));
+        let silent = RateInput {
+            audio: false,
+            ..both(1_000_000)
+        };
+        assert_eq!(hold(&mut allocator, silent, &mut now, 1.0).audio_bps, 0);
+        let blind = RateInput {
+            video: false,
+            ..both(1_000_000)
+        };
+        let blind = hold(&mut allocator, blind, &mut now, 1.0);
+        assert_eq!((blind.audio_bps, blind.video_bps), (48_000, 0));
+    }
+
+    #[test]
+    fn what_was_never_tried_is_not_believed() {
+        let mut allocator = RateAllocator::new(RateConfig::default());
+        let mut now = MediaTime::ZERO;
+        hold(&mut allocator, both(800_000), &mut now, 1.0);
+        let runaway = RateInput {
+            acknowledged_bps: Some(800_000),
+            ..both(20_000_000)
+        };
+        let held = hold(&mut allocator, runaway, &mut now, 10.0);
+        assert!(held.video_bps < 1_200_000, "{held:?}");
+    }
+
+    #[test]
+    fn a_still_picture_does_not_lose_its_rate() {
+        let mut allocator = RateAllocator::new(RateConfig::default());
+        let mut now = MediaTime::ZERO;
+        let before = hold(&mut allocator, both(2_000_000), &mut now, 1.0);
+        let still = RateInput {
+            acknowledged_bps: Some(50_000),
+            ..both(2_000_000)
+        };
+        assert_eq!(hold(&mut allocator, still, &mut now, 60.0), before);
+    }
+
+    #[test]
+    fn what_is_allocated_can_be_proven_up_to_the_estimate() {
+        // A link of 2 Mbit/s found from 300 kbit/s on, by sending what is allocated.
+        let mut allocator = RateAllocator::new(RateConfig::default());
+        let mut now = MediaTime::ZERO;
+        let mut allocation = hold(&mut allocator, both(300_000), &mut now, 1.0);
+        for _ in 0..10 {
+            let sent = allocation.audio_bps + allocation.video_bps;
+            let input = RateInput {
+                acknowledged_bps: Some(sent),
+                ..both(2_000_000)
+            };
+            allocation = hold(&mut allocator, input, &mut now, 1.0);
+        }
+        assert!(allocation.video_bps > 1_700_000, "{allocation:?}");
+        assert_eq!(allocation.video_scale, 1.0);
+    }
+
+    #[test]
+    fn size_falls_at_once_and_rises_with_patience() {
+        let mut allocator = RateAllocator::new(RateConfig::default());
+        let mut now = MediaTime::ZERO;
+        let full = hold(&mut allocator, both(2_000_000), &mut now, 5.0);
+        assert_eq!((full.video_scale, full.video_frame_rate), (1.0, 30.0));
+        let fallen = hold(&mut allocator, both(300_000), &mut now, 0.1);
+        assert_eq!(fallen.video_scale, 2.0);
+        assert_eq!(
+            hold(&mut allocator, both(2_000_000), &mut now, 1.9).video_scale,
+            2.0
+        );
+        assert_eq!(
+            hold(&mut allocator, both(2_000_000), &mut now, 0.3).video_scale,
+            1.0
+        );
+    }
+
+    #[test]
+    fn an_estimate_that_trembles_does_not_shake_the_picture() {
+        let mut allocator = RateAllocator::new(RateConfig::default());
+        let mut now = MediaTime::ZERO;
+        let mut changes = 0;
+        let mut last = hold(&mut allocator, both(1_000_000), &mut now, 5.0);
+        for n in 0..600 {
+            // Around the rate that full size needs.
+            let estimate = 1_030_000 + (n * 7_919 % 60_000);
+            let next = hold(&mut allocator, both(estimate), &mut now, 0.1);
+            changes += usize::from(
+                next.video_scale != last.video_scale
+                    || next.video_frame_rate != last.video_frame_rate,
+            );
+            last = next;
+        }
+        assert!(changes <= 1, "{changes} changes in a minute");
+    }
+
+    #[test]
+    fn a_paused_picture_needs_more_to_resume() {
+        let mut allocator = RateAllocator::new(RateConfig::default());
+        let mut now = MediaTime::ZERO;
+        let video = |allocator: &mut RateAllocator, now: &mut MediaTime, estimate| {
+            hold(allocator, both(estimate), now, 0.1).video_bps
+        };
+        assert!(video(&mut allocator, &mut now, 90_000) > 0);
+        assert_eq!(video(&mut allocator, &mut now, 80_000), 0);
+        assert_eq!(video(&mut allocator, &mut now, 90_000), 0);
+        assert!(video(&mut allocator, &mut now, 100_000) > 0);
+    }
+
+    #[test]
+    fn loss_leaves_room_for_what_is_sent_again() {
+        let mut allocator = RateAllocator::new(RateConfig::default());
+        let clean = allocator.update(both(1_000_000), MediaTime::ZERO);
+        let lossy = RateInput {
+            loss: 0.1,
+            ..both(1_000_000)
+        };
+        let lossy = allocator.update(lossy, MediaTime::from_millis(100));
+        assert!(
+            lossy.video_bps < clean.video_bps - 80_000,
+            "{clean:?} {lossy:?}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn it_stays_within_what_there_is(
+            updates in prop::collection::vec((any::<u64>(), prop::option::of(any::<u64>()), any::<f64>(), any::<bool>(), any::<bool>()), 1..50),
+        ) {
+            let config = RateConfig::default();
+            let mut allocator = RateAllocator::new(config);
+            let mut now = MediaTime::ZERO;
+            for (estimate_bps, acknowledged_bps, loss, audio, video) in updates {
+                let input = RateInput { estimate_bps, acknowledged_bps, loss, audio, video };
+                let given = allocator.update(input, now);
+                now += Duration::from_millis(300);
+                prop_assert!(given.audio_bps <= config.audio_max_bps && given.video_bps <= config.video_max_bps);
+                prop_assert!(given.audio_bps + given.video_bps <= estimate_bps.max(config.audio_min_bps));
+                prop_assert!(given.video_bps == 0 || given.video_bps >= config.video_min_bps);
+                prop_assert!((1.0..=4.0).contains(&given.video_scale));
+                prop_assert!((5.0..=30.0).contains(&given.video_frame_rate));
+                prop_assert_eq!(given.audio_bps > 0, audio);
+            }
         }
     }
 }
