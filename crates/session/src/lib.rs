@@ -34,7 +34,10 @@ pub use audio_jitter::{
 };
 pub use keyframe_gate::KeyFrameGate;
 pub use lip_sync::{LipSync, MinDelays};
-pub use negotiator::{Negotiator, NegotiatorAction, NegotiatorInput, SdpKind, SignalingState};
+pub use negotiator::{
+    NegotiationRefused, Negotiator, NegotiatorAction, NegotiatorCounters, NegotiatorInput, SdpKind,
+    SignalingState,
+};
 pub use ntp::NtpTime;
 pub use playout::PlayoutScheduler;
 pub use rate_allocator::{Allocation, RateAllocator, RateConfig, RateInput};
@@ -47,4 +50,4 @@ pub use unwrap::{SequenceUnwrapper, TimestampUnwrapper};
 pub use video_jitter::{
     AssembledFrame, VideoEvent, VideoJitterBuffer, VideoJitterConfig, VideoJitterCounters,
 };
-pub use vp8_payload::{Vp8Descriptor, Vp8Packetizer, Vp8PayloadError};
+pub use vp8_payload::{PictureId, Vp8Descriptor, Vp8Packetizer, Vp8PayloadError};
