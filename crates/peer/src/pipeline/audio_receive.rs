@@ -1,12 +1,30 @@
-//! RTP packets to a remote audio track.
+//! RTP packets to a remote audio track: the handle, and the thread that plays out.
 
 use super::stats::InboundAudioStats;
 use super::{RtpPacket, SyncGroup};
+use duet_codec::{AudioCodec, AudioDecoder, CodecError};
 use duet_media::{
-    Clock, MediaKind, MediaSource, MediaStreamTrack, MediaTime, MediaTrackCapabilities,
-    MediaTrackSettings,
+    AudioBuffer, AudioFrame, Clock, Frame, MediaKind, MediaSource, MediaStreamTrack, MediaTime,
+    MediaTrackCapabilities, MediaTrackSettings, Pool, SourceControl,
 };
-use std::sync::Arc;
+use duet_session::audio_jitter::{AudioDecode, AudioPlayout, PlayoutKind, opus_has_fec};
+use duet_session::{ClockRate, NtpTime, RtpTimeline};
+use parking_lot::{Condvar, Mutex};
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::Duration;
+
+/// Packets that the thread may be behind: five seconds. The newest is lost and counted.
+const INBOX_CAPACITY: usize = 256;
+
+/// What one pull yields.
+const BLOCK: Duration = Duration::from_millis(10);
+
+/// A thread that is so late was asleep, machine and all: it does not catch up.
+const MAX_LATE: Duration = Duration::from_millis(500);
+
+/// After so long without a packet the thread sleeps until one comes.
+const IDLE: Duration = Duration::from_secs(5);
 
 /// What an inbound track is made with.
 pub struct InboundAudioConfig {
@@ -16,36 +34,82 @@ pub struct InboundAudioConfig {
     pub label: String,
 }
 
-/// The receiving end of one remote audio track. Dropping it ends the track and its thread.
+/// The receiving end of one remote audio track. Dropping it ends the track and its thread; so does
+/// the stop of the last track that it feeds.
 pub struct InboundAudio {
+    shared: Arc<Shared>,
     source: MediaSource,
+    /// Taken by the thread when the first packet comes.
+    worker: Mutex<Option<Worker>>,
 }
 
 impl InboundAudio {
-    /// A receiver, and the track that it feeds. The track is muted until
-    /// [`set_muted`](Self::set_muted) says otherwise. The thread starts with the first packet.
+    /// A receiver, and the track that it feeds: 10 ms at a time, at 48 kHz, with as many channels as
+    /// the first packet has. The track is muted until [`set_muted`](Self::set_muted) says otherwise.
+    /// The thread starts with the first packet.
     pub fn new(config: InboundAudioConfig) -> (InboundAudio, MediaStreamTrack) {
+        let shared = Arc::new(Shared::default());
         let source = MediaSource::new(
             MediaKind::Audio,
             config.label,
-            MediaTrackSettings::default(),
+            MediaTrackSettings {
+                sample_rate: Some(ClockRate::OPUS.hz()),
+                ..Default::default()
+            },
             MediaTrackCapabilities::default(),
-            (),
+            StopWithTracks(Arc::downgrade(&shared)),
         );
         source.set_muted(true);
         let track = source.create_track();
-        (InboundAudio { source }, track)
+        let worker = Worker {
+            shared: shared.clone(),
+            clock: config.clock,
+            channels: 1,
+            source: source.clone(),
+        };
+        let inbound = InboundAudio {
+            shared,
+            source,
+            worker: Mutex::new(Some(worker)),
+        };
+        (inbound, track)
     }
 
     /// A packet of this track that arrived at `arrival`. Never blocks.
-    pub fn push(&self, _packet: RtpPacket, _arrival: MediaTime) {}
+    pub fn push(&self, packet: RtpPacket, arrival: MediaTime) {
+        let mut inbox = self.shared.inbox.lock();
+        if inbox.closed {
+            return;
+        }
+        inbox.received += 1;
+        if inbox.packets.len() == INBOX_CAPACITY {
+            inbox.overflow += 1;
+            return;
+        }
+        let channels = if opus_is_stereo(&packet.payload) {
+            2
+        } else {
+            1
+        };
+        inbox.packets.push((packet, arrival));
+        let idle = inbox.idle;
+        drop(inbox);
+        // The thread comes by every 10 ms anyway.
+        if idle {
+            self.wake(channels);
+        }
+    }
 
-    /// A [sender report](https://www.rfc-editor.org/rfc/rfc3550#section-6.4.1) that arrived at
-    /// `arrival`: its NTP timestamp (seconds since 1900 in 32.32 bits) and its RTP timestamp.
-    pub fn on_sender_report(&self, _ntp: u64, _rtp: u32, _arrival: MediaTime) {}
+    /// A [sender report](https://www.rfc-editor.org/rfc/rfc3550#section-6.4.1): its NTP timestamp
+    /// (seconds since 1900 in 32.32 bits) and its RTP timestamp.
+    pub fn on_sender_report(&self, ntp: u64, rtp: u32) {
+        self.shared.inbox.lock().report = Some((NtpTime(ntp), rtp));
+    }
 
     /// Plays it in step with the others of `group`; with none from now on if there is no group.
-    pub fn set_sync_group(&self, _group: Option<&SyncGroup>) {}
+    pub fn set_sync_group(&self, group: Option<&SyncGroup>) {
+        self.shared.inbox.lock().sync = Some(group.cloned());
+    }
 
     /// Mutes or unmutes the track, which fires its events.
     pub fn set_muted(&self, muted: bool) {
@@ -54,11 +118,283 @@ impl InboundAudio {
 
     /// Ends the track, which fires `ended`, and the thread.
     pub fn end(&self) {
+        self.shared.close();
+        self.worker.lock().take();
         self.source.end();
     }
 
     /// Its counters so far.
     pub fn stats(&self) -> InboundAudioStats {
-        InboundAudioStats::default()
+        let mut stats = *self.shared.stats.lock();
+        let inbox = self.shared.inbox.lock();
+        stats.packets_received = inbox.received;
+        stats.packets_discarded += inbox.overflow;
+        stats
+    }
+
+    fn wake(&self, channels: u16) {
+        let worker = self.worker.lock().take();
+        let Some(mut worker) = worker else {
+            self.shared.changed.notify_one();
+            return;
+        };
+        worker.channels = channels;
+        self.source.set_settings(MediaTrackSettings {
+            channel_count: Some(channels.into()),
+            ..self.source.settings()
+        });
+        let started = thread::Builder::new()
+            .name("audio-playout".into())
+            .spawn(move || worker.run());
+        if let Err(error) = started {
+            tracing::error!(%error, "no thread for playing out");
+            self.end();
+        }
+    }
+}
+
+impl Drop for InboundAudio {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Nobody is left who could hear anything.
+struct StopWithTracks(Weak<Shared>);
+
+impl SourceControl for StopWithTracks {
+    fn stop(&self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.close();
+        }
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    inbox: Mutex<Inbox>,
+    changed: Condvar,
+    stats: Mutex<InboundAudioStats>,
+}
+
+struct Inbox {
+    packets: Vec<(RtpPacket, MediaTime)>,
+    received: u64,
+    overflow: u64,
+    report: Option<(NtpTime, u32)>,
+    sync: Option<Option<SyncGroup>>,
+    /// Whether the thread has to be woken up for a packet.
+    idle: bool,
+    closed: bool,
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Inbox {
+            packets: Vec::new(),
+            received: 0,
+            overflow: 0,
+            report: None,
+            sync: None,
+            idle: true,
+            closed: false,
+        }
+    }
+}
+
+impl Shared {
+    fn close(&self) {
+        let mut inbox = self.inbox.lock();
+        inbox.closed = true;
+        inbox.packets = Vec::new();
+        drop(inbox);
+        self.changed.notify_one();
+    }
+}
+
+/// The thread.
+struct Worker {
+    shared: Arc<Shared>,
+    clock: Arc<dyn Clock>,
+    channels: u16,
+    source: MediaSource,
+}
+
+impl Worker {
+    fn run(self) {
+        let decoder = match AudioCodec::Opus.decoder(self.channels) {
+            Ok(decoder) => OpusDecode(decoder),
+            Err(error) => {
+                tracing::error!(%error, "no decoder");
+                self.shared.close();
+                self.source.end();
+                return;
+            }
+        };
+        let mut player = Player {
+            playout: AudioPlayout::new(decoder, self.channels),
+            timeline: RtpTimeline::new(ClockRate::OPUS),
+            sync: None,
+            pool: Pool::new(16),
+            stats: InboundAudioStats::default(),
+        };
+        let mut packets = Vec::new();
+        let mut due = self.clock.now();
+        let mut heard = due;
+        while self.wait(&mut due, heard, &mut player, &mut packets) {
+            for (packet, arrival) in packets.drain(..) {
+                heard = heard.max(arrival);
+                player.push(packet, arrival);
+            }
+            let now = self.clock.now();
+            let block = player.pull(due, now);
+            *self.shared.stats.lock() = player.stats;
+            self.source.publish(&Frame::Audio(block));
+            due += BLOCK;
+        }
+    }
+
+    /// Waits until the next block is due, and takes out what came; false once it is over.
+    fn wait(
+        &self,
+        due: &mut MediaTime,
+        heard: MediaTime,
+        player: &mut Player,
+        packets: &mut Vec<(RtpPacket, MediaTime)>,
+    ) -> bool {
+        let mut inbox = self.shared.inbox.lock();
+        inbox.idle = false;
+        loop {
+            if inbox.closed {
+                return false;
+            }
+            let now = self.clock.now();
+            if inbox.packets.is_empty() && now.saturating_since(heard) > IDLE {
+                inbox.idle = true;
+                self.shared.changed.wait(&mut inbox);
+                continue;
+            }
+            if std::mem::take(&mut inbox.idle) || now.saturating_since(*due) > MAX_LATE {
+                *due = now;
+            }
+            let left = due.saturating_since(now);
+            if left.is_zero() {
+                break;
+            }
+            self.shared.changed.wait_for(&mut inbox, left);
+        }
+        // The two lists change places, so that neither allocates again.
+        std::mem::swap(&mut inbox.packets, packets);
+        if let Some((ntp, rtp)) = inbox.report.take() {
+            player.timeline.on_sender_report(ntp, rtp);
+        }
+        if let Some(group) = inbox.sync.take() {
+            player.sync = group;
+            player.playout.set_min_delay(Duration::ZERO);
+        }
+        true
+    }
+}
+
+/// What plays one stream; without a thread.
+struct Player {
+    playout: AudioPlayout<OpusDecode>,
+    timeline: RtpTimeline,
+    sync: Option<SyncGroup>,
+    pool: Pool<AudioBuffer>,
+    stats: InboundAudioStats,
+}
+
+impl Player {
+    fn push(&mut self, packet: RtpPacket, arrival: MediaTime) {
+        self.timeline.on_arrival(packet.timestamp, arrival);
+        self.playout.push(packet, arrival);
+    }
+
+    /// The block that is due at `due`.
+    fn pull(&mut self, due: MediaTime, now: MediaTime) -> AudioFrame {
+        let mut block = None;
+        let Player { playout, pool, .. } = self;
+        let buffer = pool.fill(|buffer| block = Some(playout.pull(now, buffer)));
+        let block = block.filter(|block| block.kind != PlayoutKind::Silence);
+        if let Some(block) = block {
+            if matches!(block.kind, PlayoutKind::Normal) {
+                self.stats.first_sound_time.get_or_insert(due);
+            }
+            if let (Some(sync), Some(timestamp)) = (&self.sync, block.rtp_timestamp) {
+                let captured = self.timeline.remote_time(timestamp as u32);
+                let delay = self.playout.current_delay();
+                let delay = delay.unwrap_or(self.playout.target_delay());
+                let least = sync.played(MediaKind::Audio, captured, due, delay);
+                self.playout.set_min_delay(least);
+            }
+        }
+        self.count(&buffer);
+        AudioFrame::new(buffer, due)
+    }
+
+    fn count(&mut self, buffer: &AudioBuffer) {
+        let samples = buffer.samples();
+        let power: f32 = samples.iter().map(|s| s * s).sum();
+        let mean = power / samples.len().max(1) as f32;
+        let jitter = self.playout.stats();
+        self.stats = InboundAudioStats {
+            packets_received: self.stats.packets_received,
+            packets_discarded: jitter.packets_discarded
+                + jitter.packets_duplicated
+                + jitter.packets_corrupt,
+            total_samples_received: jitter.total_samples_received,
+            concealed_samples: jitter.concealed_samples,
+            silent_concealed_samples: jitter.silent_concealed_samples,
+            concealment_events: jitter.concealment_events,
+            inserted_samples_for_deceleration: jitter.inserted_samples_for_deceleration,
+            removed_samples_for_acceleration: jitter.removed_samples_for_acceleration,
+            fec_packets_received: jitter.fec_packets_received,
+            jitter_buffer_delay: jitter.jitter_buffer_delay,
+            jitter_buffer_emitted_count: jitter.jitter_buffer_emitted_count,
+            target_delay: self.playout.target_delay(),
+            audio_level: mean.sqrt().min(1.0),
+            total_audio_energy: self.stats.total_audio_energy
+                + f64::from(mean) * BLOCK.as_secs_f64(),
+            total_samples_duration: self.stats.total_samples_duration + BLOCK,
+            first_sound_time: self.stats.first_sound_time,
+        };
+    }
+}
+
+/// By the packet's [first byte](https://www.rfc-editor.org/rfc/rfc6716#section-3.1).
+fn opus_is_stereo(packet: &[u8]) -> bool {
+    packet.first().is_some_and(|toc| toc & 0x04 != 0)
+}
+
+/// A decoder as the playout wants it.
+struct OpusDecode(Box<dyn AudioDecoder>);
+
+impl AudioDecode for OpusDecode {
+    type Error = CodecError;
+
+    fn decode(&mut self, packet: &[u8], out: &mut AudioBuffer) -> Result<(), CodecError> {
+        self.0.decode(packet, out)
+    }
+
+    fn decode_fec(
+        &mut self,
+        next: &[u8],
+        frames: usize,
+        out: &mut AudioBuffer,
+    ) -> Result<(), CodecError> {
+        self.0.decode_fec(next, frames, out)
+    }
+
+    fn conceal(&mut self, frames: usize, out: &mut AudioBuffer) -> Result<(), CodecError> {
+        self.0.conceal(frames, out)
+    }
+
+    fn packet_frames(&self, packet: &[u8]) -> Option<usize> {
+        self.0.packet_frames(packet)
+    }
+
+    fn has_fec(&self, packet: &[u8]) -> bool {
+        opus_has_fec(packet)
     }
 }

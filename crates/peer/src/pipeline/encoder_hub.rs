@@ -4,7 +4,7 @@ use super::audio_hub::{AudioHub, AudioSendSettings, OutboundAudio};
 use super::stats::OutboundVideoStats;
 use super::tiers::{Placement, TIERS};
 use super::video_encoder::{VideoEncoding, Viewer};
-use duet_codec::{EncodedVideo, VideoCodec};
+use duet_codec::EncodedVideo;
 use duet_media::{Clock, MediaKind, MediaStreamTrack, MediaTime};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -17,8 +17,6 @@ pub type OutboundFrame = EncodedVideo;
 /// How a video track is to be encoded. Subscriptions with equal settings share an encoder.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct VideoSendSettings {
-    /// The codec that was negotiated.
-    pub codec: VideoCodec,
     /// [`scaleResolutionDownBy`](https://www.w3.org/TR/webrtc/#dom-rtcrtpencodingparameters-scaleresolutiondownby):
     /// 1 or more; less is taken as 1.
     pub scale_resolution_down_by: f64,
@@ -30,7 +28,6 @@ pub struct VideoSendSettings {
 impl Default for VideoSendSettings {
     fn default() -> Self {
         VideoSendSettings {
-            codec: VideoCodec::Vp8,
             scale_resolution_down_by: 1.0,
             max_frame_rate: None,
         }
@@ -264,7 +261,6 @@ impl Drop for OutboundVideo {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct GroupKey {
     track: String,
-    codec: VideoCodec,
     scale: u64,
     frame_rate: Option<u64>,
 }
@@ -273,7 +269,6 @@ impl GroupKey {
     fn of(track: &MediaStreamTrack, settings: &VideoSendSettings) -> Self {
         GroupKey {
             track: track.id().to_owned(),
-            codec: settings.codec,
             scale: settings.scale_resolution_down_by.to_bits(),
             frame_rate: settings.max_frame_rate.map(f64::to_bits),
         }

@@ -15,6 +15,7 @@ mod audio_encoder;
 mod audio_hub;
 mod audio_receive;
 mod encoder_hub;
+mod freeze;
 mod outbox;
 mod resample;
 mod shaper;
@@ -22,6 +23,7 @@ mod stats;
 mod sync_group;
 mod tiers;
 mod video_encoder;
+mod video_playout;
 mod video_receive;
 
 pub use audio_hub::{AudioSendSettings, OutboundAudio, OutboundPacket};

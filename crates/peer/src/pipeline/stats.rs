@@ -122,8 +122,10 @@ pub struct InboundAudioStats {
     pub inserted_samples_for_deceleration: u64,
     /// `removedSamplesForAcceleration`.
     pub removed_samples_for_acceleration: u64,
-    /// `jitterBufferDelay`, summed over the samples that left it (each in seconds).
-    pub jitter_buffer_delay: f64,
+    /// `fecPacketsReceived`: packets recovered from the copy in their successor.
+    pub fec_packets_received: u64,
+    /// `jitterBufferDelay`, summed over the samples that left it.
+    pub jitter_buffer_delay: Duration,
     /// `jitterBufferEmittedCount`, in samples.
     pub jitter_buffer_emitted_count: u64,
     /// What the jitter buffer aims at now.

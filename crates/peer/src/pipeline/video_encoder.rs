@@ -14,6 +14,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// What every peer must speak, and all that there is as yet.
+const CODEC: VideoCodec = VideoCodec::Vp8;
+
 /// Frames that a viewer may be behind: a quarter of a second at 30 a second.
 const OUTBOX_CAPACITY: usize = 8;
 
@@ -114,7 +117,6 @@ impl VideoEncoding {
             .map_or(frame_rate, |max| max.min(frame_rate));
         let worker = Worker {
             shared: shared.clone(),
-            codec: settings.codec,
             shaper: Shaper::new(settings),
             meter: RateMeter::new(frame_rate),
             encoder: None,
@@ -300,7 +302,6 @@ impl Inbox {
 /// The thread.
 struct Worker {
     shared: Arc<Shared>,
-    codec: VideoCodec,
     shaper: Shaper,
     meter: RateMeter,
     encoder: Option<Box<dyn VideoEncoder>>,
@@ -400,7 +401,7 @@ impl Worker {
                 if self.retry_at.is_some_and(|at| now < at) {
                     return;
                 }
-                self.codec
+                CODEC
                     .encoder(&config)
                     .map(|encoder| self.encoder = Some(encoder))
             }
@@ -411,7 +412,7 @@ impl Worker {
     }
 
     fn failed(&mut self, error: &CodecError) {
-        tracing::warn!(%error, codec = %self.codec, "a picture was not encoded");
+        tracing::warn!(%error, "a picture was not encoded");
         // An encoder that refused a setting still works; a size that it cannot do is refused picture
         // by picture, and counted as skipped.
         if !matches!(error, CodecError::Unsupported(_)) || self.encoder.is_none() {

@@ -1,0 +1,251 @@
+//! From packets to pictures that are due: the jitter buffer, the decoder and the playout schedule in
+//! one, without a thread.
+//!
+//! A frame waits for its time as bytes, and is decoded just before it, so that a long wait for the
+//! sound costs no memory. It reads the clock that it is given, and nothing else happens by itself.
+
+use super::SyncGroup;
+use super::freeze::FreezeDetector;
+use super::stats::InboundVideoStats;
+use duet_codec::VideoDecoder;
+use duet_media::{Clock, I420Buffer, MediaKind, MediaTime, VideoFrame};
+use duet_session::{
+    AssembledFrame, ClockRate, NtpTime, PlayoutScheduler, RtpPacket, RtpTimeline, VideoEvent,
+    VideoJitterBuffer, VideoJitterConfig,
+};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Frames that wait for their time at most: two seconds at 60 a second. When it is full all go, and a
+/// key frame is asked for.
+const CAPACITY: usize = 120;
+
+/// A decoder that is so far behind does not catch up by itself: all that waits goes, and a key frame
+/// is asked for.
+const MAX_LATE: Duration = Duration::from_secs(1);
+
+/// Shown pictures that the frame rate is counted from.
+const RATE_WINDOW: usize = 256;
+
+/// What is to be done.
+pub(super) enum VideoAction {
+    /// Show it now.
+    Show(VideoFrame),
+    /// Ask the sender for a key frame.
+    RequestKeyFrame,
+}
+
+pub(super) struct VideoPlayout {
+    clock: Arc<dyn Clock>,
+    decoder: Box<dyn VideoDecoder>,
+    jitter: VideoJitterBuffer,
+    timeline: RtpTimeline,
+    scheduler: PlayoutScheduler,
+    sync: Option<SyncGroup>,
+    waiting: VecDeque<Waiting>,
+    ready: Option<Ready>,
+    /// How long before its time a frame is decoded.
+    lead: Duration,
+    freezes: FreezeDetector,
+    shown: VecDeque<MediaTime>,
+    stats: InboundVideoStats,
+}
+
+/// A frame that is not decoded yet.
+struct Waiting {
+    frame: AssembledFrame,
+    due: MediaTime,
+}
+
+/// A picture that is not shown yet.
+struct Ready {
+    picture: Arc<I420Buffer>,
+    due: MediaTime,
+    rtp_timestamp: i64,
+    first_arrival: MediaTime,
+}
+
+impl VideoPlayout {
+    pub(super) fn new(clock: Arc<dyn Clock>, decoder: Box<dyn VideoDecoder>) -> Self {
+        VideoPlayout {
+            clock,
+            decoder,
+            jitter: VideoJitterBuffer::new(VideoJitterConfig::default()),
+            timeline: RtpTimeline::new(ClockRate::VIDEO),
+            scheduler: PlayoutScheduler::new(ClockRate::VIDEO),
+            sync: None,
+            waiting: VecDeque::new(),
+            ready: None,
+            lead: Duration::ZERO,
+            freezes: FreezeDetector::default(),
+            shown: VecDeque::with_capacity(RATE_WINDOW),
+            stats: InboundVideoStats::default(),
+        }
+    }
+
+    /// Takes a packet that came at `arrival`. [`poll`](Self::poll) afterwards, until it has nothing.
+    pub(super) fn push(&mut self, packet: RtpPacket, arrival: MediaTime) {
+        self.jitter.push(packet, arrival);
+    }
+
+    pub(super) fn on_sender_report(&mut self, ntp: NtpTime, rtp_timestamp: u32) {
+        self.timeline.on_sender_report(ntp, rtp_timestamp);
+    }
+
+    pub(super) fn set_rtt(&mut self, rtt: Duration) {
+        self.jitter.set_rtt(rtt);
+    }
+
+    pub(super) fn set_sync_group(&mut self, group: Option<SyncGroup>) {
+        self.sync = group;
+        self.scheduler.set_min_delay(Duration::ZERO);
+    }
+
+    /// The sender stopped on purpose.
+    pub(super) fn pause(&mut self) {
+        self.freezes.paused();
+    }
+
+    /// Packets were lost on the way here.
+    pub(super) fn start_afresh(&mut self) {
+        self.drop_waiting();
+        self.jitter.demand_key_frame(self.clock.now());
+    }
+
+    /// What to do now; to be called until there is nothing more.
+    pub(super) fn poll(&mut self) -> Option<VideoAction> {
+        loop {
+            let now = self.clock.now();
+            if let Some(ready) = self.ready.take_if(|ready| ready.due <= now) {
+                return Some(VideoAction::Show(self.show(ready, now)));
+            }
+            match self.jitter.poll(now) {
+                Some(VideoEvent::Frame(frame)) => {
+                    self.schedule(frame);
+                    continue;
+                }
+                Some(VideoEvent::KeyFrameNeeded) => {
+                    self.stats.key_frame_requests += 1;
+                    return Some(VideoAction::RequestKeyFrame);
+                }
+                None => {}
+            }
+            let next = self.waiting.front()?;
+            if now.saturating_since(next.due) > MAX_LATE {
+                self.start_afresh();
+                continue;
+            }
+            if self.ready.is_some() || now < next.due - self.lead {
+                return None;
+            }
+            if let Some(next) = self.waiting.pop_front() {
+                self.decode(next, now);
+            }
+        }
+    }
+
+    /// When to [`poll`](Self::poll) again although nothing came.
+    pub(super) fn next_timeout(&self) -> Option<MediaTime> {
+        let show = match (&self.ready, self.waiting.front()) {
+            (Some(ready), _) => Some(ready.due),
+            (None, Some(next)) => Some(next.due - self.lead),
+            (None, None) => None,
+        };
+        let gap = self.jitter.next_timeout();
+        show.into_iter().chain(gap).min()
+    }
+
+    pub(super) fn stats(&self) -> InboundVideoStats {
+        let (jitter, freezes) = (self.jitter.counters(), self.freezes.totals);
+        let now = self.clock.now();
+        let recent = self.shown.iter().rev();
+        let recent = recent.take_while(|at| now.saturating_since(**at) < Duration::from_secs(1));
+        InboundVideoStats {
+            packets_received: jitter.received,
+            packets_discarded: jitter.duplicates + jitter.late + jitter.malformed + jitter.dropped,
+            freeze_count: freezes.freezes,
+            total_freezes_duration: freezes.freezes_duration,
+            total_inter_frame_delay: freezes.inter_frame_delay,
+            total_squared_inter_frame_delay: freezes.squared_inter_frame_delay,
+            frames_per_second: recent.count() as f64,
+            playout_delay: self.scheduler.delay(),
+            ..self.stats
+        }
+    }
+
+    fn schedule(&mut self, frame: AssembledFrame) {
+        self.stats.frames_received += 1;
+        self.timeline
+            .on_arrival(frame.rtp_timestamp as u32, frame.complete_at);
+        if self.waiting.len() == CAPACITY {
+            self.start_afresh();
+            self.stats.frames_dropped += 1;
+            return;
+        }
+        let due = self
+            .scheduler
+            .schedule(frame.rtp_timestamp, frame.decodable_at);
+        self.waiting.push_back(Waiting { frame, due });
+    }
+
+    fn decode(&mut self, Waiting { frame, due }: Waiting, now: MediaTime) {
+        self.stats.jitter_buffer_delay += now.saturating_since(frame.first_arrival);
+        self.stats.jitter_buffer_emitted_count += 1;
+        let decoded = self.decoder.decode(&frame.data);
+        let after = self.clock.now();
+        let took = after.saturating_since(now);
+        self.stats.total_decode_time += took;
+        // Quick to grow, slow to shrink; never so long that it matters for memory.
+        self.lead = took
+            .max(self.lead - self.lead / 64)
+            .min(Duration::from_millis(50));
+        match decoded {
+            Ok(picture) => {
+                self.stats.frames_decoded += 1;
+                self.stats.key_frames_decoded += u64::from(frame.key_frame);
+                match picture {
+                    Some(picture) => {
+                        self.stats.frame_width = picture.width();
+                        self.stats.frame_height = picture.height();
+                        self.ready = Some(Ready {
+                            picture,
+                            due,
+                            rtp_timestamp: frame.rtp_timestamp,
+                            first_arrival: frame.first_arrival,
+                        });
+                    }
+                    None => self.stats.frames_dropped += 1,
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a frame was not decoded");
+                self.stats.decode_errors += 1;
+                self.stats.frames_dropped += 1;
+                self.start_afresh();
+            }
+        }
+    }
+
+    fn show(&mut self, ready: Ready, now: MediaTime) -> VideoFrame {
+        self.stats.first_frame_time.get_or_insert(now);
+        self.stats.total_processing_delay += now.saturating_since(ready.first_arrival);
+        self.freezes.shown(now);
+        if self.shown.len() == RATE_WINDOW {
+            self.shown.pop_front();
+        }
+        self.shown.push_back(now);
+        if let Some(sync) = &self.sync {
+            let captured = self.timeline.remote_time(ready.rtp_timestamp as u32);
+            let delay = self.scheduler.delay();
+            let least = sync.played(MediaKind::Video, captured, now, delay);
+            self.scheduler.set_min_delay(least);
+        }
+        VideoFrame::new(ready.picture, ready.due)
+    }
+
+    fn drop_waiting(&mut self) {
+        self.stats.frames_dropped += self.waiting.len() as u64;
+        self.waiting.clear();
+    }
+}
