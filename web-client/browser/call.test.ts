@@ -78,7 +78,7 @@ describe("a call of two pages", () => {
     }
     await ada.keyboard.press("s");
     const figures = ada.locator("#stats-rows");
-    await expect.poll(() => figures.textContent(), { timeout: 10_000 }).toMatch(/\d fps.*VP8.*opus/s);
+    await expect.poll(() => figures.textContent(), { timeout: 10_000 }).toMatch(/\d\sfps.*VP8.*opus/s);
   });
 
   it("goes on when one side hangs up and comes again", async () => {

@@ -109,7 +109,7 @@ export function between(before: Sample | null, now: Sample): Figures {
 export function rows(figures: Figures): readonly (readonly [string, string])[] {
   const { roundTripMs, route } = figures;
   return [
-    ["Round trip", roundTripMs === null ? "–" : `${Math.round(roundTripMs)} ms`],
+    ["Round trip", roundTripMs === null ? "–" : `${Math.round(roundTripMs)}\u00a0ms`],
     ["Route", route ?? "–"],
     ["Picture in", videoText(figures.videoIn)],
     ["Sound in", audioText(figures.audioIn)],
@@ -121,7 +121,7 @@ export function rows(figures: Figures): readonly (readonly [string, string])[] {
 function videoText(rates: Rates | null): string {
   if (rates === null) return "–";
   const size = rates.width === null || rates.height === null ? null : `${rates.width}×${rates.height}`;
-  return join([size, `${Math.round(rates.framesPerSecond)} fps`, ...common(rates)]);
+  return join([size, `${Math.round(rates.framesPerSecond)}\u00a0fps`, ...common(rates)]);
 }
 
 function audioText(rates: Rates | null): string {
@@ -131,8 +131,8 @@ function audioText(rates: Rates | null): string {
 function common(rates: Rates): (string | null)[] {
   const kilobits = Math.round(rates.bitsPerSecond / 1_000);
   return [
-    kilobits >= 1_000 ? `${(kilobits / 1_000).toFixed(1)} Mbit/s` : `${kilobits} kbit/s`,
-    `${(rates.loss * 100).toFixed(rates.loss > 0 && rates.loss < 0.1 ? 1 : 0)} % lost`,
+    kilobits >= 1_000 ? `${(kilobits / 1_000).toFixed(1)}\u00a0Mbit/s` : `${kilobits}\u00a0kbit/s`,
+    `${(rates.loss * 100).toFixed(rates.loss > 0 && rates.loss < 0.1 ? 1 : 0)}\u00a0% lost`,
     rates.codec,
   ];
 }

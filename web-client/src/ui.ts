@@ -62,6 +62,8 @@ export class Page {
   }
 
   render(view: View, state: CallState): void {
+    // Asked first: what has the focus may be hidden a line later.
+    const focused = document.activeElement !== null && document.activeElement !== document.body;
     const { dataset } = this.root;
     dataset["callState"] = view.status.phase;
     dataset["callReason"] = view.status.reason ?? "";
@@ -84,7 +86,7 @@ export class Page {
     this.renderPeer(state, view);
     const spoken = element("spoken", HTMLElement);
     if (spoken.textContent !== view.announcement) spoken.textContent = view.announcement;
-    if (view.screen !== this.shownScreen) this.changeScreen(view.screen);
+    if (view.screen !== this.shownScreen) this.changeScreen(view.screen, focused);
   }
 
   showLocal(given: MediaStream | null): void {
@@ -129,10 +131,11 @@ export class Page {
   private renderSelf(state: CallState): void {
     const { outcome, enabled } = state.camera;
     const seen = outcome === "on" && enabled;
+    const waiting = state.stage.at !== "idle";
     this.root.dataset["self"] = seen ? "seen" : "unseen";
     const text = {
       on: "Your camera is off",
-      off: enabled ? "See yourself before you join" : "Your camera is off",
+      off: !enabled ? "Your camera is off" : waiting ? "Waiting for the camera" : "See yourself before you join",
       missing: "No camera",
       busy: "Camera in use",
       refused: "Camera blocked",
@@ -153,10 +156,10 @@ export class Page {
     }
     element("card-title", HTMLElement).textContent = card.title;
     element("card-detail", HTMLElement).textContent = card.detail;
-    const buttons = card.buttons.map(({ action, label }, index) => {
+    const buttons = card.buttons.map(({ action, label, primary }) => {
       const button = textElement("button", label);
       button.type = "button";
-      button.className = index === 0 ? "primary" : "quiet";
+      button.className = primary ? "primary" : "quiet";
       button.dataset["action"] = action;
       button.addEventListener("click", () => {
         if (action === "copy-link") void this.copyLink(button);
@@ -177,11 +180,10 @@ export class Page {
       name === null ? "No picture from the other side" : `No picture from ${name}`;
   }
 
-  private changeScreen(screen: View["screen"]): void {
-    const first = this.shownScreen === null;
+  private changeScreen(screen: View["screen"], focused: boolean): void {
     this.shownScreen = screen;
-    if (first) return;
     // What had the focus is gone with its screen.
+    if (!focused) return;
     if (screen === "lobby") this.room.focus();
     else element(this.card.hidden ? "microphone" : "card-title", HTMLElement).focus();
   }

@@ -11,6 +11,8 @@ export type Action = "join" | "join-silent" | "hang-up" | "lobby" | "copy-link";
 export interface Button {
   readonly action: Action;
   readonly label: string;
+  /** What most people want here. Leaving is never that. */
+  readonly primary: boolean;
 }
 
 /** How a state feels: it sets the colour of the dot, and whether something turns. */
@@ -31,13 +33,13 @@ export interface View {
   readonly announcement: string;
 }
 
-const REJOIN: Button = { action: "join", label: "Join again" };
-const RETRY: Button = { action: "join", label: "Try again" };
-const LOBBY: Button = { action: "lobby", label: "Choose a room" };
-const LEAVE: Button = { action: "hang-up", label: "Leave" };
-const CANCEL: Button = { action: "hang-up", label: "Cancel" };
-const COPY: Button = { action: "copy-link", label: "Copy link" };
-const SILENT: Button = { action: "join-silent", label: "Join without" };
+const REJOIN: Button = { action: "join", label: "Join again", primary: true };
+const RETRY: Button = { action: "join", label: "Try again", primary: true };
+const LOBBY: Button = { action: "lobby", label: "Choose a room", primary: false };
+const LEAVE: Button = { action: "hang-up", label: "Leave", primary: false };
+const CANCEL: Button = { action: "hang-up", label: "Cancel", primary: false };
+const COPY: Button = { action: "copy-link", label: "Copy link", primary: true };
+const SILENT: Button = { action: "join-silent", label: "Join without", primary: false };
 
 export function viewOf(state: CallState): View {
   const status = statusOf(state);
@@ -211,14 +213,16 @@ export interface DeviceView {
 
 export function deviceView(kind: DeviceKind, state: CallState): DeviceView {
   const { outcome, enabled } = state[kind];
-  const [name, on, off] =
-    kind === "camera" ? ["Camera off", "Camera", "Camera off"] : ["Mute", "Mute", "Muted"];
+  const [name, on, off, short] =
+    kind === "camera"
+      ? ["Camera off", "Camera", "Camera off", "camera"]
+      : ["Mute", "Mute", "Muted", "mic"];
   switch (outcome) {
     case "on":
     case "off":
       return { label: enabled ? on : off, name, pressed: !enabled };
     case "missing":
-      return { label: `No ${kind}`, name: `No ${kind} was found. Look again`, pressed: true };
+      return { label: `No ${short}`, name: `No ${kind} was found. Look again`, pressed: true };
     case "busy":
       return { label: "In use", name: `The ${kind} is in use. Try again`, pressed: true };
     case "refused":
