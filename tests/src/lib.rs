@@ -1,1 +1,19 @@
-//! End-to-end tests.
+//! What the end-to-end tests share: the program as a process, browsers, and clips to feed them.
+//!
+//! Nothing here reaches into a crate of ours but for the synthetic sources' marks: the tests see what
+//! a user sees. Every process that is started is ended by its id when its handle is dropped.
+
+mod browser;
+mod clip;
+mod program;
+mod sound_server;
+
+pub use browser::{Browser, BrowserOptions, Page, Watched};
+pub use clip::{Clip, TONE_HZ};
+pub use program::{Program, Server, free_port};
+pub use sound_server::SoundServer;
+
+use std::time::Duration;
+
+/// How long anything may take to connect on a busy machine with two cores.
+pub const PATIENCE: Duration = Duration::from_secs(45);

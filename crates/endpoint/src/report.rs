@@ -1,122 +1,125 @@
 //! The verdict on a call whose content was read back: figures, and whether they are good enough.
 
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
 /// What `duet loopback --json` and `duet call --verify --report` write.
 #[derive(Debug, Clone, Serialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// Whether media arrived intact.
-    pub pass: bool,
+    pub(crate) pass: bool,
     /// Why not; empty if it did.
-    pub reasons: Vec<String>,
+    pub(crate) reasons: Vec<String>,
     /// How long the call was measured, in seconds.
-    pub duration_s: f64,
+    pub(crate) duration_s: f64,
     /// Of the picture; absent if none was asked for.
-    pub video: Option<VideoReport>,
+    pub(crate) video: Option<VideoReport>,
     /// Of the sound; absent if none was asked for.
-    pub audio: Option<AudioReport>,
+    pub(crate) audio: Option<AudioReport>,
     /// How far the sound comes after the picture, in ms (negative: before), by flash and beep.
-    pub av_offset_ms: Option<OffsetReport>,
+    pub(crate) av_offset_ms: Option<OffsetReport>,
     /// What it cost.
-    pub cpu: CpuReport,
+    pub(crate) cpu: CpuReport,
     /// What it took.
-    pub memory: MemoryReport,
+    pub(crate) memory: MemoryReport,
 }
 
 /// Of the picture.
 #[derive(Debug, Clone, Serialize)]
-pub struct VideoReport {
+pub(crate) struct VideoReport {
     /// Width of the last picture, in pixels.
-    pub width: u32,
+    pub(crate) width: u32,
     /// Height of the last picture, in pixels.
-    pub height: u32,
+    pub(crate) height: u32,
     /// Pictures that the far side captured while this side watched: known by their numbers.
-    pub frames_sent: u64,
+    pub(crate) frames_sent: u64,
     /// Pictures that were decoded, each number once.
-    pub frames_decoded: u64,
+    pub(crate) frames_decoded: u64,
     /// Decoded pictures whose marks could not be read.
-    pub frames_unreadable: u64,
+    pub(crate) frames_unreadable: u64,
     /// Decoded pictures a second.
-    pub fps: f64,
+    pub(crate) fps: f64,
     /// From the start of negotiation to the first decoded picture, in ms.
-    pub first_frame_ms: Option<f64>,
+    pub(crate) first_frame_ms: Option<f64>,
     /// From capture to decoded and due, in ms. Absent if the stamps are of another clock.
-    pub latency_ms: Option<Distribution>,
+    pub(crate) latency_ms: Option<Distribution>,
     /// Gaps of more than 200 ms.
-    pub freezes: u64,
+    pub(crate) freezes: u64,
     /// The longest gap, in ms.
-    pub longest_gap_ms: f64,
+    pub(crate) longest_gap_ms: f64,
     /// Likeness to the picture that was sent, of the luma, in dB; the median of samples.
-    pub psnr_db: Option<f64>,
+    pub(crate) psnr_db: Option<f64>,
 }
 
 /// Of the sound.
 #[derive(Debug, Clone, Serialize)]
-pub struct AudioReport {
+pub(crate) struct AudioReport {
     /// Seconds of sound that were played out.
-    pub received: f64,
+    pub(crate) received: f64,
     /// From capture to playout, by the beeps, in ms.
-    pub latency_ms: Option<Distribution>,
+    pub(crate) latency_ms: Option<Distribution>,
     /// Share of the samples that were made up.
-    pub concealed_ratio: f64,
-    /// Whether the tone had the pitch that was sent, nearly all of the time.
-    pub pitch_ok: bool,
+    pub(crate) concealed_ratio: f64,
+    /// Whether the tone had the pitch that was sent, nearly all of the time. Absent if what was sent
+    /// is not known: it was not the synthetic microphone.
+    pub(crate) pitch_ok: Option<bool>,
+    /// The median of the pitches that were heard, in Hz.
+    pub(crate) pitch_hz: Option<f64>,
     /// Beeps that were heard.
-    pub beeps: u64,
+    pub(crate) beeps: u64,
 }
 
 /// A distribution of times, in ms.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub struct Distribution {
+pub(crate) struct Distribution {
     /// The median.
-    pub p50: f64,
+    pub(crate) p50: f64,
     /// Nineteen in twenty are no greater.
-    pub p95: f64,
+    pub(crate) p95: f64,
     /// The greatest.
-    pub max: f64,
+    pub(crate) max: f64,
 }
 
 /// How far sound comes after its picture, in ms.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub struct OffsetReport {
+pub(crate) struct OffsetReport {
     /// The median, signed.
-    pub p50: f64,
+    pub(crate) p50: f64,
     /// Nineteen in twenty are no further off, either way.
-    pub p95: f64,
+    pub(crate) p95: f64,
 }
 
 /// What it cost.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub struct CpuReport {
+pub(crate) struct CpuReport {
     /// The whole process's use, in cores: user and system time over wall time.
-    pub cores: f64,
+    pub(crate) cores: f64,
     /// What encoding and decoding the same frames takes alone, in cores, measured in the same run.
-    pub codec_floor_cores: Option<f64>,
+    pub(crate) codec_floor_cores: Option<f64>,
 }
 
 /// What it took.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub struct MemoryReport {
+pub(crate) struct MemoryReport {
     /// The whole process's greatest resident size, in MB (10^6 bytes).
-    pub peak_rss_mb: f64,
+    pub(crate) peak_rss_mb: f64,
 }
 
 impl Distribution {
-    /// Of the given times; none of none.
-    pub fn of(times: &[f64]) -> Option<Distribution> {
-        let mut sorted = times.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        Some(Distribution {
-            p50: percentile(&sorted, 0.5)?,
-            p95: percentile(&sorted, 0.95)?,
-            max: *sorted.last()?,
+    /// Of the given times in microseconds; none of none.
+    pub(crate) fn of(times: &Histogram<u32>) -> Option<Distribution> {
+        let ms = |us: u64| us as f64 / 1_000.0;
+        (!times.is_empty()).then(|| Distribution {
+            p50: ms(times.value_at_quantile(0.5)),
+            p95: ms(times.value_at_quantile(0.95)),
+            max: ms(times.max()),
         })
     }
 }
 
 impl OffsetReport {
     /// Of the given signed offsets; none of none.
-    pub fn of(offsets: &[f64]) -> Option<OffsetReport> {
+    pub(crate) fn of(offsets: &[f64]) -> Option<OffsetReport> {
         let mut sorted = offsets.to_vec();
         sorted.sort_by(f64::total_cmp);
         let mut sizes: Vec<f64> = offsets.iter().map(|offset| offset.abs()).collect();
@@ -137,17 +140,17 @@ pub(crate) fn percentile(sorted: &[f64], share: f64) -> Option<f64> {
 /// What "intact" means. None of it is about speed: a busy machine must not fail a call that it
 /// carried; how fast it was is in the figures.
 #[derive(Debug, Clone, Copy)]
-pub struct Expectations {
+pub(crate) struct Expectations {
     /// The least share of the captured pictures that must have been decoded.
-    pub frames: f64,
+    pub(crate) frames: f64,
     /// The most gaps of over 200 ms.
-    pub freezes: u64,
+    pub(crate) freezes: u64,
     /// The least likeness, in dB.
-    pub psnr_db: f64,
+    pub(crate) psnr_db: f64,
     /// The greatest share of made-up sound.
-    pub concealed_ratio: f64,
+    pub(crate) concealed_ratio: f64,
     /// The greatest distance between picture and sound at p95, in ms.
-    pub av_offset_ms: f64,
+    pub(crate) av_offset_ms: f64,
 }
 
 impl Default for Expectations {
@@ -164,7 +167,7 @@ impl Default for Expectations {
 
 impl Report {
     /// Judges the figures: fills in `pass` and `reasons`.
-    pub fn judge(&mut self, expected: &Expectations) {
+    pub(crate) fn judge(&mut self, expected: &Expectations) {
         let mut reasons = Vec::new();
         if let Some(video) = &self.video {
             video.judge(expected, &mut reasons);
@@ -227,7 +230,7 @@ impl AudioReport {
             reasons.push("no sound arrived".to_owned());
             return;
         }
-        if !self.pitch_ok {
+        if self.pitch_ok == Some(false) {
             reasons.push("the sound does not have the pitch that was sent".to_owned());
         }
         if self.concealed_ratio > expected.concealed_ratio {
@@ -244,7 +247,11 @@ mod tests {
     use super::*;
 
     fn good() -> Report {
-        let times = Distribution::of(&[10.0, 12.0, 20.0]);
+        let times = Some(Distribution {
+            p50: 10.0,
+            p95: 12.0,
+            max: 20.0,
+        });
         Report {
             pass: false,
             reasons: Vec::new(),
@@ -266,7 +273,8 @@ mod tests {
                 received: 10.0,
                 latency_ms: times,
                 concealed_ratio: 0.0,
-                pitch_ok: true,
+                pitch_ok: Some(true),
+                pitch_hz: Some(440.0),
                 beeps: 10,
             }),
             av_offset_ms: OffsetReport::of(&[-3.0, 5.0]),
@@ -292,7 +300,7 @@ mod tests {
             ("froze", |r| r.video.as_mut().unwrap().freezes = 3),
             ("blurred", |r| r.video.as_mut().unwrap().psnr_db = Some(20.0)),
             ("no sound", |r| r.audio.as_mut().unwrap().received = 0.0),
-            ("pitch", |r| r.audio.as_mut().unwrap().pitch_ok = false),
+            ("pitch", |r| r.audio.as_mut().unwrap().pitch_ok = Some(false)),
             ("apart", |r| r.av_offset_ms = OffsetReport::of(&[300.0])),
         ];
         for (words, spoil) in faults {
@@ -305,10 +313,13 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_are_members_of_the_sample() {
-        let times: Vec<f64> = (1..=100).map(f64::from).collect();
+    fn percentiles_are_of_the_sample() {
+        let mut times = Histogram::new(3).unwrap();
+        (1..=100).for_each(|ms| times.record(ms * 1_000).unwrap());
         let distribution = Distribution::of(&times).unwrap();
-        assert_eq!((distribution.p50, distribution.p95, distribution.max), (50.0, 95.0, 100.0));
-        assert!(Distribution::of(&[]).is_none());
+        assert!((distribution.p50 - 50.0).abs() < 0.1 && (distribution.p95 - 95.0).abs() < 0.1);
+        let offsets: Vec<f64> = (-50..50).map(f64::from).collect();
+        let offset = OffsetReport::of(&offsets).unwrap();
+        assert_eq!((offset.p50, offset.p95), (-1.0, 47.0));
     }
 }

@@ -1,0 +1,342 @@
+//! The connection to one other member of the room.
+
+use duet_media::{MediaStream, MediaTime};
+use duet_peer::{
+    PeerConnectionEvent, PeerContext, RTCConfiguration, RTCError, RTCIceCandidateInit,
+    RTCPeerConnection, RTCPeerConnectionState, RTCSdpType, RTCSessionDescription,
+    RTCSignalingState,
+};
+use duet_session::{
+    ConnectionState, ConnectionWatch, NegotiationRefused, Negotiator, NegotiatorAction,
+    NegotiatorInput, RecoveryAction, RecoveryConfig, SdpKind,
+};
+use duet_signaling::{ClientMessage, IceCandidate, PeerId, PeerInfo};
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// An event of a link's connection, with the link that it is of.
+pub(super) type LinkEvent = (u64, PeerConnectionEvent);
+
+/// One peer connection, its negotiation and its watch.
+pub(super) struct Link {
+    pub(super) id: u64,
+    pub(super) peer: PeerInfo,
+    pub(super) connection: RTCPeerConnection,
+    pub(super) state: RTCPeerConnectionState,
+    /// Whether the peer's id still means something to the server. Without it nothing can be signaled,
+    /// while media goes on.
+    pub(super) reachable: bool,
+    negotiator: Negotiator<String, RTCIceCandidateInit>,
+    watch: ConnectionWatch,
+    forwarder: JoinHandle<()>,
+    /// The fingerprint of the other side's certificate, once it is known.
+    fingerprint: Option<String>,
+    /// Local candidates that were found before there was a description to send them after.
+    sent_description: bool,
+    waiting_candidates: Vec<IceCandidate>,
+    /// The server says that the peer is gone: when to look again, and what had been received.
+    probation: Option<(MediaTime, u64)>,
+}
+
+/// How long a peer that the server holds for gone is listened for.
+const PROBATION: Duration = Duration::from_millis(1_500);
+/// Bytes that may still be under way from one who is gone: a few packets, and its last report.
+const STRAGGLERS: u64 = 4_000;
+
+/// An answer came from somebody else than this connection was with.
+#[derive(Debug)]
+pub(super) struct Stranger;
+
+impl Link {
+    /// A connection that sends the tracks of `stream`.
+    pub(super) async fn new(
+        id: u64,
+        peer: PeerInfo,
+        configuration: RTCConfiguration,
+        context: &PeerContext,
+        stream: &MediaStream,
+        events: mpsc::Sender<LinkEvent>,
+    ) -> Result<Link, RTCError> {
+        let connection = RTCPeerConnection::new(configuration, context.clone()).await?;
+        let mut from = connection.events();
+        let forwarder = tokio::spawn(async move {
+            while let Some(event) = from.recv().await {
+                if events.send((id, event)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        for track in stream.get_tracks() {
+            connection.add_track(&track, std::slice::from_ref(stream)).await?;
+        }
+        Ok(Link {
+            id,
+            negotiator: Negotiator::new(peer.polite),
+            watch: ConnectionWatch::new(RecoveryConfig::default(), RandomState::new().hash_one(id)),
+            peer,
+            connection,
+            state: RTCPeerConnectionState::New,
+            reachable: true,
+            forwarder,
+            fingerprint: None,
+            sent_description: false,
+            waiting_candidates: Vec::new(),
+            probation: None,
+        })
+    }
+
+    /// What to call the other side.
+    pub(super) fn name(&self) -> &str {
+        self.peer.name.as_deref().unwrap_or("the other side")
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.state == RTCPeerConnectionState::Connected
+    }
+
+    /// Whether a description is of the side that this connection is with.
+    pub(super) fn is_with(&self, sdp: &str) -> bool {
+        self.fingerprint.is_some() && self.fingerprint == fingerprint(sdp)
+    }
+
+    /// The peer has another id now; what was under way with the old one is void.
+    pub(super) async fn rebind(&mut self, peer: PeerInfo, now: MediaTime) {
+        if self.connection.signaling_state() == RTCSignalingState::HaveLocalOffer {
+            let rollback = RTCSessionDescription::new(RTCSdpType::Rollback, "");
+            if let Err(error) = self.connection.set_local_description(Some(rollback)).await {
+                tracing::warn!("an offer that nobody got cannot be taken back: {error}");
+            }
+        }
+        self.negotiator = Negotiator::new(peer.polite);
+        self.peer = peer;
+        self.reachable = true;
+        self.watch.on_signaling(true, now);
+    }
+
+    /// The peer's id means nothing any more.
+    pub(super) fn unreachable(&mut self, now: MediaTime) {
+        self.reachable = false;
+        self.watch.on_signaling(false, now);
+    }
+
+    /// Makes an offer as soon as one may be made.
+    pub(super) fn want_offer(&mut self) {
+        self.negotiator.handle(NegotiatorInput::NegotiationNeeded);
+    }
+
+    /// Takes in a description of the other side.
+    pub(super) fn on_description(&mut self, kind: SdpKind, sdp: String) -> Result<(), Stranger> {
+        if kind == SdpKind::Answer && self.fingerprint.is_some() && !self.is_with(&sdp) {
+            return Err(Stranger);
+        }
+        self.negotiator.handle(NegotiatorInput::RemoteDescription {
+            kind,
+            description: sdp,
+        });
+        Ok(())
+    }
+
+    /// Takes in a candidate of the other side.
+    pub(super) fn on_candidate(&mut self, candidate: IceCandidate) {
+        self.negotiator.handle(NegotiatorInput::RemoteCandidate(RTCIceCandidateInit {
+            candidate: candidate.candidate,
+            sdp_mid: candidate.sdp_mid,
+            sdp_mline_index: candidate.sdp_m_line_index,
+            username_fragment: candidate.username_fragment,
+        }));
+    }
+
+    /// A candidate of ours, as a message; `None` while it has to wait for its description.
+    pub(super) fn candidate_message(
+        &mut self,
+        candidate: Option<RTCIceCandidateInit>,
+    ) -> Option<ClientMessage> {
+        let candidate = candidate.unwrap_or_default();
+        let candidate = IceCandidate {
+            candidate: candidate.candidate,
+            sdp_mid: candidate.sdp_mid,
+            sdp_m_line_index: candidate.sdp_mline_index,
+            username_fragment: candidate.username_fragment,
+        };
+        if !self.sent_description {
+            self.waiting_candidates.push(candidate);
+            return None;
+        }
+        Some(self.to_peer(candidate))
+    }
+
+    /// The server says that the peer is gone: unless it is heard within a while, it is.
+    pub(super) async fn put_on_probation(&mut self, now: MediaTime) {
+        self.probation = Some((now + PROBATION, bytes_received(&self.connection).await));
+    }
+
+    /// Whether a peer on probation has not been heard since, or its connection broke as well.
+    pub(super) async fn has_fallen_silent(&mut self, now: MediaTime) -> bool {
+        let Some((until, before)) = self.probation else {
+            return false;
+        };
+        if self.reachable {
+            self.probation = None;
+            return false;
+        }
+        if !self.is_connected() {
+            return true;
+        }
+        if now < until {
+            return false;
+        }
+        let received = bytes_received(&self.connection).await;
+        self.probation = Some((now + PROBATION, received));
+        received <= before + STRAGGLERS
+    }
+
+    /// The connection is in another state.
+    pub(super) fn on_state(&mut self, state: RTCPeerConnectionState, now: MediaTime) {
+        self.state = state;
+        let state = match state {
+            RTCPeerConnectionState::New => ConnectionState::New,
+            RTCPeerConnectionState::Connecting => ConnectionState::Connecting,
+            RTCPeerConnectionState::Connected => ConnectionState::Connected,
+            RTCPeerConnectionState::Disconnected => ConnectionState::Disconnected,
+            RTCPeerConnectionState::Failed => ConnectionState::Failed,
+            RTCPeerConnectionState::Closed => ConnectionState::Closed,
+        };
+        self.watch.on_connection_state(state, now);
+    }
+
+    /// What recovery asks for now.
+    pub(super) fn poll_recovery(&mut self, now: MediaTime) -> Option<RecoveryAction> {
+        self.watch.poll(now)
+    }
+
+    /// When to ask again.
+    pub(super) fn next_timeout(&self) -> Option<MediaTime> {
+        let probation = self.probation.map(|(until, _)| until);
+        [self.watch.next_timeout(), probation].into_iter().flatten().min()
+    }
+
+    /// Restarts ICE: the offer that carries it is made by the next [`Link::drive`].
+    pub(super) async fn restart_ice(&mut self) {
+        self.connection.restart_ice().await;
+        self.want_offer();
+    }
+
+    /// Does what the negotiation asks for, until it asks for nothing. Returns what is to be sent.
+    pub(super) async fn drive(&mut self) -> Vec<ClientMessage> {
+        let mut messages = Vec::new();
+        while let Some(action) = self.negotiator.poll() {
+            let is_operation = !matches!(
+                action,
+                NegotiatorAction::AddCandidate { .. } | NegotiatorAction::Refuse(_)
+            );
+            match self.perform(action, &mut messages).await {
+                Ok(input) if is_operation => self.negotiator.handle(input),
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!("negotiation with {}: {error}", self.name());
+                    if is_operation {
+                        self.negotiator.handle(NegotiatorInput::Failed);
+                    }
+                }
+            }
+        }
+        messages
+    }
+
+    async fn perform(
+        &mut self,
+        action: NegotiatorAction<String, RTCIceCandidateInit>,
+        messages: &mut Vec<ClientMessage>,
+    ) -> Result<NegotiatorInput<String, RTCIceCandidateInit>, RTCError> {
+        match action {
+            NegotiatorAction::MakeOffer { .. } | NegotiatorAction::MakeAnswer => {
+                self.connection.set_local_description(None).await?;
+                self.send_local_description(messages).await;
+            }
+            NegotiatorAction::Rollback => {
+                let rollback = RTCSessionDescription::new(RTCSdpType::Rollback, "");
+                self.connection.set_local_description(Some(rollback)).await?;
+            }
+            NegotiatorAction::SetRemote { kind, description } => {
+                let found = fingerprint(&description);
+                let sdp_type = match kind {
+                    SdpKind::Offer => RTCSdpType::Offer,
+                    SdpKind::Answer => RTCSdpType::Answer,
+                };
+                let description = RTCSessionDescription::new(sdp_type, description);
+                self.connection.set_remote_description(description).await?;
+                self.fingerprint = found;
+            }
+            NegotiatorAction::AddCandidate { candidate, lenient } => {
+                let added = self.connection.add_ice_candidate(candidate).await;
+                if !lenient {
+                    added?;
+                }
+            }
+            NegotiatorAction::Refuse(NegotiationRefused::GlareIgnored) => {
+                tracing::debug!("both offered at once; {} gives way", self.name());
+            }
+            NegotiatorAction::Refuse(refused) => {
+                tracing::warn!("{} is out of order: {refused}", self.name());
+            }
+        }
+        Ok(NegotiatorInput::Done)
+    }
+
+    async fn send_local_description(&mut self, messages: &mut Vec<ClientMessage>) {
+        let Some(local) = self.connection.local_description().await else {
+            return;
+        };
+        let to = self.peer.id.clone();
+        messages.push(match local.sdp_type {
+            RTCSdpType::Answer => ClientMessage::Answer { to, sdp: local.sdp },
+            _ => ClientMessage::Offer { to, sdp: local.sdp },
+        });
+        self.sent_description = true;
+        for candidate in std::mem::take(&mut self.waiting_candidates) {
+            let message = self.to_peer(candidate);
+            messages.push(message);
+        }
+    }
+
+    fn to_peer(&self, candidate: IceCandidate) -> ClientMessage {
+        ClientMessage::Candidate {
+            to: self.peer.id.clone(),
+            candidate,
+        }
+    }
+
+    /// Ends the connection. Local tracks go on.
+    pub(super) async fn close(self) {
+        self.connection.close().await;
+        self.forwarder.abort();
+        // What is left of it may not tell anything any more.
+        let _ = self.forwarder.await;
+    }
+
+    pub(super) fn peer_id(&self) -> &PeerId {
+        &self.peer.id
+    }
+}
+
+/// The DTLS fingerprint of a description, in one spelling.
+fn fingerprint(sdp: &str) -> Option<String> {
+    let value = sdp.lines().find_map(|line| line.strip_prefix("a=fingerprint:"))?;
+    Some(value.trim().to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fingerprint;
+
+    #[test]
+    fn fingerprints_compare_without_regard_to_case() {
+        let one = "v=0\r\na=fingerprint:sha-256 AB:CD\r\nm=audio\r\n";
+        let other = "v=0\r\nm=audio\r\na=fingerprint:SHA-256 ab:cd\r\n";
+        assert_eq!(fingerprint(one), fingerprint(other));
+        assert!(fingerprint(one).is_some());
+        assert_eq!(fingerprint("v=0\r\n"), None);
+    }
+}

@@ -1,0 +1,415 @@
+//! `duet call`: a seat in a room, and a call with whoever else is there.
+
+mod link;
+mod lobby;
+mod remote;
+
+use crate::args::Call;
+use crate::failure::Failure;
+use crate::local::LocalMedia;
+use crate::report::{Expectations, Report};
+use crate::serve::asked_to_end;
+use crate::stats_file::StatsFile;
+use crate::tell::Tell;
+use duet_media::{Clock, MediaTime, MonotonicClock};
+use duet_peer::{
+    PeerConnectionEvent, PeerContext, RTCConfiguration, RTCIceServer, RTCPeerConnectionState,
+};
+use duet_session::{RecoveryAction, SdpKind};
+use duet_signaling::{ClientMessage, ErrorCode, LeaveReason, PeerId, PeerInfo, ServerMessage};
+use link::{Link, LinkEvent, Stranger};
+use lobby::{Lobby, LobbyEvent};
+use remote::Remote;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Events of connections that wait to be handled. When it is full the connections' forwarders wait,
+/// and the connections count what they could not tell.
+const LINK_EVENTS: usize = 256;
+/// How often statistics are written.
+const STATS_PERIOD: Duration = Duration::from_secs(1);
+
+pub(crate) async fn run(options: Call, tell: &Tell) -> Result<ExitCode, Failure> {
+    let clock = Arc::new(MonotonicClock::new());
+    let local = LocalMedia::open(&options.media, clock.clone(), tell)?;
+    let remote = Remote::new(&options, clock.clone(), tell)?;
+    let stats = options.stats.as_deref().map(StatsFile::create).transpose()?;
+    let mut context = PeerContext::new(clock.clone());
+    context.max_bitrate = options.media.picture.video_kbps * 1_000 + 64_000;
+    context.start_bitrate = context.start_bitrate.min(context.max_bitrate);
+    let (event_sender, link_events) = mpsc::channel(LINK_EVENTS);
+    let lobby = Lobby::open(&options, *tell);
+    let task = CallTask {
+        tell: *tell,
+        clock,
+        context,
+        local,
+        remote,
+        stats,
+        links: Vec::new(),
+        next_link: 0,
+        event_sender,
+        ice_servers: Vec::new(),
+        report: options.report.clone(),
+    };
+    task.run(lobby, link_events, options.duration).await
+}
+
+/// The whole call: one task, which owns every connection.
+struct CallTask {
+    tell: Tell,
+    clock: Arc<MonotonicClock>,
+    context: PeerContext,
+    local: LocalMedia,
+    remote: Remote,
+    stats: Option<StatsFile>,
+    links: Vec<Link>,
+    next_link: u64,
+    event_sender: mpsc::Sender<LinkEvent>,
+    ice_servers: Vec<RTCIceServer>,
+    report: Option<std::path::PathBuf>,
+}
+
+impl CallTask {
+    async fn run(
+        mut self,
+        mut lobby: Lobby,
+        mut link_events: mpsc::Receiver<LinkEvent>,
+        duration: Option<Duration>,
+    ) -> Result<ExitCode, Failure> {
+        let mut stats_tick = tokio::time::interval(STATS_PERIOD);
+        let end = tokio::time::sleep(duration.unwrap_or(Duration::from_secs(u64::from(u32::MAX))));
+        let interrupted = asked_to_end();
+        tokio::pin!(end, interrupted);
+        let outcome = loop {
+            let timeout = self.until_timeout();
+            tokio::select! {
+                event = lobby.next() => {
+                    if let Err(failure) = self.on_lobby(event, &mut lobby).await {
+                        break Err(failure);
+                    }
+                }
+                Some((link, event)) = link_events.recv() => self.on_link(link, event, &lobby).await,
+                () = tokio::time::sleep(timeout) => {}
+                _ = stats_tick.tick() => self.write_stats().await?,
+                () = &mut end => break Ok(()),
+                () = &mut interrupted => break Ok(()),
+            }
+            self.recover(&lobby).await;
+        };
+        for link in &self.links {
+            lobby.send(ClientMessage::Bye { to: link.peer_id().clone() }).await;
+        }
+        lobby.close().await;
+        let report = self.judge().await?;
+        for link in self.links.drain(..) {
+            link.close().await;
+        }
+        outcome?;
+        Ok(match report {
+            Some(report) if !report.pass => ExitCode::from(1),
+            _ => ExitCode::SUCCESS,
+        })
+    }
+
+    async fn on_lobby(&mut self, event: LobbyEvent, lobby: &mut Lobby) -> Result<(), Failure> {
+        match event {
+            LobbyEvent::Message(message) => self.on_message(message, lobby).await,
+            LobbyEvent::Lost => {
+                let now = self.clock.now();
+                self.links.iter_mut().for_each(|link| link.unreachable(now));
+                Ok(())
+            }
+            LobbyEvent::Refused(failure) => Err(failure),
+        }
+    }
+
+    async fn on_message(&mut self, message: ServerMessage, lobby: &mut Lobby) -> Result<(), Failure> {
+        match message {
+            ServerMessage::Joined { room, peers, ice_servers, .. } => {
+                self.ice_servers = ice_servers.into_iter().map(ice_server).collect();
+                if peers.is_empty() {
+                    self.tell.say(format_args!("joined room {room}; nobody else is there yet"));
+                }
+                for peer in peers {
+                    self.offer_to(peer, lobby).await?;
+                }
+                self.drop_unreachable_of_full_room().await;
+            }
+            ServerMessage::PeerJoined { peer } => {
+                self.tell.say(format_args!("{} came", name_of(&peer)));
+                // The newcomer offers; whether it is somebody we know shows in its offer.
+                lobby.expect(peer);
+            }
+            ServerMessage::PeerLeft { id, reason } => self.on_left(&id, reason).await,
+            ServerMessage::Bye { from } => self.on_left(&from, LeaveReason::Left).await,
+            ServerMessage::Offer { from, sdp } => self.on_offer(from, sdp, lobby).await?,
+            ServerMessage::Answer { from, sdp } => self.on_answer(&from, sdp, lobby).await?,
+            ServerMessage::Candidate { from, candidate } => {
+                if let Some(link) = self.link_with(&from) {
+                    link.on_candidate(candidate);
+                }
+                self.drive(lobby).await;
+            }
+            ServerMessage::Error { code: ErrorCode::NoSuchPeer, .. } | ServerMessage::Pong => {}
+            ServerMessage::Error { message, .. } => self.tell.warn(format_args!("the server: {message}")),
+        }
+        Ok(())
+    }
+
+    /// We are the newcomer: offer, on a connection that may be the one to this very peer.
+    async fn offer_to(&mut self, peer: PeerInfo, lobby: &Lobby) -> Result<(), Failure> {
+        let now = self.clock.now();
+        let name = name_of(&peer).to_owned();
+        match self.links.iter_mut().find(|link| !link.reachable && link.is_connected()) {
+            Some(kept) => {
+                self.tell.say(format_args!("found again: {name}"));
+                kept.rebind(peer, now).await;
+            }
+            None => {
+                self.tell.say(format_args!("calling {name}"));
+                self.open_link(peer).await?;
+            }
+        }
+        if let Some(link) = self.links.iter_mut().find(|link| link.reachable) {
+            link.want_offer();
+        }
+        self.drive(lobby).await;
+        Ok(())
+    }
+
+    async fn on_offer(&mut self, from: PeerId, sdp: String, lobby: &mut Lobby) -> Result<(), Failure> {
+        if self.link_with(&from).is_none() {
+            let Some(peer) = lobby.take_expected(&from) else {
+                return Ok(());
+            };
+            let now = self.clock.now();
+            let kept = self.links.iter_mut().find(|link| !link.reachable && link.is_with(&sdp));
+            match kept {
+                Some(kept) => {
+                    self.tell.say(format_args!("found again: {}", name_of(&peer)));
+                    kept.rebind(peer, now).await;
+                }
+                None => {
+                    self.close_unreachable().await;
+                    self.open_link(peer).await?;
+                }
+            }
+        }
+        if let Some(link) = self.link_with(&from) {
+            // Only an answer can be a stranger's.
+            let _ = link.on_description(SdpKind::Offer, sdp);
+        }
+        self.drive(lobby).await;
+        Ok(())
+    }
+
+    async fn on_answer(&mut self, from: &PeerId, sdp: String, lobby: &Lobby) -> Result<(), Failure> {
+        let Some(at) = self.links.iter().position(|link| link.peer_id() == from) else {
+            return Ok(());
+        };
+        if let Err(Stranger) = self.links[at].on_description(SdpKind::Answer, sdp) {
+            let peer = self.links[at].peer.clone();
+            self.tell.say(format_args!("{} is somebody new; calling", name_of(&peer)));
+            self.close_link(at).await;
+            self.open_link(peer).await?;
+            if let Some(link) = self.link_with(from) {
+                link.want_offer();
+            }
+        }
+        self.drive(lobby).await;
+        Ok(())
+    }
+
+    async fn on_left(&mut self, id: &PeerId, reason: LeaveReason) {
+        let now = self.clock.now();
+        let Some(at) = self.links.iter().position(|link| link.peer_id() == id) else {
+            return;
+        };
+        let link = &mut self.links[at];
+        if reason != LeaveReason::Left && link.is_connected() {
+            // It may have lost the server only, and come back for this very connection.
+            link.unreachable(now);
+            link.put_on_probation(now).await;
+            return;
+        }
+        self.tell.say(match reason {
+            LeaveReason::Left => format!("{} left", link.name()),
+            LeaveReason::Gone => format!("{} is gone", link.name()),
+            LeaveReason::Replaced => format!("{} is coming back", link.name()),
+        });
+        self.close_link(at).await;
+    }
+
+    async fn on_link(&mut self, id: u64, event: PeerConnectionEvent, lobby: &Lobby) {
+        let now = self.clock.now();
+        let Some(link) = self.links.iter_mut().find(|link| link.id == id) else {
+            return;
+        };
+        match event {
+            PeerConnectionEvent::NegotiationNeeded => {
+                // The first offer is the newcomer's to make; later ones either side's.
+                if link.is_connected() {
+                    link.want_offer();
+                    self.drive(lobby).await;
+                }
+            }
+            PeerConnectionEvent::IceCandidate(candidate) => {
+                let reachable = link.reachable;
+                if let Some(message) = link.candidate_message(candidate)
+                    && reachable
+                {
+                    lobby.send(message).await;
+                }
+            }
+            PeerConnectionEvent::ConnectionStateChange(state) => {
+                link.on_state(state, now);
+                match state {
+                    RTCPeerConnectionState::Connected => {
+                        self.tell.say(format_args!("in a call with {}", link.name()));
+                    }
+                    RTCPeerConnectionState::Disconnected => {
+                        self.tell.say(format_args!("{} cannot be heard", link.name()));
+                    }
+                    _ => {}
+                }
+            }
+            PeerConnectionEvent::Track(event) => self.remote.attach(id, &event.track),
+            PeerConnectionEvent::SignalingStateChange(_)
+            | PeerConnectionEvent::IceConnectionStateChange(_)
+            | PeerConnectionEvent::IceGatheringStateChange(_)
+            | PeerConnectionEvent::DataChannel(_) => {}
+        }
+    }
+
+    /// Does what is due for each connection: restarts ICE, gives up.
+    async fn recover(&mut self, lobby: &Lobby) {
+        let now = self.clock.now();
+        let mut at = 0;
+        while let Some(link) = self.links.get_mut(at) {
+            if link.has_fallen_silent(now).await {
+                self.tell.say(format_args!("{} is gone", link.name()));
+                self.close_link(at).await;
+                continue;
+            }
+            match link.poll_recovery(now) {
+                None => at += 1,
+                // The lobby comes back by itself.
+                Some(RecoveryAction::Rejoin) => {}
+                Some(RecoveryAction::RestartIce) => {
+                    self.tell.say(format_args!("looking for another way to {}", link.name()));
+                    link.restart_ice().await;
+                    self.drive(lobby).await;
+                }
+                Some(RecoveryAction::GiveUp) => {
+                    self.tell.warn(format_args!("{} did not come back", link.name()));
+                    self.close_link(at).await;
+                }
+            }
+        }
+    }
+
+    async fn close_link(&mut self, at: usize) {
+        let link = self.links.swap_remove(at);
+        self.remote.detach(link.id);
+        link.close().await;
+    }
+
+    async fn drive(&mut self, lobby: &Lobby) {
+        for link in &mut self.links {
+            if link.reachable {
+                for message in link.drive().await {
+                    lobby.send(message).await;
+                }
+            }
+        }
+    }
+
+    async fn open_link(&mut self, peer: PeerInfo) -> Result<(), Failure> {
+        let id = self.next_link;
+        self.next_link += 1;
+        let configuration = RTCConfiguration {
+            ice_servers: self.ice_servers.clone(),
+            ..RTCConfiguration::default()
+        };
+        self.remote.calling(self.clock.now());
+        let stream = self.local.stream();
+        let link = Link::new(id, peer, configuration, &self.context, stream, self.event_sender.clone());
+        let link = link.await.map_err(|error| {
+            Failure::failed(format_args!("no connection can be made here: {error}"))
+        })?;
+        self.links.push(link);
+        Ok(())
+    }
+
+    /// Connections whose peers never came back make room for whoever is there now.
+    async fn close_unreachable(&mut self) {
+        while let Some(at) = self.links.iter().position(|link| !link.reachable) {
+            self.close_link(at).await;
+        }
+    }
+
+    /// After a rejoin that found others in the room: a connection that none of them took is over.
+    async fn drop_unreachable_of_full_room(&mut self) {
+        if self.links.iter().any(|link| link.reachable) {
+            self.close_unreachable().await;
+        }
+    }
+
+    fn link_with(&mut self, id: &PeerId) -> Option<&mut Link> {
+        self.links.iter_mut().find(|link| link.peer_id() == id)
+    }
+
+    fn until_timeout(&self) -> Duration {
+        let next: Option<MediaTime> = self.links.iter().filter_map(Link::next_timeout).min();
+        let far = Duration::from_secs(3_600);
+        next.map_or(far, |at| at.saturating_since(self.clock.now()).min(far))
+    }
+
+    async fn write_stats(&mut self) -> Result<(), Failure> {
+        let Some(file) = &mut self.stats else {
+            return Ok(());
+        };
+        let unix = self.clock.unix_time(self.clock.now());
+        for link in self.links.iter().filter(|link| link.is_connected()) {
+            let report = link.connection.get_stats().await;
+            file.write(unix, link.name(), &report)?;
+        }
+        Ok(())
+    }
+
+    /// With `--verify`: the verdict.
+    async fn judge(&mut self) -> Result<Option<Report>, Failure> {
+        let mut concealed = 0.0;
+        for link in &self.links {
+            concealed = crate::loopback::concealed_ratio(&link.connection.get_stats().await);
+        }
+        let Some(mut report) = self.remote.report(concealed) else {
+            return Ok(None);
+        };
+        report.judge(&Expectations::default());
+        self.tell.warn(crate::loopback::verdict(&report));
+        if let Some(path) = &self.report {
+            crate::loopback::write_report(path, &report)?;
+        }
+        Ok(Some(report))
+    }
+}
+
+fn name_of(peer: &PeerInfo) -> &str {
+    peer.name.as_deref().unwrap_or("somebody")
+}
+
+fn ice_server(server: duet_signaling::IceServer) -> RTCIceServer {
+    // What this end cannot use is left to the other: one `turns:` URL must not end the call.
+    let urls = server.urls.into_iter().filter(|url| {
+        url.starts_with("stun:") || (url.starts_with("turn:") && !url.ends_with("transport=tcp"))
+    });
+    RTCIceServer {
+        urls: urls.collect(),
+        username: server.username.unwrap_or_default(),
+        credential: server.credential.unwrap_or_default(),
+    }
+}

@@ -1,0 +1,115 @@
+//! `duet serve`: the signaling server.
+
+use crate::args::Serve;
+use crate::failure::Failure;
+use crate::tell::Tell;
+use duet_signaling::{IceServer, Limits, ServeError, Server, ServerConfig, TlsConfig};
+use std::process::ExitCode;
+use url::Url;
+
+pub(crate) async fn run(options: Serve, tell: &Tell) -> Result<ExitCode, Failure> {
+    let config = config(options)?;
+    let server = Server::bind(config).await.map_err(|error| match error {
+        // The address and the certificate were the caller's words.
+        ServeError::Serve(_) => Failure::failed(error),
+        _ => Failure::usage(error),
+    })?;
+    tell.say(format_args!(
+        "listening on {}, serving {}",
+        server.local_addr(),
+        server.url()
+    ));
+    server
+        .run_until(asked_to_end())
+        .await
+        .map_err(Failure::failed)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ready when the program is asked to end: Ctrl-C, or a service manager's SIGTERM.
+pub(crate) async fn asked_to_end() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => tokio::select! {
+                _ = interrupt => (),
+                _ = terminate.recv() => (),
+            },
+            Err(_) => drop(interrupt.await),
+        }
+    }
+    #[cfg(not(unix))]
+    drop(interrupt.await);
+}
+
+fn config(options: Serve) -> Result<ServerConfig, Failure> {
+    let tls = match (options.tls_cert, options.tls_key) {
+        (Some(cert), Some(key)) => TlsConfig::Files { cert, key },
+        _ if options.tls_self_signed => TlsConfig::SelfSigned { names: Vec::new() },
+        _ => TlsConfig::None,
+    };
+    for origin in &options.allow_origins {
+        let whole = Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == *origin);
+        if !whole {
+            return Err(Failure::usage(format_args!(
+                "--allow-origin {origin}: expected a scheme, a host and perhaps a port, such as https://example.org"
+            )));
+        }
+    }
+    let ice_servers = options.ice_servers.iter().map(|url| ice_server(url));
+    Ok(ServerConfig {
+        listen: options.listen,
+        tls,
+        ice_servers: ice_servers.collect::<Result<_, _>>()?,
+        allowed_origins: options.allow_origins,
+        limits: Limits {
+            seats: options.room_size.into(),
+            ..Limits::default()
+        },
+        ..ServerConfig::default()
+    })
+}
+
+/// Reads `stun:HOST[:PORT]` or `turn[s]:USER:PASSWORD@HOST[:PORT][?transport=…]`.
+fn ice_server(text: &str) -> Result<IceServer, Failure> {
+    let bad = || {
+        Failure::usage(format_args!(
+            "--ice-server {text}: expected stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT"
+        ))
+    };
+    let (scheme, rest) = text.split_once(':').ok_or_else(bad)?;
+    match (scheme, rest.rsplit_once('@')) {
+        ("stun" | "stuns", None) if !rest.is_empty() => Ok(IceServer {
+            urls: vec![text.to_owned()],
+            ..IceServer::default()
+        }),
+        ("turn" | "turns", Some((credentials, host))) if !host.is_empty() => {
+            let (user, password) = credentials.split_once(':').ok_or_else(bad)?;
+            Ok(IceServer {
+                urls: vec![format!("{scheme}:{host}")],
+                username: Some(user.to_owned()),
+                credential: Some(password.to_owned()),
+            })
+        }
+        _ => Err(bad()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ice_servers_are_read_or_refused() {
+        assert_eq!(ice_server("stun:stun.example:3478").unwrap().urls, ["stun:stun.example:3478"]);
+        let turn = ice_server("turn:ann:se:cret@turn.example:3478?transport=udp").unwrap();
+        assert_eq!(turn.urls, ["turn:turn.example:3478?transport=udp"]);
+        assert_eq!(turn.username.as_deref(), Some("ann"));
+        assert_eq!(turn.credential.as_deref(), Some("se:cret"));
+        for bad in ["", "stun:", "turn:host", "turn:user@host", "http://host", "host"] {
+            assert!(ice_server(bad).is_err(), "{bad:?} was taken");
+        }
+    }
+}
