@@ -102,8 +102,8 @@ export class Link {
 
   /** Whether `sdp` describes the very connection that this link is joined to. */
   isDescribedBy(sdp: string): boolean {
-    const known = this.connection.remoteDescription;
-    return known !== null && fingerprintOf(known.sdp) === fingerprintOf(sdp);
+    const known = fingerprintOf(this.connection.remoteDescription?.sdp ?? "");
+    return known !== null && known === fingerprintOf(sdp);
   }
 
   /** Nothing was heard of the remote's own connection yet. */
