@@ -128,7 +128,7 @@ async fn offer(connection: &RTCPeerConnection, stream: &MediaStream) -> Result<(
         connection.add_transceiver_with_track(&track, init).await?;
     }
     connection.set_local_description(None).await?;
-    describe(connection);
+    describe(connection).await;
     Ok(())
 }
 
@@ -138,7 +138,7 @@ async fn on_signal(connection: &RTCPeerConnection, signal: Signal) -> Result<(),
             let offer = RTCSessionDescription::new(RTCSdpType::Offer, sdp);
             connection.set_remote_description(offer).await?;
             connection.set_local_description(None).await?;
-            describe(connection);
+            describe(connection).await;
         }
         Signal::Answer { sdp } => {
             let answer = RTCSessionDescription::new(RTCSdpType::Answer, sdp);
@@ -158,8 +158,8 @@ async fn on_signal(connection: &RTCPeerConnection, signal: Signal) -> Result<(),
     Ok(())
 }
 
-fn describe(connection: &RTCPeerConnection) {
-    if let Some(description) = connection.local_description() {
+async fn describe(connection: &RTCPeerConnection) {
+    if let Some(description) = connection.local_description().await {
         let sdp = description.sdp;
         let signal = match description.sdp_type {
             RTCSdpType::Offer => Signal::Offer { sdp },

@@ -218,8 +218,8 @@ impl Link {
     }
 
     /// Restarts ICE: the offer that carries it is made by the next [`Link::drive`].
-    pub(super) async fn restart_ice(&mut self) {
-        self.connection.restart_ice().await;
+    pub(super) fn restart_ice(&mut self) {
+        self.connection.restart_ice();
         self.want_offer();
     }
 

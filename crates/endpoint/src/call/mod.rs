@@ -300,7 +300,7 @@ impl CallTask {
                 Some(RecoveryAction::Rejoin) => {}
                 Some(RecoveryAction::RestartIce) => {
                     self.tell.say(format_args!("looking for another way to {}", link.name()));
-                    link.restart_ice().await;
+                    link.restart_ice();
                     self.drive(lobby).await;
                 }
                 Some(RecoveryAction::GiveUp) => {

@@ -5,18 +5,25 @@ use crate::failure::Failure;
 use crate::probe::{AudioProbe, Original, VideoProbe, build_report};
 use crate::report::{CpuReport, Report};
 use crate::resources::CpuMeter;
-use crate::speaker::Speaker;
+use crate::speaker::Loudspeaker;
 use crate::tell::Tell;
+use duet_devices::{MediaDevices, Speaker};
 use duet_media::{Clock, MediaKind, MediaStreamTrack, MediaTime, MonotonicClock, SinkHandle};
 use std::sync::Arc;
 
 /// What is done with the other side's tracks.
 pub(super) struct Remote {
     clock: Arc<MonotonicClock>,
-    speaker: Option<Speaker>,
+    loudspeaker: Option<Loudspeaker>,
     verification: Option<Verification>,
     /// What hangs on the tracks of a connection.
-    attached: Vec<(u64, SinkHandle)>,
+    attached: Vec<(u64, Attached)>,
+}
+
+/// Held for its end: dropping it detaches.
+enum Attached {
+    Probe(#[expect(dead_code)] SinkHandle),
+    Played(#[expect(dead_code)] Speaker),
 }
 
 struct Verification {
@@ -28,7 +35,12 @@ struct Verification {
 }
 
 impl Remote {
-    pub(super) fn new(options: &Call, clock: Arc<MonotonicClock>, tell: &Tell) -> Result<Self, Failure> {
+    pub(super) fn new(
+        options: &Call,
+        devices: &MediaDevices,
+        clock: Arc<MonotonicClock>,
+        tell: &Tell,
+    ) -> Result<Self, Failure> {
         let verification = options.verify.then(|| Verification {
             video: VideoProbe::new(clock.clone(), Original::Painted),
             audio: AudioProbe::new(clock.clone()),
@@ -36,7 +48,7 @@ impl Remote {
             called: None,
         });
         Ok(Remote {
-            speaker: Speaker::open(&options.speaker, tell)?,
+            loudspeaker: Loudspeaker::choose(&options.speaker, devices, clock.clone(), tell)?,
             clock,
             verification,
             attached: Vec::new(),
@@ -52,20 +64,18 @@ impl Remote {
 
     /// The connection brought a track.
     pub(super) fn attach(&mut self, link: u64, track: &MediaStreamTrack) {
-        let mut sinks = Vec::new();
         if track.kind() == MediaKind::Audio
-            && let Some(speaker) = &mut self.speaker
+            && let Some(speaker) = self.loudspeaker.as_ref().and_then(|l| l.play(track))
         {
-            sinks.push(speaker.play(track));
+            self.attached.push((link, Attached::Played(speaker)));
         }
         if let Some(verification) = &self.verification {
             let sink = match track.kind() {
                 MediaKind::Video => track.add_sink(verification.video.clone()),
                 MediaKind::Audio => track.add_sink(verification.audio.clone()),
             };
-            sinks.push(sink);
+            self.attached.push((link, Attached::Probe(sink)));
         }
-        self.attached.extend(sinks.into_iter().map(|sink| (link, sink)));
     }
 
     /// The connection is over.

@@ -42,7 +42,7 @@ impl Pair {
         }
         for (from, to) in [(&self.sender, &self.receiver), (&self.receiver, &self.sender)] {
             from.set_local_description(None).await?;
-            if let Some(description) = from.local_description() {
+            if let Some(description) = from.local_description().await {
                 to.set_remote_description(description).await?;
             }
         }
