@@ -104,6 +104,20 @@ describe("a call of two pages", () => {
     }
   });
 
+  it("sees at once that the other end of the connection was closed, without a word", async () => {
+    const ada = await join("Ada");
+    const ben = await join("Ben", "", { script: exposingConnections });
+    await Promise.all([inState(ada, "connected"), inState(ben, "connected")]);
+    await pictureMoves(ada);
+    const before = Date.now();
+    await ben.evaluate(() => {
+      for (const one of (window as unknown as { connections: RTCPeerConnection[] }).connections) one.close();
+    });
+    await inState(ada, "ended", "peer-hung-up");
+    // ICE alone would take five seconds to notice.
+    expect(Date.now() - before).toBeLessThan(3_000);
+  });
+
   it("sees within seconds that the other tab is gone", async () => {
     const [ada, ben] = await pair();
     await ben.close({ runBeforeUnload: false });
@@ -187,7 +201,7 @@ describe("devices", () => {
     await ben.getByText("No picture from Ada").waitFor();
     await pictureMoves(ada);
     // Plugged in again.
-    await ada.locator("#camera").click();
+    await ada.evaluate(() => navigator.mediaDevices.dispatchEvent(new Event("devicechange")));
     await inState(ada, "connected", "");
     await pictureMoves(ben);
   });
@@ -233,6 +247,9 @@ describe("the page alone", () => {
     await page.keyboard.press("Tab");
     await page.keyboard.press("Enter");
     await inState(page, "connecting", "waiting");
+    // Whoever is in a room is in it again after a reload.
+    await page.reload();
+    await inState(page, "connecting", "waiting");
   });
 
   it("refuses a room name that is none, in the form and in the address", async () => {
@@ -257,6 +274,12 @@ describe("the page alone", () => {
     await inState(page, "failed", "insecure");
   });
 });
+
+const exposingConnections = `
+  window.connections = [];
+  window.RTCPeerConnection = class extends RTCPeerConnection {
+    constructor(...given) { super(...given); window.connections.push(this); }
+  };`;
 
 const refusingAll = `navigator.mediaDevices.getUserMedia = () =>
   Promise.reject(new DOMException("Permission denied", "NotAllowedError"));`;

@@ -69,7 +69,8 @@ export class App {
     if (obstacle !== null) return this.dispatch({ type: "obstacle", obstacle });
 
     window.addEventListener("online", () => this.session?.online());
-    window.addEventListener("pagehide", () => this.session?.hangUp());
+    window.addEventListener("pagehide", () => this.session?.hangUp({ keepToken: true }));
+    navigator.mediaDevices.addEventListener("devicechange", () => void this.lookAgain());
     // A page out of the back-forward cache has left its call: it starts afresh.
     window.addEventListener("pageshow", (event) => {
       if (event.persisted) location.reload();
@@ -127,7 +128,8 @@ export class App {
     if (!isRoomName(room)) {
       return this.dispatch({ type: "refused", why: "bad-room", message: "" });
     }
-    history.replaceState(null, "", withRoom(location.href, room));
+    // A reload joins again.
+    history.replaceState(null, "", addressOf(room, true));
     if (!(await this.capture(silent))) return;
     const { local } = this;
     if (local === null || this.state.stage.at !== "call") return;
@@ -219,8 +221,24 @@ export class App {
       // Nothing was asked for yet: a wish for later.
       return this.dispatch({ type: "switched", kind, enabled: !enabled });
     }
-    // There is none: look again.
+    await this.acquire(kind);
+  }
+
+  /** Something was plugged in: what is wanted and missing may be there now. */
+  private async lookAgain(): Promise<void> {
+    for (const kind of KINDS) {
+      const { outcome, enabled } = this.state[kind];
+      // Only where it asks nothing of the person.
+      if (outcome === "missing" && enabled && (await permission(kind)) === "granted") {
+        await this.acquire(kind);
+      }
+    }
+  }
+
+  /** Asks for a device that this page does not have yet. */
+  private async acquire(kind: DeviceKind): Promise<void> {
     const { local } = this;
+    if (local === null) return;
     const turn = this.captures;
     const found = await captureOne(kind, this.devices);
     if (turn !== this.captures || this.local !== local || local[kind] !== null) {
@@ -241,6 +259,7 @@ export class App {
     this.session = null;
     this.release();
     this.dispatch({ type: "hang-up" });
+    history.replaceState(null, "", addressOf(this.state.room, false));
   }
 
   /** Camera and microphone go dark. */
@@ -274,9 +293,12 @@ function stop(stream: MediaStream): void {
   }
 }
 
-function withRoom(href: string, room: string): string {
-  const url = new URL(href);
+/** This page's address, with whatever else it asks for. */
+function addressOf(room: string, join: boolean): string {
+  const url = new URL(location.href);
   url.searchParams.set("room", room);
+  if (join) url.searchParams.set("join", "1");
+  else url.searchParams.delete("join");
   return url.href;
 }
 

@@ -21,6 +21,8 @@ export interface LinkOptions {
   readonly onState: (state: RTCPeerConnectionState) => void;
   /** A remote track came, or began or ceased to carry media. */
   readonly onRemoteChange: () => void;
+  /** The remote closed its end: there is nothing to mend. */
+  readonly onRemoteClosed: () => void;
   readonly onGiveUp: () => void;
   readonly onProblem: (step: NegotiationStep, error: unknown) => void;
   readonly timers: Timers;
@@ -77,7 +79,9 @@ export class Link {
       options.onState(connection.connectionState);
     };
     connection.onsignalingstatechange = () => {
-      if (connection.signalingState === "stable") void this.limitBitrate();
+      if (connection.signalingState !== "stable") return;
+      void this.limitBitrate();
+      this.watchTransport();
     };
 
     // The other side adds its tracks when the offer is there: they then fit into its sections.
@@ -164,6 +168,18 @@ export class Link {
     };
     track.onmute = track.onunmute = track.onended = changed;
     changed();
+  }
+
+  /**
+   * A remote that closes its connection says so by DTLS, seconds before ICE finds out. All tracks
+   * share one transport, since everything is bundled.
+   */
+  private watchTransport(): void {
+    const transport = this.connection.getTransceivers()[0]?.receiver.transport ?? null;
+    if (transport === null) return;
+    transport.onstatechange = () => {
+      if (!this.closed && transport.state === "closed") this.options.onRemoteClosed();
+    };
   }
 
   /** VP8 first, since every WebRTC end has it (RFC 7742); whatever else both can do stays offered. */

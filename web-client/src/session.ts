@@ -105,10 +105,10 @@ export class CallSession {
   }
 
   /** Says goodbye and gives everything back. Nothing is dispatched from here on. */
-  hangUp(): void {
+  hangUp(how = { keepToken: false }): void {
     if (this.over) return;
     for (const id of this.roster.keys()) this.signaling.send({ type: "bye", to: id });
-    this.end();
+    this.end(how.keepToken);
   }
 
   private received(message: ServerMessage): void {
@@ -270,6 +270,9 @@ export class CallSession {
       onRemoteChange: () => {
         if (bound !== null) this.remoteChanged(bound);
       },
+      onRemoteClosed: () => {
+        if (bound !== null) this.remoteClosed(bound);
+      },
       onGiveUp: () => {
         if (bound !== null) this.gaveUp(bound);
       },
@@ -329,6 +332,17 @@ export class CallSession {
       peer: named(next, next.peerId ?? ""),
       path: connected ? "connected" : "connecting",
     });
+  }
+
+  /**
+   * The other end of this very link is closed. Whoever dies does not say so: this is a hang-up, and
+   * its `bye`, which takes the way over the server, comes a moment later.
+   */
+  private remoteClosed(bound: Bound): void {
+    if (bound === this.next) return this.dropNext();
+    if (bound !== this.shown) return;
+    if (this.next !== null) this.takeOver();
+    else this.gone("peer-hung-up", bound.peerId);
   }
 
   private gaveUp(bound: Bound): void {
@@ -397,13 +411,13 @@ export class CallSession {
     this.options.dispatch({ type: "refused", why, message });
   }
 
-  private end(): void {
+  private end(keepToken = false): void {
     this.over = true;
     this.stopListening();
     this.dropNext();
     this.shown?.link.close();
     this.shown = null;
-    this.signaling.leave();
+    this.signaling.leave({ keepToken });
     this.options.onRemote(null);
   }
 }

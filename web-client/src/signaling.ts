@@ -88,11 +88,14 @@ export class SignalingClient {
     return true;
   }
 
-  /** Gives the seat back and forgets the room. */
-  leave(): void {
+  /**
+   * Gives the seat back and forgets the room. A page that is being unloaded keeps its token: should
+   * these last words not get through, its successor replaces the ghost.
+   */
+  leave(how: { readonly keepToken: boolean }): void {
     this.send({ type: "leave" });
     this.membership = null;
-    this.options.tokens.clear();
+    if (!how.keepToken) this.options.tokens.clear();
     this.drop();
   }
 

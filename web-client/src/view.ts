@@ -88,7 +88,7 @@ function words(state: CallState, { phase, reason }: Status): Words {
     case "connected":
       return reason === "signaling-lost"
         ? plain("warn", "Connected, server away", "The server cannot be reached. The call goes on without it.")
-        : plain("good", "Connected", `Connected to ${peer}.`);
+        : plain("good", `Connected to ${peer}`, `Connected to ${peer}.`);
     case "reconnecting":
       return reason === "signaling-lost"
         ? card("warn", "Reconnecting", "The server cannot be reached",

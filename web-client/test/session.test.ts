@@ -359,6 +359,26 @@ describe("the server goes", () => {
   });
 });
 
+describe("the other end of a link closes", () => {
+  it("and with it the call", () => {
+    const only = inCallWithBen();
+    only.options.onRemoteClosed();
+    say({ type: "bye", from: "ben" });
+    expect(status()).toBe("ended: peer-hung-up");
+    expect(links).toHaveLength(1);
+  });
+
+  it("because it took to the new link a moment earlier", async () => {
+    const old = inCallWithBen();
+    socket().break();
+    await reconnect({ ...ben, polite: true });
+    link(1).become("connected");
+    old.options.onRemoteClosed();
+    expect(shown).toBe(link(1).remote);
+    expect(status()).toBe("connected");
+  });
+});
+
 describe("the path breaks", () => {
   it("and comes back", () => {
     const only = inCallWithBen();

@@ -96,11 +96,18 @@ describe("joining", () => {
 
   it("leaves with a word, forgets its token and tries no more", () => {
     join();
-    client.leave();
+    client.leave({ keepToken: false });
     expect(socket().sentOf("leave")).toHaveLength(1);
     expect(socket().closedWith).toBe(1000);
     expect(tokens.read("demo")).toBeNull();
     expect(timers.pending).toBe(0);
+  });
+
+  it("keeps the token of a page that is unloaded", () => {
+    join();
+    client.leave({ keepToken: true });
+    expect(socket().sentOf("leave")).toHaveLength(1);
+    expect(tokens.read("demo")).toBe("token 1");
   });
 });
 
