@@ -1,3 +1,53 @@
-//! duet-peer
+//! [`RTCPeerConnection`] by its W3C names, over webrtc-rs.
+//!
+//! A connection sends [`MediaStreamTrack`](duet_media::MediaStreamTrack)s and receives others; one
+//! encoder for each track and settings serves all connections ([`EncoderHub`]). What the substrate
+//! leaves open is mended here, and no type of it is seen outside, so that it can be replaced.
+//!
+//! What this crate deliberately is not: it opens no device, draws no picture, and signals nothing.
+//! Descriptions and candidates are carried by whoever uses it.
+//!
+//! Everything must be called within a Tokio runtime.
 
+mod config;
+mod data_channel;
+mod dispatch;
+mod error;
+mod events;
+mod interceptor;
+mod negotiation;
+mod peer_connection;
 pub mod pipeline;
+mod receiver;
+mod runtime;
+mod sdp;
+mod sender;
+mod stats;
+mod substrate;
+mod transceiver;
+
+pub use config::{
+    NetworkPolicy, PeerContext, RTCConfiguration, RTCIceServer, RTCIceTransportPolicy,
+};
+pub use data_channel::{
+    DataChannelEvent, DataChannelMessage, RTCDataChannel, RTCDataChannelInit, RTCDataChannelState,
+};
+pub use error::{RTCError, RTCErrorKind};
+pub use events::{
+    PeerConnectionEvent, RTCIceCandidateInit, RTCIceConnectionState, RTCIceGatheringState,
+    RTCPeerConnectionState, RTCSignalingState, RTCTrackEvent,
+};
+pub use peer_connection::{RTCOfferOptions, RTCPeerConnection};
+pub use pipeline::EncoderHub;
+pub use receiver::RTCRtpReceiver;
+pub use sdp::{RTCSdpType, RTCSessionDescription};
+pub use sender::RTCRtpSender;
+pub use stats::{RTCStats, RTCStatsReport};
+pub use transceiver::{
+    RTCRtpEncodingParameters, RTCRtpTransceiver, RTCRtpTransceiverDirection, RTCRtpTransceiverInit,
+};
+
+/// Directives for a log filter that keep the substrate's chatter, which prints whole packets, out of
+/// the log: to be put before those of the program.
+pub const LOG_FILTER: &str = "webrtc=error,rtc=error,rtc_ice=error,rtc_dtls=error,rtc_sctp=error,\
+    rtc_srtp=error,rtc_interceptor=error,rtc_mdns=off,rtc_stun=error,rtc_turn=error";

@@ -305,17 +305,15 @@ impl Worker {
         if buffer.sample_rate() == 0 || buffer.channels() == 0 {
             return;
         }
-        let held = self.pending.len() / usize::from(channels);
         if let Some(head) = self.head {
-            let expected = head + duration(held);
+            let expected = head + self.held();
             let off = sound.capture_time.nanos_since(expected).unsigned_abs();
             if Duration::from_nanos(off) > GAP {
                 self.flush();
             }
         }
-        let held = self.pending.len() / usize::from(channels);
         // Always by the newest measurement: so much before it did the first sample come.
-        self.head = Some(sound.capture_time - duration(held));
+        self.head = Some(sound.capture_time - self.held());
         if self
             .resampler
             .as_ref()
@@ -353,6 +351,13 @@ impl Worker {
             self.head = Some(capture_time + self.settings.packet_time);
             self.encode(capture_time);
         }
+    }
+
+    /// How long ago `pending`'s first sample was when the next one comes.
+    fn held(&self) -> Duration {
+        let resampler = self.resampler.as_ref();
+        duration(self.pending.len() / usize::from(self.settings.channels))
+            + resampler.map_or(Duration::ZERO, |(_, resampler)| resampler.held_back())
     }
 
     /// Sends what there is before a gap, the rest of its packet silent.

@@ -1,5 +1,8 @@
 //! RTP packets to a remote audio track: the handle, and the thread that plays out.
 
+#[cfg(test)]
+mod tests;
+
 use super::stats::InboundAudioStats;
 use super::{RtpPacket, SyncGroup};
 use duet_codec::{AudioCodec, AudioDecoder, CodecError};
@@ -231,13 +234,7 @@ impl Worker {
                 return;
             }
         };
-        let mut player = Player {
-            playout: AudioPlayout::new(decoder, self.channels),
-            timeline: RtpTimeline::new(ClockRate::OPUS),
-            sync: None,
-            pool: Pool::new(16),
-            stats: InboundAudioStats::default(),
-        };
+        let mut player = Player::new(decoder, self.channels);
         let mut packets = Vec::new();
         let mut due = self.clock.now();
         let mut heard = due;
@@ -306,6 +303,16 @@ struct Player {
 }
 
 impl Player {
+    fn new(decoder: OpusDecode, channels: u16) -> Self {
+        Player {
+            playout: AudioPlayout::new(decoder, channels),
+            timeline: RtpTimeline::new(ClockRate::OPUS),
+            sync: None,
+            pool: Pool::new(16),
+            stats: InboundAudioStats::default(),
+        }
+    }
+
     fn push(&mut self, packet: RtpPacket, arrival: MediaTime) {
         self.timeline.on_arrival(packet.timestamp, arrival);
         self.playout.push(packet, arrival);

@@ -3,6 +3,7 @@
 //! Not a time-stretcher and no drift compensation: as much time goes out as comes in.
 
 use std::f64::consts::PI;
+use std::time::Duration;
 
 /// Hz; what Opus works at.
 pub(super) const SAMPLE_RATE: u32 = 48_000;
@@ -104,6 +105,14 @@ impl Resampler {
         let done = ((self.position / unit) as usize).min(frames);
         self.input.drain(..done * self.channels);
         self.position -= done as u64 * unit;
+    }
+
+    /// How much of what came in is still to go out.
+    pub(super) fn held_back(&self) -> Duration {
+        let frames = (self.input.len() / self.channels + 1).saturating_sub(self.reach) as u64;
+        let parts = (frames * u64::from(SAMPLE_RATE)).saturating_sub(self.position);
+        let per_second = u64::from(SAMPLE_RATE) * u64::from(self.rate);
+        Duration::from_secs_f64(parts as f64 / per_second as f64)
     }
 }
 

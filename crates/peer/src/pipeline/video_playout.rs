@@ -4,6 +4,9 @@
 //! A frame waits for its time as bytes, and is decoded just before it, so that a long wait for the
 //! sound costs no memory. It reads the clock that it is given, and nothing else happens by itself.
 
+#[cfg(test)]
+mod tests;
+
 use super::SyncGroup;
 use super::freeze::FreezeDetector;
 use super::stats::InboundVideoStats;

@@ -1,0 +1,192 @@
+//! A connection's two tasks: one tells the program what happened, one divides up the bandwidth.
+
+use crate::interceptor::{MediaPath, Receive};
+use crate::peer_connection::Shared;
+use crate::{
+    PeerConnectionEvent, PeerContext, RTCDataChannel, RTCIceConnectionState, RTCIceGatheringState,
+    RTCPeerConnectionState, RTCRtpSender,
+};
+use duet_media::{EventTarget, MediaKind};
+use duet_session::{RateAllocator, RateConfig, RateInput};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use webrtc::data_channel::DataChannel;
+
+/// On a round trip up to this, pictures need not be spread out over their interval.
+const SHORT_PATH: Duration = Duration::from_millis(10);
+
+/// As the substrate told them last.
+pub(crate) struct States {
+    pub(crate) connection: RTCPeerConnectionState,
+    pub(crate) ice_connection: RTCIceConnectionState,
+    pub(crate) ice_gathering: RTCIceGatheringState,
+}
+
+impl Default for States {
+    fn default() -> Self {
+        States {
+            connection: RTCPeerConnectionState::New,
+            ice_connection: RTCIceConnectionState::New,
+            ice_gathering: RTCIceGatheringState::New,
+        }
+    }
+}
+
+/// What the event task takes.
+pub(crate) enum Item {
+    Event(PeerConnectionEvent),
+    Channel(Arc<dyn DataChannel>),
+    /// Packets of a track began to come, or the source said goodbye.
+    Flow(Arc<Receive>, bool),
+}
+
+/// Queues for the event task. The queue is only ever full when a handler blocks; then the event is
+/// lost, and logged.
+pub(crate) fn post(queue: &mpsc::Sender<Item>, item: Item) {
+    if let Err(mpsc::error::TrySendError::Full(_)) = queue.try_send(item) {
+        tracing::warn!("an event handler blocks: an event is lost");
+    }
+}
+
+/// Tells the program, away from the substrate's driver.
+pub(crate) struct Dispatcher {
+    items: mpsc::Receiver<Item>,
+    events: Arc<EventTarget<PeerConnectionEvent>>,
+    peer: Weak<Shared>,
+}
+
+impl Dispatcher {
+    pub(crate) fn new(
+        items: mpsc::Receiver<Item>,
+        events: Arc<EventTarget<PeerConnectionEvent>>,
+        peer: Weak<Shared>,
+    ) -> Self {
+        Dispatcher {
+            items,
+            events,
+            peer,
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        while let Some(item) = self.items.recv().await {
+            match item {
+                Item::Event(PeerConnectionEvent::IceCandidate(Some(mut candidate))) => {
+                    // All media share the first section's transport.
+                    let peer = self.peer.upgrade();
+                    candidate.sdp_mid = peer.and_then(|p| p.negotiation.lock().first_mid());
+                    let event = PeerConnectionEvent::IceCandidate(Some(candidate));
+                    self.events.dispatch(&event);
+                }
+                Item::Event(PeerConnectionEvent::NegotiationNeeded) => {
+                    let peer = self.peer.upgrade();
+                    if peer.is_some_and(|peer| peer.still_needs_negotiation()) {
+                        self.events
+                            .dispatch(&PeerConnectionEvent::NegotiationNeeded);
+                    }
+                }
+                Item::Event(event) => self.events.dispatch(&event),
+                Item::Flow(receive, flows) => receive.set_muted(!flows),
+                Item::Channel(channel) => self.take_channel(channel).await,
+            }
+        }
+    }
+
+    async fn take_channel(&self, channel: Arc<dyn DataChannel>) {
+        let Ok(channel) = RTCDataChannel::new(channel).await else {
+            return; // Closed meanwhile.
+        };
+        if let Some(peer) = self.peer.upgrade() {
+            peer.keep_channel(channel.clone());
+        }
+        self.events
+            .dispatch(&PeerConnectionEvent::DataChannel(channel));
+    }
+}
+
+/// Divides what the path carries among the senders, sound first.
+pub(crate) struct Divider {
+    path: Arc<MediaPath>,
+    peer: Weak<Shared>,
+    max_bitrate: f64,
+    allocator: RateAllocator,
+}
+
+impl Divider {
+    pub(crate) fn new(path: Arc<MediaPath>, context: &PeerContext, peer: Weak<Shared>) -> Self {
+        Divider {
+            path,
+            peer,
+            max_bitrate: f64::from(context.max_bitrate),
+            allocator: RateAllocator::new(RateConfig::default()),
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        self.path.ready().await;
+        loop {
+            let Some(peer) = self.peer.upgrade() else {
+                return;
+            };
+            let senders: Vec<RTCRtpSender> = {
+                let transceivers = peer.transceivers.lock();
+                let senders = transceivers.iter().map(|t| t.0.sender.clone());
+                senders.filter(RTCRtpSender::is_sending).collect()
+            };
+            drop(peer);
+            self.divide(&senders);
+            drop(senders);
+            self.path.estimated().await;
+        }
+    }
+
+    fn divide(&mut self, senders: &[RTCRtpSender]) {
+        let estimate = self.path.estimate();
+        let mut target = match estimate.told {
+            // Without reports of arrivals the other side's word is all there is.
+            Some(told) if !estimate.reported => told,
+            Some(told) => estimate.target.min(told),
+            None => estimate.target,
+        };
+        target = target.min(self.max_bitrate);
+        let of_kind = |kind| senders.iter().filter(move |sender| sender.kind() == kind);
+        let videos = of_kind(MediaKind::Video).count();
+        let audios = of_kind(MediaKind::Audio).count();
+        let wishes = of_kind(MediaKind::Video).map(|s| s.get_parameters().max_bitrate);
+        let wished = wishes
+            .map(|max| max.map_or(u64::from(u32::MAX), u64::from))
+            .sum::<u64>();
+        let max = self.max_bitrate as u64;
+        self.allocator.set_config(RateConfig {
+            video_max_bps: wished.clamp(60_000, max.max(60_000)),
+            ..RateConfig::default()
+        });
+        let input = RateInput {
+            estimate_bps: target as u64,
+            acknowledged_bps: None,
+            loss: estimate.loss,
+            audio: audios > 0,
+            video: videos > 0,
+        };
+        let shares = self.allocator.update(input, self.path.now());
+        for sender in of_kind(MediaKind::Audio) {
+            let share = shares.audio_bps / audios.max(1) as u64;
+            sender.allot(share, estimate.loss, 1.0, 0.0);
+        }
+        for sender in of_kind(MediaKind::Video) {
+            let share = shares.video_bps / videos.max(1) as u64;
+            sender.allot(
+                share,
+                estimate.loss,
+                shares.video_scale,
+                shares.video_frame_rate,
+            );
+        }
+        let short = self
+            .path
+            .round_trip()
+            .is_some_and(|round_trip| round_trip <= SHORT_PATH);
+        self.path.set_pace(target, short);
+    }
+}

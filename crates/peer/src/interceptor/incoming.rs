@@ -1,0 +1,383 @@
+//! Streams that are received: retransmissions unwrapped, duplicates dropped, gaps noted, each packet
+//! handed to its receiver.
+
+use super::nack::NackTracker;
+use crate::pipeline::{InboundAudio, InboundVideo, RtpPacket};
+use duet_media::MediaTime;
+use duet_session::DuplicateFilter;
+use parking_lot::Mutex;
+use rtc::interceptor::StreamInfo;
+use rtc::rtcp;
+use rtc::rtcp::goodbye::Goodbye;
+use rtc::rtcp::sender_report::SenderReport;
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
+    TransportLayerNack, nack_pairs_from_sequence_numbers,
+};
+use rtc::rtp;
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// A peer may not make us remember more streams than this.
+const MAX_STREAMS: usize = 64;
+
+/// The receiving end of a stream.
+pub(crate) enum Receive {
+    Audio(InboundAudio),
+    Video(InboundVideo),
+}
+
+impl Receive {
+    fn push(&self, packet: RtpPacket, arrival: MediaTime) {
+        match self {
+            Receive::Audio(inbound) => inbound.push(packet, arrival),
+            Receive::Video(inbound) => inbound.push(packet, arrival),
+        }
+    }
+
+    fn on_sender_report(&self, ntp: u64, rtp: u32) {
+        match self {
+            Receive::Audio(inbound) => inbound.on_sender_report(ntp, rtp),
+            Receive::Video(inbound) => inbound.on_sender_report(ntp, rtp),
+        }
+    }
+
+    pub(crate) fn set_muted(&self, muted: bool) {
+        match self {
+            Receive::Audio(inbound) => inbound.set_muted(muted),
+            Receive::Video(inbound) => inbound.set_muted(muted),
+        }
+    }
+
+    pub(crate) fn end(&self) {
+        match self {
+            Receive::Audio(inbound) => inbound.end(),
+            Receive::Video(inbound) => inbound.end(),
+        }
+    }
+}
+
+/// Where the packets of one media section go.
+pub(crate) struct Route {
+    pub(crate) mid: String,
+    /// From the description; a packet of another SSRC is known by its mid.
+    pub(crate) ssrcs: Vec<u32>,
+    pub(crate) mid_extension: Option<u8>,
+    pub(crate) receive: Arc<Receive>,
+    /// The SSRC that packets came with last; 0 before the first.
+    pub(crate) media_ssrc: Arc<AtomicU32>,
+    /// Packets have come since the track was last muted.
+    pub(crate) flowing: AtomicBool,
+    /// Hears that the first packet came (true), or that the source said goodbye (false).
+    pub(crate) on_flow: Box<dyn Fn(bool) + Send + Sync>,
+}
+
+impl Route {
+    pub(super) fn deliver(&self, packet: RtpPacket, arrival: MediaTime) {
+        self.receive.push(packet, arrival);
+        if !self.flowing.load(Ordering::Relaxed) && !self.flowing.swap(true, Ordering::AcqRel) {
+            (self.on_flow)(true);
+        }
+    }
+
+    fn dry_up(&self) {
+        if self.flowing.swap(false, Ordering::AcqRel) {
+            (self.on_flow)(false);
+        }
+    }
+}
+
+/// What was received of a stream.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct InboundCounters {
+    pub(crate) ssrc: u32,
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    pub(crate) header_bytes: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) retransmitted_packets: u64,
+    pub(crate) retransmitted_bytes: u64,
+    /// Unknown payload types, and retransmissions of nothing.
+    pub(crate) discarded: u64,
+    pub(crate) nacks: u64,
+    pub(crate) last_packet: Option<MediaTime>,
+    pub(crate) payload_type: u8,
+    pub(crate) clock_rate: u32,
+    /// Seconds.
+    pub(crate) jitter: f64,
+    expected: u64,
+    pub(crate) remote_packets: u32,
+    pub(crate) remote_bytes: u32,
+    pub(crate) remote_time: Option<(u64, MediaTime)>,
+    pub(crate) reports: u64,
+}
+
+impl InboundCounters {
+    /// Packets that were sent and have not come, by the sequence numbers.
+    pub(crate) fn lost(&self) -> i64 {
+        i64::try_from(self.expected).unwrap_or(i64::MAX) - i64::try_from(self.packets).unwrap_or(0)
+    }
+}
+
+struct Stream {
+    route: Arc<Route>,
+    payload_type: u8,
+    nack: bool,
+    filter: DuplicateFilter,
+    tracker: NackTracker,
+    numbers: duet_session::SequenceUnwrapper,
+    first: Option<i64>,
+    transit: Option<(Instant, u32)>,
+    counters: InboundCounters,
+}
+
+#[derive(Default)]
+pub(crate) struct Incoming {
+    routes: Vec<Arc<Route>>,
+    streams: HashMap<u32, Stream>,
+    /// What the substrate found out about each SSRC when its first packet came.
+    bindings: HashMap<u32, Binding>,
+    /// SSRC of retransmissions: whose they are, and of which payload type.
+    rtx: HashMap<u32, u32>,
+    /// Packets that belong to no section.
+    pub(crate) strangers: u64,
+    sender_ssrc: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Binding {
+    payload_type: u8,
+    clock_rate: u32,
+    nack: bool,
+}
+
+impl Incoming {
+    pub(crate) fn set_routes(&mut self, routes: Vec<Arc<Route>>) {
+        // A stream stays where it is for as long as its route does.
+        self.streams
+            .retain(|_, stream| routes.iter().any(|route| Arc::ptr_eq(route, &stream.route)));
+        self.routes = routes;
+        if self.sender_ssrc == 0 {
+            self.sender_ssrc = rand::random();
+        }
+    }
+
+    pub(crate) fn bind(&mut self, info: &StreamInfo) {
+        if self.bindings.len() >= MAX_STREAMS {
+            return;
+        }
+        if let (Some(rtx), Some(_)) = (info.ssrc_rtx, info.payload_type_rtx) {
+            self.rtx.insert(rtx, info.ssrc);
+        }
+        let nack = info
+            .rtcp_feedback
+            .iter()
+            .any(|f| f.typ == "nack" && f.parameter.is_empty());
+        let binding = Binding {
+            payload_type: info.payload_type,
+            clock_rate: info.clock_rate,
+            nack,
+        };
+        self.bindings.insert(info.ssrc, binding);
+    }
+
+    pub(crate) fn unbind(&mut self, ssrc: u32) {
+        self.bindings.remove(&ssrc);
+        self.rtx
+            .retain(|rtx, primary| *rtx != ssrc && *primary != ssrc);
+    }
+
+    /// A packet from the wire; `Some` if it is new and somebody's.
+    pub(crate) fn on_rtp(
+        &mut self,
+        packet: rtp::Packet,
+        now: Instant,
+        arrival: MediaTime,
+    ) -> Option<(Arc<Route>, RtpPacket)> {
+        let rtp::Packet {
+            header,
+            mut payload,
+        } = packet;
+        let (mut ssrc, mut payload_type, mut number) =
+            (header.ssrc, header.payload_type, header.sequence_number);
+        let size = payload.len();
+        let retransmitted = self.rtx.get(&ssrc).copied();
+        if let Some(primary) = retransmitted {
+            let original = payload.get(..2).map(|n| u16::from_be_bytes([n[0], n[1]]));
+            let stream = self.streams.get_mut(&primary)?;
+            stream.counters.retransmitted_packets += 1;
+            stream.counters.retransmitted_bytes += size as u64;
+            // A probe of nothing but padding carries no packet.
+            number = original?;
+            payload = payload.slice(2..);
+            (ssrc, payload_type) = (primary, stream.payload_type);
+        } else if !self.streams.contains_key(&ssrc) {
+            self.adopt(&header)?;
+        }
+        let stream = self.streams.get_mut(&ssrc)?;
+        if payload_type != stream.payload_type {
+            stream.counters.discarded += 1;
+            return None;
+        }
+        if !stream.filter.insert(number) {
+            stream.counters.duplicates += 1;
+            return None;
+        }
+        if stream.nack {
+            stream.tracker.on_packet(number, now);
+        }
+        stream.counters.last_packet = Some(arrival);
+        stream.count(&header, number, size, retransmitted.is_none(), now);
+        let packet = RtpPacket {
+            payload_type,
+            sequence_number: number,
+            timestamp: header.timestamp,
+            marker: header.marker,
+            ssrc,
+            payload,
+        };
+        Some((stream.route.clone(), packet))
+    }
+
+    /// Finds out whose a new SSRC is.
+    fn adopt(&mut self, header: &rtp::Header) -> Option<()> {
+        let binding = self.bindings.get(&header.ssrc).copied();
+        let by_ssrc = self
+            .routes
+            .iter()
+            .find(|route| route.ssrcs.contains(&header.ssrc));
+        let by_mid = || {
+            self.routes.iter().find(|route| {
+                let mid = route.mid_extension.and_then(|id| header.get_extension(id));
+                mid.is_some_and(|mid| mid.as_ref() == route.mid.as_bytes())
+            })
+        };
+        let (Some(binding), Some(route)) = (binding, by_ssrc.or_else(by_mid)) else {
+            self.strangers += 1;
+            return None;
+        };
+        if self.streams.len() >= MAX_STREAMS {
+            self.strangers += 1;
+            return None;
+        }
+        let stream = Stream {
+            route: route.clone(),
+            payload_type: binding.payload_type,
+            nack: binding.nack,
+            filter: DuplicateFilter::new(),
+            tracker: NackTracker::default(),
+            numbers: duet_session::SequenceUnwrapper::new(),
+            first: None,
+            transit: None,
+            counters: InboundCounters {
+                ssrc: header.ssrc,
+                payload_type: binding.payload_type,
+                clock_rate: binding.clock_rate,
+                ..Default::default()
+            },
+        };
+        route.media_ssrc.store(header.ssrc, Ordering::Release);
+        self.streams.insert(header.ssrc, stream);
+        Some(())
+    }
+
+    /// Requests for what is missing and due.
+    pub(crate) fn due_nacks(
+        &mut self,
+        now: Instant,
+        rtt: Option<Duration>,
+    ) -> Vec<Box<dyn rtcp::Packet>> {
+        let mut requests: Vec<Box<dyn rtcp::Packet>> = Vec::new();
+        for (ssrc, stream) in &mut self.streams {
+            if !stream.tracker.next_due().is_some_and(|due| due <= now) {
+                continue;
+            }
+            let numbers = stream.tracker.due(now, rtt);
+            if !numbers.is_empty() {
+                stream.counters.nacks += 1;
+                requests.push(Box::new(TransportLayerNack {
+                    sender_ssrc: self.sender_ssrc,
+                    media_ssrc: *ssrc,
+                    nacks: nack_pairs_from_sequence_numbers(&numbers),
+                }));
+            }
+        }
+        requests
+    }
+
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        let streams = self.streams.values();
+        streams.filter_map(|stream| stream.tracker.next_due()).min()
+    }
+
+    /// SSRCs that a route is received by, the latest first.
+    pub(crate) fn counters(&self, route: &Arc<Route>) -> Vec<InboundCounters> {
+        let of_route = self
+            .streams
+            .values()
+            .filter(|s| Arc::ptr_eq(&s.route, route));
+        let mut counters: Vec<_> = of_route.map(|stream| stream.counters).collect();
+        counters.sort_unstable_by_key(|c| std::cmp::Reverse(c.last_packet));
+        counters
+    }
+}
+
+impl Stream {
+    fn count(
+        &mut self,
+        header: &rtp::Header,
+        number: u16,
+        size: usize,
+        original: bool,
+        now: Instant,
+    ) {
+        let counters = &mut self.counters;
+        counters.packets += 1;
+        counters.bytes += size as u64;
+        counters.header_bytes += 12;
+        let number = self.numbers.unwrap(number);
+        let first = *self.first.get_or_insert(number);
+        let highest = self.numbers.highest().unwrap_or(number);
+        counters.expected = u64::try_from(highest - first.min(number) + 1).unwrap_or(0);
+        self.first = Some(first.min(number));
+        if original {
+            // RFC 3550, A.8.
+            if let Some((at, timestamp)) = self.transit
+                && timestamp != header.timestamp
+            {
+                let rate = f64::from(counters.clock_rate.max(1));
+                let arrived = now.saturating_duration_since(at).as_secs_f64();
+                let sent = f64::from(header.timestamp.wrapping_sub(timestamp).cast_signed()) / rate;
+                counters.jitter += ((arrived - sent).abs() - counters.jitter) / 16.0;
+            }
+            self.transit = Some((now, header.timestamp));
+        }
+    }
+}
+
+/// What the other side says of its streams.
+pub(super) fn on_report(incoming: &Mutex<Incoming>, packet: &dyn Any, arrival: MediaTime) {
+    if let Some(report) = packet.downcast_ref::<SenderReport>() {
+        let receive = {
+            let mut incoming = incoming.lock();
+            let Some(stream) = incoming.streams.get_mut(&report.ssrc) else {
+                return;
+            };
+            stream.counters.remote_packets = report.packet_count;
+            stream.counters.remote_bytes = report.octet_count;
+            stream.counters.remote_time = Some((report.ntp_time, arrival));
+            stream.counters.reports += 1;
+            stream.route.receive.clone()
+        };
+        receive.on_sender_report(report.ntp_time, report.rtp_time);
+    } else if let Some(goodbye) = packet.downcast_ref::<Goodbye>() {
+        for ssrc in &goodbye.sources {
+            let route = incoming.lock().streams.get(ssrc).map(|s| s.route.clone());
+            if let Some(route) = route {
+                route.dry_up();
+            }
+        }
+    }
+}

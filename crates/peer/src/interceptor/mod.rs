@@ -1,0 +1,380 @@
+//! The media path of one connection, as links of the substrate's chain.
+//!
+//! From the wire inwards: congestion control's history, transport-wide numbers, the memory for
+//! retransmissions, the two recorders of arrivals, and last a [`MediaLink`] of ours. There packets
+//! enter and leave: a frame's packets are cut and queued by the sender's own task, and wake the
+//! driver once; what comes in is unwrapped, filtered and handed to its receiver at once. No packet
+//! takes the substrate's own way through tracks and channels.
+//!
+//! It deliberately knows no encoder, decoder or negotiation: only streams, by SSRC.
+
+mod estimate;
+mod incoming;
+mod nack;
+mod outgoing;
+mod pacer;
+
+pub(crate) use estimate::Estimate;
+pub(crate) use incoming::{InboundCounters, Receive, Route};
+pub(crate) use outgoing::{Feedbacks, OutboundCounters, RemoteReport};
+
+use duet_media::{Clock, MediaKind, MediaTime};
+use estimate::{CappedEstimator, SharedEstimate};
+use incoming::Incoming;
+use outgoing::Outgoing;
+use parking_lot::Mutex;
+use rtc::interceptor::{
+    CongestionControlBuilder, Interceptor, NackResponderBuilder, Packet, ReceiverReportBuilder,
+    Registry, Slot, StreamInfo, TaggedPacket, TwccReceiverBuilder, TwccSenderBuilder,
+};
+use rtc::rtcp;
+use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
+use rtc::rtcp::receiver_report::ReceiverReport;
+use rtc::rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc;
+use rtc::sansio::Protocol;
+use rtc::shared::error::Error;
+use std::any::Any;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// Retransmissions can be had for so many packets back: about a second at full rate.
+const SENT_PACKETS_KEPT: u16 = 1_024;
+const FEEDBACK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// One connection's media path: what its tasks and its link in the chain share.
+pub(crate) struct MediaPath {
+    clock: Arc<dyn Clock>,
+    out: Mutex<Outgoing>,
+    incoming: Mutex<Incoming>,
+    estimate: SharedEstimate,
+    /// Keys are agreed on: packets can leave.
+    ready: AtomicBool,
+    /// Wakes the substrate's driver.
+    wake: Arc<Notify>,
+    /// Wakes the senders' tasks: the path is ready, or has room.
+    senders: Notify,
+    /// Wakes whoever divides up the bandwidth: the estimate may have changed.
+    estimated: Notify,
+}
+
+impl MediaPath {
+    /// A path, and the chain that carries it. `wake` wakes the driver.
+    pub(crate) fn new(
+        clock: Arc<dyn Clock>,
+        wake: Arc<Notify>,
+        start_bitrate: u32,
+        max_bitrate: u32,
+    ) -> (Arc<MediaPath>, Registry) {
+        let estimator = CappedEstimator::new(f64::from(start_bitrate), f64::from(max_bitrate));
+        let path = Arc::new(MediaPath {
+            clock,
+            out: Mutex::new(Outgoing::new(f64::from(start_bitrate))),
+            incoming: Mutex::new(Incoming::default()),
+            estimate: estimator.shared(),
+            ready: AtomicBool::new(false),
+            wake,
+            senders: Notify::new(),
+            estimated: Notify::new(),
+        });
+        // Arrivals are recorded before retransmissions are unwrapped: they tell of the path, not of
+        // what was recovered.
+        let chain = Registry::new()
+            .with(
+                Slot::CongestionControl,
+                CongestionControlBuilder::new(estimator).build(),
+            )
+            .with(Slot::TwccSender, TwccSenderBuilder::new().build())
+            .with(
+                Slot::NackResponder,
+                NackResponderBuilder::new()
+                    .with_size(SENT_PACKETS_KEPT)
+                    .build(),
+            )
+            .with(
+                Slot::Custom(5_000),
+                TwccReceiverBuilder::new()
+                    .with_interval(FEEDBACK_INTERVAL)
+                    .build(),
+            )
+            .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
+            .with(Slot::Custom(20_000), MediaLink::new(path.clone()));
+        (path, chain)
+    }
+
+    /// The clock of all times here.
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
+    }
+
+    /// The path's clock, now.
+    pub(crate) fn now(&self) -> MediaTime {
+        self.clock.now()
+    }
+
+    /// Whether packets can leave.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// Waits until packets can leave.
+    pub(crate) async fn ready(&self) {
+        loop {
+            let woken = self.senders.notified();
+            if self.is_ready() {
+                return;
+            }
+            woken.await;
+        }
+    }
+
+    /// Waits until there is room for another picture.
+    pub(crate) async fn room(&self) {
+        loop {
+            let woken = self.senders.notified();
+            if self.out.lock().has_room() {
+                return;
+            }
+            woken.await;
+        }
+    }
+
+    /// Queues an encoded picture of `ssrc`. Lost if the stream is not negotiated.
+    pub(crate) fn send_picture(&self, ssrc: u32, capture_time: MediaTime, data: &[u8]) -> bool {
+        let sent = self.out.lock().send_picture(ssrc, capture_time, data);
+        self.wake.notify_one();
+        sent
+    }
+
+    /// Queues an encoded packet of sound that lasts `samples` ticks of 48 kHz.
+    pub(crate) fn send_sound(
+        &self,
+        ssrc: u32,
+        capture_time: MediaTime,
+        samples: u32,
+        marker: bool,
+        data: bytes::Bytes,
+    ) -> bool {
+        let mut out = self.out.lock();
+        let sent = out.send_sound(ssrc, capture_time, samples, marker, data);
+        drop(out);
+        self.wake.notify_one();
+        sent
+    }
+
+    /// Has the driver look again at what is due.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Queues RTCP of ours.
+    pub(crate) fn send_rtcp(&self, packet: Box<dyn rtcp::Packet>) {
+        self.out.lock().rtcp.push(packet);
+        self.wake.notify_one();
+    }
+
+    /// Makes an outgoing stream known; `feedback` hears of key-frame requests.
+    pub(crate) fn add_sender(&self, ssrc: u32, kind: MediaKind, feedback: Arc<dyn Feedbacks>) {
+        self.out.lock().add(ssrc, kind, feedback);
+    }
+
+    /// What the section of this stream is called.
+    pub(crate) fn set_mid(&self, ssrc: u32, mid: &str) {
+        self.out.lock().set_mid(ssrc, mid);
+    }
+
+    /// Forgets what of `ssrc` has not left.
+    pub(crate) fn discard(&self, ssrc: u32) {
+        self.out.lock().discard(ssrc);
+        self.senders.notify_waiters();
+    }
+
+    /// Says goodbye for every stream that was sent ([RFC 3550](https://www.rfc-editor.org/rfc/rfc3550#section-6.6)).
+    pub(crate) fn goodbye(&self) {
+        self.out.lock().goodbye();
+        self.wake.notify_one();
+    }
+
+    /// Whose packets go where, from now on.
+    pub(crate) fn set_routes(&self, routes: Vec<Arc<Route>>) {
+        self.incoming.lock().set_routes(routes);
+    }
+
+    /// Waits for news of the path's bandwidth.
+    pub(crate) async fn estimated(&self) {
+        self.estimated.notified().await;
+    }
+
+    /// The bandwidth is to be divided up anew.
+    pub(crate) fn renew_estimate(&self) {
+        self.estimated.notify_one();
+    }
+
+    pub(crate) fn estimate(&self) -> Estimate {
+        *self.estimate.lock()
+    }
+
+    /// The target has been divided up anew; `short_path`: the round trip is that of a local network.
+    pub(crate) fn set_pace(&self, bits_per_second: f64, short_path: bool) {
+        self.out.lock().set_pace(bits_per_second, short_path);
+    }
+
+    pub(crate) fn outbound_counters(&self, ssrc: u32) -> Option<OutboundCounters> {
+        self.out.lock().counters(ssrc)
+    }
+
+    /// The last report of the other side on `ssrc`.
+    pub(crate) fn remote_report(&self, ssrc: u32) -> Option<RemoteReport> {
+        self.out.lock().remote_report(ssrc)
+    }
+
+    pub(crate) fn inbound_counters(&self, route: &Arc<Route>) -> Vec<InboundCounters> {
+        self.incoming.lock().counters(route)
+    }
+
+    /// The shortest round trip that receiver reports told of.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.out.lock().round_trip()
+    }
+}
+
+/// The innermost link of the chain.
+struct MediaLink {
+    path: Arc<MediaPath>,
+    passing: VecDeque<TaggedPacket>,
+}
+
+impl MediaLink {
+    fn new(path: Arc<MediaPath>) -> Self {
+        MediaLink {
+            path,
+            passing: VecDeque::new(),
+        }
+    }
+
+    /// Congestion control, nearer to the wire, has read a report already. A peer that sends none may
+    /// tell its own estimate (REMB).
+    fn note_estimate(&self, packet: &dyn Any) {
+        if let Some(remb) = packet.downcast_ref::<ReceiverEstimatedMaximumBitrate>() {
+            self.path.estimate.lock().told = Some(f64::from(remb.bitrate));
+        } else if !packet.is::<TransportLayerCc>() && !packet.is::<ReceiverReport>() {
+            return;
+        }
+        self.path.estimated.notify_one();
+    }
+
+    /// The chain is not called before the handshake is done, so the first call says that it is.
+    fn note_ready(&self) {
+        if !self.path.ready.swap(true, Ordering::AcqRel) {
+            self.path.senders.notify_waiters();
+        }
+    }
+}
+
+impl Protocol<TaggedPacket, TaggedPacket, ()> for MediaLink {
+    type Rout = TaggedPacket;
+    type Wout = TaggedPacket;
+    type Eout = ();
+    type Error = Error;
+    type Time = Instant;
+
+    fn handle_read(&mut self, msg: TaggedPacket) -> Result<(), Error> {
+        let arrival = self.path.now();
+        match msg.message.packet {
+            Packet::Rtp(packet) => {
+                let received = self.path.incoming.lock().on_rtp(packet, msg.now, arrival);
+                if let Some((route, packet)) = received {
+                    route.deliver(packet, arrival);
+                }
+            }
+            Packet::Rtcp(packets) => {
+                for packet in packets {
+                    let packet = packet.as_any();
+                    self.note_estimate(packet);
+                    incoming::on_report(&self.path.incoming, packet, arrival);
+                    let ntp = self.path.clock.unix_time(arrival);
+                    outgoing::on_feedback(&self.path.out, packet, ntp, arrival);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Nothing goes on from here: what comes in has been handed over.
+    fn poll_read(&mut self) -> Option<TaggedPacket> {
+        None
+    }
+
+    fn handle_write(&mut self, msg: TaggedPacket) -> Result<(), Error> {
+        self.passing.push_back(msg);
+        Ok(())
+    }
+
+    fn poll_write(&mut self) -> Option<TaggedPacket> {
+        if let Some(passing) = self.passing.pop_front() {
+            return Some(passing);
+        }
+        let now = Instant::now();
+        let mut out = self.path.out.lock();
+        let packet = out.pop(now);
+        let has_room = packet.is_some() && out.has_room();
+        drop(out);
+        if has_room {
+            self.path.senders.notify_waiters();
+        }
+        Some(TaggedPacket {
+            now,
+            transport: Default::default(),
+            message: packet?.into(),
+        })
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
+        self.note_ready();
+        let wanted = {
+            let round_trip = self.path.round_trip();
+            self.path.incoming.lock().due_nacks(now, round_trip)
+        };
+        let mut out = self.path.out.lock();
+        out.rtcp.extend(wanted);
+        let clock = &self.path.clock;
+        out.make_reports(now, clock.now(), |time| clock.unix_time(time));
+        Ok(())
+    }
+
+    fn poll_timeout(&mut self) -> Option<Instant> {
+        self.note_ready();
+        let nack = self.path.incoming.lock().next_due();
+        let out = self.path.out.lock().next_due();
+        match (nack, out) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    fn close(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl Interceptor for MediaLink {
+    fn bind_local_stream(&mut self, info: &StreamInfo) {
+        self.path.out.lock().bind(info);
+        self.path.senders.notify_waiters();
+    }
+
+    fn unbind_local_stream(&mut self, info: &StreamInfo) {
+        self.path.out.lock().unbind(info.ssrc);
+    }
+
+    fn bind_remote_stream(&mut self, info: &StreamInfo) {
+        self.path.incoming.lock().bind(info);
+    }
+
+    fn unbind_remote_stream(&mut self, info: &StreamInfo) {
+        self.path.incoming.lock().unbind(info.ssrc);
+    }
+}

@@ -1,0 +1,394 @@
+//! Streams that are sent: cut into packets, numbered, counted, reported on.
+
+use super::pacer::Pacer;
+use bytes::Bytes;
+use duet_media::{MediaKind, MediaTime};
+use duet_session::ntp::round_trip;
+use duet_session::{ClockRate, NtpTime, RtpClock, Vp8Packetizer};
+use parking_lot::Mutex;
+use rtc::interceptor::{Packet, StreamInfo};
+use rtc::rtcp;
+use rtc::rtcp::goodbye::Goodbye;
+use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
+use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtcp::receiver_report::ReceiverReport;
+use rtc::rtcp::reception_report::ReceptionReport;
+use rtc::rtcp::sender_report::SenderReport;
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
+use rtc::rtp;
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// RTP payload that fits one packet on any path: 1,200 bytes of datagram less SRTP's tag and the
+/// headers.
+const MAX_PAYLOAD: usize = 1_150;
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// The section's id goes along until the other side has shown that it knows the stream.
+const MID_PACKETS: u64 = 100;
+/// On a short path pictures leave at this rate at least, in bits a second.
+const SHORT_PATH_RATE: f64 = 40e6;
+
+/// What the other side asks of a sender.
+pub(crate) trait Feedbacks: Send + Sync + 'static {
+    /// It cannot go on without a key frame. Called on the driver: take note and return.
+    fn key_frame_wanted(&self);
+}
+
+/// What was sent of a stream.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct OutboundCounters {
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    pub(crate) header_bytes: u64,
+    pub(crate) frames: u64,
+    pub(crate) nacks: u64,
+    pub(crate) retransmissions_asked: u64,
+    pub(crate) plis: u64,
+    pub(crate) firs: u64,
+    pub(crate) payload_type: u8,
+    pub(crate) rtx_ssrc: Option<u32>,
+}
+
+/// What the other side says it got of a stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RemoteReport {
+    pub(crate) arrival: MediaTime,
+    pub(crate) packets_lost: i64,
+    pub(crate) fraction_lost: f64,
+    /// Seconds.
+    pub(crate) jitter: f64,
+    pub(crate) round_trip: Option<Duration>,
+    pub(crate) total_round_trip: Duration,
+    pub(crate) round_trips: u64,
+}
+
+struct Binding {
+    payload_type: u8,
+    rtx_ssrc: Option<u32>,
+    mid_extension: Option<u8>,
+}
+
+struct Stream {
+    kind: MediaKind,
+    feedback: Arc<dyn Feedbacks>,
+    binding: Option<Binding>,
+    mid: Bytes,
+    clock: RtpClock,
+    packetizer: Vp8Packetizer,
+    next_sequence_number: u16,
+    counters: OutboundCounters,
+    remote: Option<RemoteReport>,
+    next_report: Option<Instant>,
+    said_goodbye: bool,
+}
+
+pub(crate) struct Outgoing {
+    streams: HashMap<u32, Stream>,
+    pacer: Pacer,
+    /// RTCP that waits to leave. Bounded by what asks for it: a report or request per stream.
+    pub(crate) rtcp: Vec<Box<dyn rtcp::Packet>>,
+}
+
+impl Outgoing {
+    pub(crate) fn new(bits_per_second: f64) -> Self {
+        let mut pacer = Pacer::new(bits_per_second);
+        // Nothing is known of the path yet, and everybody waits for the first picture.
+        pacer.set_rate(bits_per_second, SHORT_PATH_RATE);
+        Outgoing {
+            streams: HashMap::new(),
+            pacer,
+            rtcp: Vec::new(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, ssrc: u32, kind: MediaKind, feedback: Arc<dyn Feedbacks>) {
+        let rate = match kind {
+            MediaKind::Audio => ClockRate::OPUS,
+            MediaKind::Video => ClockRate::VIDEO,
+        };
+        let stream = Stream {
+            kind,
+            feedback,
+            binding: None,
+            mid: Bytes::new(),
+            clock: RtpClock::new(rate, rand::random()),
+            packetizer: Vp8Packetizer::new(MAX_PAYLOAD, rand::random()),
+            // Half of the space, so that the first wrap does not come before the first report.
+            next_sequence_number: rand::random::<u16>() >> 1,
+            counters: OutboundCounters::default(),
+            remote: None,
+            next_report: None,
+            said_goodbye: false,
+        };
+        self.streams.insert(ssrc, stream);
+    }
+
+    pub(crate) fn set_mid(&mut self, ssrc: u32, mid: &str) {
+        if let Some(stream) = self.streams.get_mut(&ssrc) {
+            stream.mid = Bytes::copy_from_slice(mid.as_bytes());
+        }
+    }
+
+    pub(crate) fn bind(&mut self, info: &StreamInfo) {
+        let Some(stream) = self.streams.get_mut(&info.ssrc) else {
+            return;
+        };
+        let mid = info
+            .rtp_header_extensions
+            .iter()
+            .find(|extension| extension.uri == crate::sdp::MID_URI);
+        stream.binding = Some(Binding {
+            payload_type: info.payload_type,
+            rtx_ssrc: info.ssrc_rtx,
+            mid_extension: mid.and_then(|extension| u8::try_from(extension.id).ok()),
+        });
+        stream.counters.payload_type = info.payload_type;
+        stream.counters.rtx_ssrc = info.payload_type_rtx.and(info.ssrc_rtx);
+    }
+
+    pub(crate) fn unbind(&mut self, ssrc: u32) {
+        if let Some(stream) = self.streams.get_mut(&ssrc) {
+            stream.binding = None;
+        }
+    }
+
+    pub(crate) fn discard(&mut self, ssrc: u32) {
+        self.pacer.drop_video(ssrc);
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.pacer.has_room()
+    }
+
+    pub(crate) fn set_pace(&mut self, bits_per_second: f64, short_path: bool) {
+        let floor = if short_path { SHORT_PATH_RATE } else { 0.0 };
+        self.pacer.set_rate(bits_per_second, floor);
+    }
+
+    pub(crate) fn send_picture(&mut self, ssrc: u32, time: MediaTime, data: &[u8]) -> bool {
+        let Some(stream) = self.streams.get_mut(&ssrc) else {
+            return false;
+        };
+        if stream.binding.is_none() {
+            return false;
+        }
+        let timestamp = stream.clock.stamp(time);
+        let payloads = stream.packetizer.packetize(data);
+        let last = payloads.len().saturating_sub(1);
+        for (at, payload) in payloads.into_iter().enumerate() {
+            if let Some(packet) = stream.packet(ssrc, timestamp, at == last, payload) {
+                self.pacer.push_video(packet);
+            }
+        }
+        stream.counters.frames += 1;
+        true
+    }
+
+    pub(crate) fn send_sound(
+        &mut self,
+        ssrc: u32,
+        time: MediaTime,
+        samples: u32,
+        marker: bool,
+        data: Bytes,
+    ) -> bool {
+        let Some(stream) = self.streams.get_mut(&ssrc) else {
+            return false;
+        };
+        let timestamp = stream.clock.stamp_samples(time, samples);
+        match stream.packet(ssrc, timestamp, marker, data) {
+            Some(packet) => {
+                self.pacer.push_audio(packet);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The next packet that may leave at `now`: reports first, then sound, then pictures.
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<Packet> {
+        if !self.rtcp.is_empty() {
+            return Some(Packet::Rtcp(std::mem::take(&mut self.rtcp)));
+        }
+        let packet = self.pacer.pop(now)?;
+        if let Some(stream) = self.streams.get_mut(&packet.header.ssrc)
+            && stream.next_report.is_none()
+        {
+            // The first report at once: the other side needs it to play sound and picture in step.
+            stream.next_report = Some(now);
+        }
+        Some(Packet::Rtp(packet))
+    }
+
+    /// Makes the sender reports that are due.
+    pub(crate) fn make_reports(
+        &mut self,
+        now: Instant,
+        time: MediaTime,
+        unix: impl Fn(MediaTime) -> Duration,
+    ) {
+        for (ssrc, stream) in &mut self.streams {
+            if !stream.next_report.is_some_and(|due| due <= now) {
+                continue;
+            }
+            stream.next_report = Some(now + REPORT_INTERVAL);
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "both counts wrap on the wire"
+            )]
+            let report = SenderReport {
+                ssrc: *ssrc,
+                ntp_time: NtpTime::from_unix(unix(time)).0,
+                rtp_time: stream.clock.timestamp_at(time),
+                packet_count: stream.counters.packets as u32,
+                octet_count: stream.counters.bytes as u32,
+                ..Default::default()
+            };
+            self.rtcp.push(Box::new(report));
+        }
+    }
+
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        let reports = self.streams.values().filter_map(|s| s.next_report);
+        reports.chain(self.pacer.next_due()).min()
+    }
+
+    pub(crate) fn goodbye(&mut self) {
+        let mut sources = Vec::new();
+        for (ssrc, stream) in &mut self.streams {
+            if stream.counters.packets > 0 && !stream.said_goodbye {
+                stream.said_goodbye = true;
+                stream.next_report = None;
+                sources.push(*ssrc);
+            }
+        }
+        // 31 fit one packet.
+        for sources in sources.chunks(31) {
+            self.rtcp.push(Box::new(Goodbye {
+                sources: sources.to_vec(),
+                reason: Bytes::new(),
+            }));
+        }
+    }
+
+    pub(crate) fn counters(&self, ssrc: u32) -> Option<OutboundCounters> {
+        Some(self.streams.get(&ssrc)?.counters)
+    }
+
+    pub(crate) fn remote_report(&self, ssrc: u32) -> Option<RemoteReport> {
+        self.streams.get(&ssrc)?.remote
+    }
+
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        let reports = self.streams.values().filter_map(|stream| stream.remote);
+        reports.filter_map(|report| report.round_trip).min()
+    }
+
+    fn on_reception(&mut self, report: &ReceptionReport, ntp: NtpTime, arrival: MediaTime) {
+        let Some(stream) = self.streams.get_mut(&report.ssrc) else {
+            return;
+        };
+        let round_trip = round_trip(ntp, report.last_sender_report, report.delay);
+        let before = stream.remote;
+        // 24 bits, signed: duplicates make it negative.
+        let lost = i64::from(report.total_lost << 8).wrapping_shl(32) >> 40;
+        stream.remote = Some(RemoteReport {
+            arrival,
+            packets_lost: lost,
+            fraction_lost: f64::from(report.fraction_lost) / 256.0,
+            jitter: f64::from(report.jitter) / f64::from(stream.clock.rate().hz()),
+            round_trip: round_trip.or(before.and_then(|b| b.round_trip)),
+            total_round_trip: before.map_or(Duration::ZERO, |b| b.total_round_trip)
+                + round_trip.unwrap_or_default(),
+            round_trips: before.map_or(0, |b| b.round_trips) + u64::from(round_trip.is_some()),
+        });
+    }
+}
+
+impl Stream {
+    fn packet(
+        &mut self,
+        ssrc: u32,
+        timestamp: u32,
+        marker: bool,
+        payload: Bytes,
+    ) -> Option<rtp::Packet> {
+        let binding = self.binding.as_ref()?;
+        let mut header = rtp::Header {
+            version: 2,
+            marker,
+            payload_type: binding.payload_type,
+            sequence_number: self.next_sequence_number,
+            timestamp,
+            ssrc,
+            ..Default::default()
+        };
+        self.next_sequence_number = self.next_sequence_number.wrapping_add(1);
+        if let Some(id) = binding.mid_extension
+            && !self.mid.is_empty()
+            && self.counters.packets < MID_PACKETS
+        {
+            // Fails only for an id that no extension can have.
+            let _ = header.set_extension(id, self.mid.clone());
+        }
+        self.counters.packets += 1;
+        self.counters.bytes += payload.len() as u64;
+        self.counters.header_bytes += 12;
+        self.said_goodbye = false;
+        Some(rtp::Packet { header, payload })
+    }
+}
+
+/// What the other side says of our streams. `unix`: the wall clock's reading at `arrival`.
+pub(super) fn on_feedback(
+    out: &Mutex<Outgoing>,
+    packet: &dyn Any,
+    unix: Duration,
+    arrival: MediaTime,
+) {
+    let ntp = NtpTime::from_unix(unix);
+    if let Some(report) = packet.downcast_ref::<ReceiverReport>() {
+        let mut out = out.lock();
+        report
+            .reports
+            .iter()
+            .for_each(|r| out.on_reception(r, ntp, arrival));
+    } else if let Some(report) = packet.downcast_ref::<SenderReport>() {
+        let mut out = out.lock();
+        report
+            .reports
+            .iter()
+            .for_each(|r| out.on_reception(r, ntp, arrival));
+    } else if let Some(nack) = packet.downcast_ref::<TransportLayerNack>() {
+        if let Some(stream) = out.lock().streams.get_mut(&nack.media_ssrc) {
+            stream.counters.nacks += 1;
+            let asked = nack
+                .nacks
+                .iter()
+                .map(|pair| 1 + pair.lost_packets.count_ones());
+            stream.counters.retransmissions_asked += u64::from(asked.sum::<u32>());
+        }
+    } else if let Some(pli) = packet.downcast_ref::<PictureLossIndication>() {
+        want_key_frame(out, pli.media_ssrc, |counters| counters.plis += 1);
+    } else if let Some(fir) = packet.downcast_ref::<FullIntraRequest>() {
+        for entry in &fir.fir {
+            want_key_frame(out, entry.ssrc, |counters| counters.firs += 1);
+        }
+    }
+}
+
+fn want_key_frame(out: &Mutex<Outgoing>, ssrc: u32, count: impl Fn(&mut OutboundCounters)) {
+    let feedback = {
+        let mut out = out.lock();
+        let Some(stream) = out.streams.get_mut(&ssrc) else {
+            return;
+        };
+        count(&mut stream.counters);
+        (stream.kind == MediaKind::Video).then(|| stream.feedback.clone())
+    };
+    if let Some(feedback) = feedback {
+        feedback.key_frame_wanted();
+    }
+}

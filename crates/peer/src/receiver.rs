@@ -1,0 +1,163 @@
+//! What receives a track.
+
+use crate::interceptor::{MediaPath, Receive, Route};
+use crate::pipeline::{
+    Feedback, InboundAudio, InboundAudioConfig, InboundVideo, InboundVideoConfig, SyncGroup,
+};
+use crate::sdp::Section;
+use duet_media::{MediaKind, MediaStream, MediaStreamTrack};
+use parking_lot::Mutex;
+use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+
+/// [`RTCRtpReceiver`](https://www.w3.org/TR/webrtc/#rtcrtpreceiver-interface). Clones are the same
+/// receiver.
+#[derive(Clone)]
+pub struct RTCRtpReceiver(Arc<ReceiverShared>);
+
+struct ReceiverShared {
+    track: MediaStreamTrack,
+    receive: Arc<Receive>,
+    media_ssrc: Arc<AtomicU32>,
+    route: Mutex<Option<Arc<Route>>>,
+    streams: Mutex<Vec<MediaStream>>,
+}
+
+/// Turns the decoder's need into a PLI.
+struct AskByPli {
+    path: Weak<MediaPath>,
+    media_ssrc: Arc<AtomicU32>,
+}
+
+impl Feedback for AskByPli {
+    fn request_key_frame(&self) {
+        let media_ssrc = self.media_ssrc.load(Ordering::Acquire);
+        if let Some(path) = self.path.upgrade()
+            && media_ssrc != 0
+        {
+            path.send_rtcp(Box::new(PictureLossIndication {
+                sender_ssrc: 1,
+                media_ssrc,
+            }));
+        }
+    }
+}
+
+impl RTCRtpReceiver {
+    pub(crate) fn new(kind: MediaKind, path: &Arc<MediaPath>) -> Self {
+        let media_ssrc = Arc::new(AtomicU32::new(0));
+        let label = format!("remote {kind}");
+        let clock = path.clock();
+        let (receive, track) = match kind {
+            MediaKind::Audio => {
+                let (inbound, track) = InboundAudio::new(InboundAudioConfig { clock, label });
+                (Receive::Audio(inbound), track)
+            }
+            MediaKind::Video => {
+                let feedback = Arc::new(AskByPli {
+                    path: Arc::downgrade(path),
+                    media_ssrc: media_ssrc.clone(),
+                });
+                let config = InboundVideoConfig {
+                    clock,
+                    feedback,
+                    label,
+                };
+                let (inbound, track) = InboundVideo::new(config);
+                (Receive::Video(inbound), track)
+            }
+        };
+        RTCRtpReceiver(Arc::new(ReceiverShared {
+            track,
+            receive: Arc::new(receive),
+            media_ssrc,
+            route: Mutex::new(None),
+            streams: Mutex::default(),
+        }))
+    }
+
+    /// The remote track. Muted while nothing comes; ended when the transceiver or the connection is.
+    pub fn track(&self) -> MediaStreamTrack {
+        self.0.track.clone()
+    }
+
+    /// The remote streams that the track belongs to now.
+    pub fn streams(&self) -> Vec<MediaStream> {
+        self.0.streams.lock().clone()
+    }
+
+    pub(crate) fn set_streams(&self, streams: Vec<MediaStream>, group: Option<&SyncGroup>) {
+        *self.0.streams.lock() = streams;
+        match &*self.0.receive {
+            Receive::Audio(inbound) => inbound.set_sync_group(group),
+            Receive::Video(inbound) => inbound.set_sync_group(group),
+        }
+    }
+
+    /// The way from `section`'s packets to the track. The same one for as long as the section's
+    /// sources are.
+    pub(crate) fn route(
+        &self,
+        section: &Section,
+        on_flow: impl Fn(Arc<Receive>, bool) + Send + Sync + 'static,
+    ) -> Arc<Route> {
+        let mut current = self.0.route.lock();
+        if let Some(route) = &*current
+            && route.mid == section.mid
+            && route.ssrcs == section.ssrcs
+            && route.mid_extension == section.mid_extension
+        {
+            return route.clone();
+        }
+        let receive = self.0.receive.clone();
+        let route = Arc::new(Route {
+            mid: section.mid.clone(),
+            ssrcs: section.ssrcs.clone(),
+            mid_extension: section.mid_extension,
+            receive: receive.clone(),
+            media_ssrc: self.0.media_ssrc.clone(),
+            flowing: AtomicBool::new(false),
+            on_flow: Box::new(move |flows| on_flow(receive.clone(), flows)),
+        });
+        *current = Some(route.clone());
+        route
+    }
+
+    pub(crate) fn current_route(&self) -> Option<Arc<Route>> {
+        self.0.route.lock().clone()
+    }
+
+    /// The other side stopped sending.
+    pub(crate) fn mute(&self) {
+        if let Some(route) = &*self.0.route.lock() {
+            route.flowing.store(false, Ordering::Release);
+        }
+        self.0.receive.set_muted(true);
+    }
+
+    pub(crate) fn end(&self) {
+        self.0.receive.end();
+    }
+
+    pub(crate) fn receive(&self) -> &Receive {
+        &self.0.receive
+    }
+}
+
+impl PartialEq for RTCRtpReceiver {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for RTCRtpReceiver {}
+
+impl fmt::Debug for RTCRtpReceiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RTCRtpReceiver")
+            .field(&self.0.track)
+            .finish()
+    }
+}

@@ -1,0 +1,137 @@
+//! The runtime that the substrate's driver runs on: Tokio, with two things of ours.
+//!
+//! Its sockets have room for a burst, so that the kernel drops none of it; and its driver can be
+//! woken without a message, so that a whole frame's packets cost one turn of the driver's loop.
+//!
+//! It deliberately adds no thread and no timer of its own.
+
+use socket2::SockRef;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::Notify;
+use webrtc::runtime::{
+    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime,
+    TokioRuntime,
+};
+
+/// Asked of the kernel for each socket, in each direction; it gives what `net.core.*mem_max` allows.
+const SOCKET_BUFFER_BYTES: usize = 1 << 20;
+
+tokio::task_local! {
+    /// Set while the driver's own task is polled.
+    static ON_DRIVER: ();
+}
+
+/// One connection's runtime.
+pub(crate) struct PeerRuntime {
+    wake: Arc<Notify>,
+    driver_spawned: AtomicBool,
+}
+
+impl PeerRuntime {
+    /// A runtime whose driver wakes when `wake` is notified.
+    pub(crate) fn new(wake: Arc<Notify>) -> Self {
+        PeerRuntime {
+            wake,
+            driver_spawned: AtomicBool::new(false),
+        }
+    }
+}
+
+impl fmt::Debug for PeerRuntime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PeerRuntime")
+    }
+}
+
+struct Task(tokio::task::JoinHandle<()>);
+
+impl JoinHandle for Task {
+    fn detach(&self) {}
+
+    fn abort(&self) {
+        self.0.abort();
+    }
+
+    fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+impl Runtime for PeerRuntime {
+    /// The first task is the driver.
+    fn spawn(&self, future: Boxed<'static, ()>) -> Box<dyn JoinHandle> {
+        let task = if self.driver_spawned.swap(true, Ordering::Relaxed) {
+            tokio::spawn(future)
+        } else {
+            tokio::spawn(ON_DRIVER.scope((), future))
+        };
+        Box::new(Task(task))
+    }
+
+    fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        let options = SockRef::from(&socket);
+        // Less is no fault: it is what the kernel allows.
+        let _ = options.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
+        let _ = options.set_send_buffer_size(SOCKET_BUFFER_BYTES);
+        TokioRuntime.wrap_udp_socket(socket)
+    }
+
+    fn wrap_tcp_listener(
+        &self,
+        listener: std::net::TcpListener,
+    ) -> io::Result<Arc<dyn AsyncTcpListener>> {
+        TokioRuntime.wrap_tcp_listener(listener)
+    }
+
+    fn connect_tcp<'a>(
+        &'a self,
+        remote: SocketAddr,
+    ) -> Boxed<'a, io::Result<Arc<dyn AsyncTcpStream>>> {
+        Box::pin(async move { TokioRuntime.connect_tcp(remote).await })
+    }
+
+    fn resolve_host<'a>(&'a self, host: &'a str) -> Boxed<'a, io::Result<Vec<SocketAddr>>> {
+        Box::pin(async move { TokioRuntime.resolve_host(host).await })
+    }
+
+    /// The driver sleeps once in each turn of its loop, until its next deadline: that sleep ends
+    /// early when it is woken.
+    fn sleep(&self, duration: Duration) -> Boxed<'static, ()> {
+        let timer = tokio::time::sleep(duration);
+        if ON_DRIVER.try_with(|()| ()).is_err() {
+            return Box::pin(timer);
+        }
+        let wake = self.wake.clone();
+        Box::pin(async move {
+            tokio::select! {
+                () = wake.notified() => {}
+                () = timer => {}
+            }
+        })
+    }
+
+    fn interval(&self, period: Duration) -> Box<dyn AsyncInterval> {
+        TokioRuntime.interval(period)
+    }
+
+    fn block_on(&self, future: Pin<Box<dyn Future<Output = ()> + '_>>) {
+        TokioRuntime.block_on(future);
+    }
+
+    fn yield_now(&self) -> Boxed<'static, ()> {
+        TokioRuntime.yield_now()
+    }
+
+    fn name(&self) -> &'static str {
+        "duet"
+    }
+}

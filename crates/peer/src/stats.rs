@@ -1,0 +1,5 @@
+//! stats
+#[derive(Debug)]
+pub struct RTCStats;
+#[derive(Debug)]
+pub struct RTCStatsReport;

@@ -1,0 +1,247 @@
+//! How the substrate is set up, and what it tells.
+
+use crate::dispatch::{Item, States, post};
+use crate::{
+    PeerConnectionEvent, RTCError, RTCIceCandidateInit, RTCIceConnectionState,
+    RTCIceGatheringState, RTCPeerConnectionState, RTCRtpSender,
+};
+use duet_media::MediaKind;
+use parking_lot::Mutex;
+use rtc::ice::mdns::MulticastDnsMode;
+use rtc::media_stream::MediaStreamTrack;
+use rtc::peer_connection::configuration::media_engine::{
+    MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8, MediaEngine,
+};
+use rtc::peer_connection::configuration::setting_engine::{SettingEngine, SettingEngineBuilder};
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters,
+    RTCRtpEncodingParameters, RTCRtpHeaderExtensionCapability, RTCRtpRtxParameters, RtpCodecKind,
+};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use webrtc::data_channel::DataChannel;
+use webrtc::media_stream::track_local::TrackLocal;
+use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
+use webrtc::peer_connection as substrate;
+
+/// The agent looks for pairs to check this often.
+/// [RFC 8445](https://www.rfc-editor.org/rfc/rfc8445#section-14.2) allows 5 ms.
+const ICE_TICK: Duration = Duration::from_millis(5);
+/// How often a pair is tried: some 10 s in all.
+const ICE_ATTEMPTS: u16 = 2_000;
+/// After so long without a word the connection is `disconnected`, and after so much more `failed`.
+const ICE_DISCONNECTED: Duration = Duration::from_secs(3);
+const ICE_FAILED: Duration = Duration::from_secs(12);
+const ICE_KEEPALIVE: Duration = Duration::from_secs(1);
+/// A pair of reflexive addresses is taken when nothing better came within this, a relayed one a
+/// little later.
+const REFLEXIVE_WAIT: Duration = Duration::from_millis(50);
+const RELAY_WAIT: Duration = Duration::from_millis(200);
+
+const TWCC_URI: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+
+pub(crate) fn setting_engine(mdns: MulticastDnsMode) -> SettingEngine {
+    SettingEngineBuilder::new()
+        .with_multicast_dns_mode(mdns)
+        .with_include_loopback_candidate(true)
+        .with_ice_connection_attempts(Some(ICE_TICK), Some(ICE_ATTEMPTS))
+        .with_ice_timeouts(
+            Some(ICE_DISCONNECTED),
+            Some(ICE_FAILED),
+            Some(ICE_KEEPALIVE),
+        )
+        .with_host_acceptance_min_wait(Some(Duration::ZERO))
+        .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
+        .with_srflx_acceptance_min_wait(Some(REFLEXIVE_WAIT))
+        .with_relay_acceptance_min_wait(Some(RELAY_WAIT))
+        .with_discard_local_candidates_during_ice_restart(true)
+        .build()
+}
+
+/// VP8 with retransmissions, and Opus.
+pub(crate) fn media_engine() -> Result<MediaEngine, RTCError> {
+    let feedback = |typ: &str, parameter: &str| RTCPFeedback {
+        typ: typ.to_owned(),
+        parameter: parameter.to_owned(),
+    };
+    let twcc = feedback("transport-cc", "");
+    let video = |mime: &str, payload_type, fmtp: &str, rtcp_feedback| RTCRtpCodecParameters {
+        rtp_codec: RTCRtpCodec {
+            mime_type: mime.to_owned(),
+            clock_rate: 90_000,
+            channels: 0,
+            sdp_fmtp_line: fmtp.to_owned(),
+            rtcp_feedback,
+        },
+        payload_type,
+    };
+    let vp8_feedback = vec![
+        feedback("goog-remb", ""),
+        twcc.clone(),
+        feedback("ccm", "fir"),
+        feedback("nack", ""),
+        feedback("nack", "pli"),
+    ];
+    let mut engine = MediaEngine::default();
+    let vp8 = video(MIME_TYPE_VP8, 96, "", vp8_feedback);
+    engine.register_codec(vp8, RtpCodecKind::Video)?;
+    let rtx = video(MIME_TYPE_RTX, 97, "apt=96", Vec::new());
+    engine.register_codec(rtx, RtpCodecKind::Video)?;
+    let opus = RTCRtpCodecParameters {
+        rtp_codec: opus_codec(vec![twcc]),
+        payload_type: 111,
+    };
+    engine.register_codec(opus, RtpCodecKind::Audio)?;
+    for kind in [RtpCodecKind::Audio, RtpCodecKind::Video] {
+        for uri in [TWCC_URI, crate::sdp::MID_URI] {
+            let uri = uri.to_owned();
+            let capability = RTCRtpHeaderExtensionCapability { uri };
+            engine.register_header_extension(capability, kind, None)?;
+        }
+    }
+    Ok(engine)
+}
+
+fn opus_codec(rtcp_feedback: Vec<RTCPFeedback>) -> RTCRtpCodec {
+    RTCRtpCodec {
+        mime_type: MIME_TYPE_OPUS.to_owned(),
+        clock_rate: 48_000,
+        channels: 2,
+        sdp_fmtp_line: "minptime=10;useinbandfec=1;stereo=1".to_owned(),
+        rtcp_feedback,
+    }
+}
+
+/// What stands for a sender in the substrate, for its whole life. No packet goes through it: the
+/// media path has its own way to the wire.
+pub(crate) fn local_track(sender: &RTCRtpSender) -> Arc<dyn TrackLocal> {
+    let (kind, codec) = match sender.kind() {
+        MediaKind::Audio => (RtpCodecKind::Audio, opus_codec(Vec::new())),
+        MediaKind::Video => {
+            let codec = RTCRtpCodec {
+                mime_type: MIME_TYPE_VP8.to_owned(),
+                clock_rate: 90_000,
+                ..Default::default()
+            };
+            (RtpCodecKind::Video, codec)
+        }
+    };
+    let rtx = (kind == RtpCodecKind::Video).then_some(RTCRtpRtxParameters {
+        ssrc: sender.0.rtx_ssrc,
+    });
+    let encoding = RTCRtpEncodingParameters {
+        rtp_coding_parameters: RTCRtpCodingParameters {
+            ssrc: Some(sender.0.ssrc),
+            rtx,
+            ..Default::default()
+        },
+        active: true,
+        codec,
+        ..Default::default()
+    };
+    let id = &sender.0.track_id;
+    let track = MediaStreamTrack::new(
+        "duet".to_owned(),
+        id.clone(),
+        id.clone(),
+        kind,
+        vec![encoding],
+    );
+    Arc::new(TrackLocalStaticRTP::new(track))
+}
+
+/// Called on the substrate's driver: it notes the states and queues the rest.
+pub(crate) struct Handler {
+    queue: mpsc::Sender<Item>,
+    states: Arc<Mutex<States>>,
+}
+
+impl Handler {
+    pub(crate) fn new(queue: mpsc::Sender<Item>, states: Arc<Mutex<States>>) -> Self {
+        Handler { queue, states }
+    }
+
+    fn post(&self, event: PeerConnectionEvent) {
+        post(&self.queue, Item::Event(event));
+    }
+}
+
+#[async_trait::async_trait]
+impl substrate::PeerConnectionEventHandler for Handler {
+    async fn on_ice_candidate(&self, event: substrate::RTCPeerConnectionIceEvent) {
+        let Ok(init) = event.candidate.to_json() else {
+            return;
+        };
+        // The end is told by the gathering state.
+        if init.candidate.is_empty() {
+            return;
+        }
+        let mut candidate = init.candidate;
+        if !candidate.starts_with("candidate:") {
+            candidate.insert_str(0, "candidate:");
+        }
+        self.post(PeerConnectionEvent::IceCandidate(Some(
+            RTCIceCandidateInit {
+                candidate,
+                sdp_mid: None,
+                sdp_mline_index: Some(0),
+                username_fragment: init.username_fragment,
+            },
+        )));
+    }
+
+    async fn on_ice_connection_state_change(&self, state: substrate::RTCIceConnectionState) {
+        use substrate::RTCIceConnectionState as Substrate;
+        let state = match state {
+            Substrate::Checking => RTCIceConnectionState::Checking,
+            Substrate::Connected => RTCIceConnectionState::Connected,
+            Substrate::Completed => RTCIceConnectionState::Completed,
+            Substrate::Disconnected => RTCIceConnectionState::Disconnected,
+            Substrate::Failed => RTCIceConnectionState::Failed,
+            Substrate::Closed => RTCIceConnectionState::Closed,
+            _ => RTCIceConnectionState::New,
+        };
+        let before = std::mem::replace(&mut self.states.lock().ice_connection, state);
+        if before != state {
+            self.post(PeerConnectionEvent::IceConnectionStateChange(state));
+        }
+    }
+
+    async fn on_ice_gathering_state_change(&self, state: substrate::RTCIceGatheringState) {
+        use substrate::RTCIceGatheringState as Substrate;
+        let state = match state {
+            Substrate::Gathering => RTCIceGatheringState::Gathering,
+            Substrate::Complete => RTCIceGatheringState::Complete,
+            _ => RTCIceGatheringState::New,
+        };
+        let before = std::mem::replace(&mut self.states.lock().ice_gathering, state);
+        if before != state {
+            self.post(PeerConnectionEvent::IceGatheringStateChange(state));
+        }
+        if state == RTCIceGatheringState::Complete {
+            self.post(PeerConnectionEvent::IceCandidate(None));
+        }
+    }
+
+    async fn on_connection_state_change(&self, state: substrate::RTCPeerConnectionState) {
+        use substrate::RTCPeerConnectionState as Substrate;
+        let state = match state {
+            Substrate::Connecting => RTCPeerConnectionState::Connecting,
+            Substrate::Connected => RTCPeerConnectionState::Connected,
+            Substrate::Disconnected => RTCPeerConnectionState::Disconnected,
+            Substrate::Failed => RTCPeerConnectionState::Failed,
+            // Told by close() itself.
+            Substrate::Closed => return,
+            _ => RTCPeerConnectionState::New,
+        };
+        let before = std::mem::replace(&mut self.states.lock().connection, state);
+        if before != state {
+            self.post(PeerConnectionEvent::ConnectionStateChange(state));
+        }
+    }
+
+    async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
+        post(&self.queue, Item::Channel(channel));
+    }
+}
