@@ -7,6 +7,7 @@ use std::env;
 use std::fmt::Write;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
 use std::path::{Path, PathBuf};
 
 fn main() {
@@ -19,55 +20,64 @@ fn main() {
         return;
     }
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("Cargo sets it"));
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("Cargo sets it"));
+
     let built = here.join("../web-client/dist");
-    let root = if built.join("index.html").is_file() {
-        built
-    } else {
-        here.join("placeholder")
+    let files = match read(&built) {
+        Ok(files) if files.iter().any(|(path, _)| path == "/index.html") => files,
+        Err(error) if built.is_dir() => {
+            println!(
+                "cargo::warning=web-client/dist changes while it is read, so it is left out: {error}"
+            );
+            placeholder(&here)
+        }
+        _ => placeholder(&here),
     };
+    write(files, &out).unwrap_or_else(|error| panic!("{}: {error}", out.display()));
+}
 
+fn placeholder(here: &Path) -> Vec<(String, Vec<u8>)> {
+    read(&here.join("placeholder")).unwrap_or_else(|error| panic!("signaling/placeholder: {error}"))
+}
+
+/// Every file below a folder, by its path there with a slash in front.
+fn read(root: &Path) -> io::Result<Vec<(String, Vec<u8>)>> {
     let mut files = Vec::new();
-    walk(&root, &mut files);
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path
+                    .strip_prefix(root)
+                    .expect("found below it")
+                    .to_string_lossy();
+                files.push((format!("/{}", name.replace('\\', "/")), fs::read(&path)?));
+            }
+        }
+    }
     files.sort();
+    Ok(files)
+}
 
+/// Keeps a copy beside the table: the originals may be built anew while this crate compiles.
+fn write(files: Vec<(String, Vec<u8>)>, out: &Path) -> io::Result<()> {
     let mut table = String::from("&[\n");
-    for file in files {
-        let bytes = fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    for (index, (path, bytes)) in files.into_iter().enumerate() {
+        let copy = out.join(format!("asset-{index}"));
+        fs::write(&copy, &bytes)?;
         let mut hasher = DefaultHasher::new();
         bytes.hash(&mut hasher);
-        let name = file
-            .strip_prefix(&root)
-            .expect("found below it")
-            .to_string_lossy()
-            .replace('\\', "/");
-        let path = file
-            .canonicalize()
-            .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let etag = format!("\"{:016x}\"", hasher.finish());
+        let copy = copy.to_string_lossy();
         writeln!(
             table,
-            "Asset {{ path: {:?}, etag: {etag:?}, bytes: include_bytes!({:?}) }},",
-            format!("/{name}"),
-            path.to_string_lossy(),
+            "Asset {{ path: {path:?}, etag: {etag:?}, bytes: include_bytes!({copy:?}) }},"
         )
         .expect("writing to a String cannot fail");
     }
     table.push(']');
-    let out = PathBuf::from(env::var_os("OUT_DIR").expect("Cargo sets it")).join("assets.rs");
-    fs::write(&out, table).unwrap_or_else(|error| panic!("{}: {error}", out.display()));
-}
-
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
-    let entries =
-        fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    for entry in entries {
-        let path = entry
-            .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
-            .path();
-        if path.is_dir() {
-            walk(&path, files);
-        } else {
-            files.push(path);
-        }
-    }
+    fs::write(out.join("assets.rs"), table)
 }

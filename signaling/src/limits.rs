@@ -237,7 +237,8 @@ pub enum Turned {
 }
 
 impl Doorkeeper {
-    /// Addresses remembered only for how fast they opened; past that, the calm ones are forgotten.
+    /// Addresses remembered only for how fast they opened. Past that all of those are forgotten at
+    /// once: a crowd of strangers may win back its burst, but shuts nobody out.
     const MEMORY: usize = 10_000;
 
     /// Nobody is in yet.
@@ -257,12 +258,8 @@ impl Doorkeeper {
     /// [`Turned`], and it has not come in.
     pub fn enter(&mut self, address: IpAddr, now: Instant) -> Result<(), Turned> {
         let address = household(address);
-        if !self.addresses.contains_key(&address) && self.addresses.len() >= Self::MEMORY {
-            self.addresses
-                .retain(|_, visitor| !visitor.forgettable(now));
-            if self.addresses.len() >= Self::MEMORY {
-                return Err(Turned::Full);
-            }
+        if self.addresses.len() >= self.in_all.saturating_add(Self::MEMORY) {
+            self.addresses.retain(|_, visitor| visitor.open > 0);
         }
         let openings = self.openings;
         let visitor = self.addresses.entry(address).or_insert_with(|| Visitor {
