@@ -329,6 +329,23 @@ mod tests {
     }
 
     #[test]
+    fn a_delay_no_longer_asked_for_is_soon_gone() {
+        let mut scheduler = PlayoutScheduler::new(ClockRate::VIDEO);
+        scheduler.set_min_delay(ms(400));
+        let hold = |scheduler: &mut PlayoutScheduler, n: i64| {
+            let came = MediaTime::from_nanos(n * FRAME);
+            scheduler.schedule(ticks(came), came).saturating_since(came)
+        };
+        (0..200).for_each(|n| {
+            hold(&mut scheduler, n);
+        });
+        scheduler.set_min_delay(ms(0));
+        let held: Vec<Duration> = (200..290).map(|n| hold(&mut scheduler, n)).collect();
+        assert!(held[60] < ms(20), "{:?}", held[60]);
+        assert!(held[89] < ms(1), "{:?}", held[89]);
+    }
+
+    #[test]
     fn two_clocks_that_drift_apart_do_not_matter() {
         let mut scheduler = PlayoutScheduler::new(ClockRate::VIDEO);
         for n in 0..30 * 600 {

@@ -368,6 +368,17 @@ mod tests {
     }
 
     #[test]
+    fn the_worst_moment_of_the_wait_decides_how_far_size_rises() {
+        let mut allocator = RateAllocator::new(RateConfig::default());
+        let mut now = MediaTime::ZERO;
+        hold(&mut allocator, both(120_000), &mut now, 1.0);
+        hold(&mut allocator, both(2_000_000), &mut now, 1.0);
+        hold(&mut allocator, both(500_000), &mut now, 0.3);
+        let risen = hold(&mut allocator, both(2_000_000), &mut now, 1.0);
+        assert_eq!(risen.video_scale, 2.0);
+    }
+
+    #[test]
     fn an_estimate_that_trembles_does_not_shake_the_picture() {
         let mut allocator = RateAllocator::new(RateConfig::default());
         let mut now = MediaTime::ZERO;

@@ -350,6 +350,20 @@ mod tests {
     }
 
     #[test]
+    fn an_attempt_that_nobody_heard_of_is_made_again() {
+        let mut watch = connected(7);
+        watch.on_connection_state(Failed, at(1_000));
+        assert_eq!(until(&mut watch, 1_200).len(), 1);
+        watch.on_signaling(false, at(1_300));
+        watch.on_signaling(true, at(2_000));
+        assert_eq!(watch.poll(at(2_000)), Some(RestartIce));
+        assert_eq!(watch.poll(at(2_000)), None);
+        // Told again what it knows, it does nothing again.
+        watch.on_signaling(true, at(2_100));
+        assert_eq!(watch.poll(at(2_100)), None);
+    }
+
+    #[test]
     fn a_first_attempt_that_hangs_is_begun_anew() {
         let mut watch = ConnectionWatch::new(RecoveryConfig::default(), 6);
         watch.on_connection_state(New, at(0));

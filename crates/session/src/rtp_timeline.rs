@@ -170,9 +170,19 @@ mod tests {
         assert_eq!(expected(1, 20), 20);
         assert_eq!(expected(2, 70), 20);
         for n in 3..203 {
-            expected(n, 40);
+            let base = expected(n, 40);
+            // For ten seconds at least, for twenty at most.
+            assert!(if n < 100 {
+                base == 20
+            } else {
+                base == 20 || base == 40
+            });
         }
         assert_eq!(expected(203, 40), 40);
+        assert_eq!(expected(204, 30), 30);
+        for n in 205..310 {
+            assert_eq!(expected(n, 45), 30);
+        }
     }
 
     #[test]

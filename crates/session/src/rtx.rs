@@ -62,9 +62,6 @@ impl DuplicateFilter {
                 let (word, bit) = Self::place(skipped);
                 self.seen[word] &= !bit;
             }
-            if number - previous >= Self::WINDOW as i64 {
-                self.seen = [0; Self::WINDOW / 64];
-            }
         }
         self.stale = (0, 0);
         let (word, bit) = Self::place(number);

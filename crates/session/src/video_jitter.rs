@@ -35,7 +35,7 @@ impl Default for VideoJitterConfig {
         VideoJitterConfig {
             max_packets: 2_048,
             max_bytes: 4 << 20,
-            nack_delay: Duration::from_millis(50),
+            nack_delay: Duration::from_millis(30),
             max_wait: Duration::from_millis(600),
         }
     }
@@ -157,6 +157,8 @@ impl VideoJitterBuffer {
     pub const MIN_REQUEST_INTERVAL: Duration = Duration::from_millis(500);
     /// While none comes, the pauses between requests double up to this.
     pub const MAX_REQUEST_INTERVAL: Duration = Duration::from_secs(2);
+    /// More missing packets than this in a row are not waited for: nobody sends them again.
+    const LARGEST_HOLE: i64 = 512;
     /// A pause between packets this long was an outage.
     const OUTAGE: Duration = Duration::from_secs(1);
     /// So many packets in a row that do not fit the stream: it started anew.
@@ -318,11 +320,11 @@ impl VideoJitterBuffer {
                 }
                 Walk::Missing(hole) => hole,
             };
-            if self.store.end().is_none_or(|end| end <= hole) {
+            let Some((behind_hole, _)) = self.store.from(hole).next() else {
                 // Nothing came behind it: not lost, only not here yet.
                 self.hole = None;
                 return None;
-            }
+            };
             let is_frame = |(_, slot): &(i64, &Slot)| matches!(slot.part, Part::Frame { .. });
             let behind = self.store.from(hole).find(is_frame);
             let behind = behind.filter(|_| hole == next);
@@ -343,6 +345,10 @@ impl VideoJitterBuffer {
                 None => self.store.from(hole).map(|(_, slot)| slot.arrival).min()?,
             };
             self.hole = Some((hole, since));
+            if behind_hole - hole > Self::LARGEST_HOLE {
+                self.await_key_frame(now, false);
+                return None;
+            }
             if now < since + self.patience() {
                 return None;
             }
