@@ -6,7 +6,7 @@
 import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { inState, launch, person, PHONE, pictureMoves } from "./chromium";
+import { exposingConnections, inState, launch, person, PHONE, pictureMoves } from "./chromium";
 import { Rooms } from "./rooms";
 
 const rooms = new Rooms(fileURLToPath(new URL("../dist", import.meta.url)));
@@ -51,9 +51,9 @@ async function join(name: string, query = "", options: Parameters<typeof person>
 }
 
 async function pair(): Promise<[Page, Page]> {
-  const ada = await join("Ada");
+  const ada = await join("Ada", "", { script: exposingConnections });
   await inState(ada, "connecting", "waiting");
-  const ben = await join("Ben");
+  const ben = await join("Ben", "", { script: exposingConnections });
   await Promise.all([inState(ada, "connected"), inState(ben, "connected")]);
   await Promise.all([pictureMoves(ada), pictureMoves(ben)]);
   return [ada, ben];
@@ -81,6 +81,33 @@ describe("a call of two pages", () => {
     await expect.poll(() => figures.textContent(), { timeout: 10_000 }).toMatch(/\d\sfps.*VP8.*opus/s);
   });
 
+  it("sends at most what the hints allow", async () => {
+    const [ada] = await pair();
+    const hints = await ada.evaluate(() => {
+      const [connection] = (window as unknown as { connections: RTCPeerConnection[] }).connections;
+      const sender = connection?.getSenders().find(({ track }) => track?.kind === "video");
+      return [sender?.getParameters().encodings[0]?.maxBitrate, sender?.track?.contentHint];
+    });
+    expect(hints).toEqual([2_500_000, "motion"]);
+  });
+
+  it("survives a restart of ICE that both sides begin in the same moment", async () => {
+    const pages = await pair();
+    const before = await Promise.all(pages.map(credentials));
+    await Promise.all(
+      pages.map((page) =>
+        page.evaluate(() => {
+          for (const one of (window as unknown as { connections: RTCPeerConnection[] }).connections) one.restartIce();
+        }),
+      ),
+    );
+    for (const [index, page] of pages.entries()) {
+      await expect.poll(() => credentials(page), { timeout: 10_000 }).not.toBe(before[index]);
+      await pictureMoves(page, 30);
+      await inState(page, "connected", "");
+    }
+  });
+
   it("goes on when one side hangs up and comes again", async () => {
     const [ada, ben] = await pair();
     await ben.locator("#hang-up").click();
@@ -105,10 +132,7 @@ describe("a call of two pages", () => {
   });
 
   it("sees at once that the other end of the connection was closed, without a word", async () => {
-    const ada = await join("Ada");
-    const ben = await join("Ben", "", { script: exposingConnections });
-    await Promise.all([inState(ada, "connected"), inState(ben, "connected")]);
-    await pictureMoves(ada);
+    const [ada, ben] = await pair();
     const before = Date.now();
     await ben.evaluate(() => {
       for (const one of (window as unknown as { connections: RTCPeerConnection[] }).connections) one.close();
@@ -162,6 +186,15 @@ describe.skipIf(given !== undefined)("when the server goes", () => {
     await Promise.all([pictureMoves(ada, 60), pictureMoves(ben, 60)]);
     for (const longest of gaps) expect(await longest()).toBeLessThan(1_000);
     // The link that was there first is closed, not left to run beside the new one.
+    for (const page of [ada, ben]) {
+      const open = await page.evaluate(
+        () =>
+          (window as unknown as { connections: RTCPeerConnection[] }).connections.filter(
+            ({ signalingState }) => signalingState !== "closed",
+          ).length,
+      );
+      expect(open).toBe(1);
+    }
     await ben.locator("#hang-up").click();
     await inState(ada, "ended", "peer-hung-up");
   });
@@ -223,6 +256,13 @@ describe("devices", () => {
     const ben = await join("Ben");
     await Promise.all([inState(ada, "connected"), inState(ben, "connected")]);
     await pictureMoves(ada);
+    // A page that films nobody and was never touched may make no sound.
+    const muted = () => ada.locator("#remote-video").evaluate((v) => (v as HTMLVideoElement).muted);
+    expect(await muted()).toBe(true);
+    await ada.getByRole("button", { name: "Tap to hear" }).click();
+    expect(await muted()).toBe(false);
+    expect(await ada.locator("#hear").isHidden()).toBe(true);
+    await pictureMoves(ada);
   });
 
   it("says that permission was refused, and lets one join without", async () => {
@@ -275,12 +315,6 @@ describe("the page alone", () => {
   });
 });
 
-const exposingConnections = `
-  window.connections = [];
-  window.RTCPeerConnection = class extends RTCPeerConnection {
-    constructor(...given) { super(...given); window.connections.push(this); }
-  };`;
-
 const refusingAll = `navigator.mediaDevices.getUserMedia = () =>
   Promise.reject(new DOMException("Permission denied", "NotAllowedError"));`;
 
@@ -292,6 +326,14 @@ function without(kind: "audioinput" | "videoinput"): string {
       ? Promise.reject(new DOMException("Requested device not found", "NotFoundError"))
       : real(constraints);
   }`;
+}
+
+/** The ICE user name in use, which a restart changes. */
+async function credentials(page: Page): Promise<string> {
+  return page.evaluate(() => {
+    const [connection] = (window as unknown as { connections: RTCPeerConnection[] }).connections;
+    return /^a=ice-ufrag:(.*)$/m.exec(connection?.currentLocalDescription?.sdp ?? "")?.[1] ?? "";
+  });
 }
 
 /** The mean of the remote picture's middle, 0 to 255. */

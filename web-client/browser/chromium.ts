@@ -57,6 +57,13 @@ export async function inState(page: Page, state: string, reason?: string): Promi
   await page.locator(selector).waitFor({ state: "attached", timeout: 20_000 });
 }
 
+/** Keeps the page's peer connections where a test can reach them. */
+export const exposingConnections = `
+  window.connections = [];
+  window.RTCPeerConnection = class extends RTCPeerConnection {
+    constructor(...given) { super(...given); window.connections.push(this); }
+  };`;
+
 /** Frames that the remote video has shown. */
 export async function framesShown(page: Page): Promise<number> {
   return page

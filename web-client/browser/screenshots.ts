@@ -7,7 +7,7 @@ import { mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { DESKTOP, inState, launch, person, PHONE, pictureMoves } from "./chromium";
+import { DESKTOP, exposingConnections, inState, launch, person, PHONE, pictureMoves } from "./chromium";
 import { Rooms } from "./rooms";
 
 const rooms = new Rooms(fileURLToPath(new URL("../dist", import.meta.url)));
@@ -147,9 +147,3 @@ describe.each([
     await shoot(ada, "connecting");
   });
 });
-
-const exposingConnections = `
-  window.connections = [];
-  window.RTCPeerConnection = class extends RTCPeerConnection {
-    constructor(...given) { super(...given); window.connections.push(this); }
-  };`;
