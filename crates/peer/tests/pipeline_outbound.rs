@@ -58,7 +58,7 @@ impl Studio {
             self.show(64, 48);
             let soon = tokio::time::timeout(Duration::from_millis(50), viewer.next());
             if let Ok(frame) = soon.await {
-                return frame.unwrap();
+                return frame.expect("it is not closed");
             }
         }
         panic!("nothing was encoded");
@@ -89,12 +89,16 @@ fn brightness(number: u32) -> u8 {
 
 async fn next(viewer: &OutboundVideo) -> OutboundFrame {
     let frame = tokio::time::timeout(PATIENCE, viewer.next()).await;
-    frame.expect("a frame comes in time").unwrap()
+    frame
+        .expect("a frame comes in time")
+        .expect("it is not closed")
 }
 
 async fn next_packet(listener: &OutboundAudio) -> OutboundPacket {
     let packet = tokio::time::timeout(PATIENCE, listener.next()).await;
-    packet.expect("a packet comes in time").unwrap()
+    packet
+        .expect("a packet comes in time")
+        .expect("it is not closed")
 }
 
 async fn nothing_more(viewer: &OutboundVideo) {
@@ -203,7 +207,10 @@ async fn a_slow_viewer_slows_nobody_and_resumes_with_a_key_frame() {
 }
 
 fn decode(decoder: &mut dyn VideoDecoder, frame: &OutboundFrame) -> u8 {
-    let picture = decoder.decode(&frame.data).unwrap().unwrap();
+    let picture = decoder
+        .decode(&frame.data)
+        .expect("a whole frame")
+        .expect("a shown one");
     picture.y()[picture.y().len() / 2]
 }
 

@@ -141,7 +141,7 @@ impl Call {
         mic.next += PACKET;
         let now = self.clock.now();
         mic.link.send(packet, 100, now);
-        if mic.sequence % 50 == 0 {
+        if mic.sequence.is_multiple_of(50) {
             let ntp = NtpTime::from_unix(self.clock.unix_time(now));
             self.player
                 .timeline
@@ -179,7 +179,7 @@ impl Call {
             camera.sequence = camera.sequence.wrapping_add(1);
             camera.link.send(packet, 1_100, now);
         }
-        if camera.frames % 30 == 0 {
+        if camera.frames.is_multiple_of(30) {
             let ntp = NtpTime::from_unix(unix);
             self.playout
                 .on_sender_report(ntp, camera.rtp.timestamp_at(now));
