@@ -5,5 +5,24 @@
 //! opens is a [`MediaStreamTrack`](duet_media::MediaStreamTrack) like any other, fed by an OS thread
 //! of its own that ends with the last track.
 
+#[cfg(feature = "hardware")]
+mod camera;
+pub mod convert;
+mod error;
+pub mod file;
+#[cfg(feature = "hardware")]
+mod microphone;
+mod outlet;
+mod output;
 mod pacing;
+pub mod resample;
+#[cfg(feature = "hardware")]
+mod sound;
+#[cfg(feature = "hardware")]
+mod speaker;
 pub mod synthetic;
+
+pub use error::GetUserMediaError;
+pub use output::{AudioOutput, TrackOutput};
+#[cfg(feature = "hardware")]
+pub use speaker::Speaker;

@@ -17,6 +17,12 @@ impl Stop {
         self.changed.notify_all();
     }
 
+    /// For threads that wait for their device instead.
+    #[cfg(feature = "hardware")]
+    pub(crate) fn is_set(&self) -> bool {
+        *self.stopped.lock()
+    }
+
     /// Waits until `clock` reads `time`. False if it was stopped instead.
     pub(crate) fn sleep_until(&self, clock: &dyn Clock, time: MediaTime) -> bool {
         let mut stopped = self.stopped.lock();

@@ -1,0 +1,330 @@
+//! Whatever a camera or a file has for pixels, turned into I420 without a detour over RGB, and
+//! scaled.
+//!
+//! Everything here takes bytes that a device or a file made up, so sizes are checked first, and no
+//! memory is taken before they are known to be sane.
+
+use duet_media::I420Buffer;
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use yuv::{BufferStoreMut, YuvPackedImage, YuvPlanarImageMut};
+use zune_core::bytestream::ZCursor;
+use zune_core::colorspace::ColorSpace;
+use zune_core::options::DecoderOptions;
+use zune_jpeg::JpegDecoder;
+
+/// Width and height beyond which no picture is taken, in pixels.
+pub const MAX_SIZE: u32 = 8_192;
+
+/// Why a picture could not be converted. Drop it; the next may be good.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConvertError {
+    /// The device delivered fewer bytes than the size calls for.
+    #[error("a picture of {width}x{height} wants {wanted} bytes, got {got}")]
+    TooShort {
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
+        /// Bytes.
+        wanted: usize,
+        /// Bytes.
+        got: usize,
+    },
+    /// No picture has this size.
+    #[error("a picture of {width}x{height} is not possible here")]
+    Size {
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
+    },
+    /// The JPEG data is damaged, or of a kind that cameras do not send.
+    #[error("not a usable JPEG picture: {0}")]
+    Jpeg(String),
+}
+
+/// Converts YUYV (also called YUY2): 4:2:2, packed as luma, blue, luma, red. The width is even.
+///
+/// # Errors
+/// [`ConvertError::Size`] or [`ConvertError::TooShort`].
+pub fn from_yuyv(
+    data: &[u8],
+    width: u32,
+    height: u32,
+    to: &mut I420Buffer,
+) -> Result<(), ConvertError> {
+    let even = width.is_multiple_of(2);
+    let data = checked(data, width, height, even, |w, h| w * h * 2)?;
+    to.resize(width, height);
+    let chroma = to.chroma_width();
+    let (y, u, v) = to.planes_mut();
+    let mut planes = YuvPlanarImageMut {
+        y_plane: BufferStoreMut::Borrowed(y),
+        y_stride: width,
+        u_plane: BufferStoreMut::Borrowed(u),
+        u_stride: chroma,
+        v_plane: BufferStoreMut::Borrowed(v),
+        v_stride: chroma,
+        width,
+        height,
+    };
+    let packed = YuvPackedImage {
+        yuy: data,
+        yuy_stride: width * 2,
+        width,
+        height,
+    };
+    yuv::yuyv422_to_yuv420(&mut planes, &packed).map_err(|_| ConvertError::Size { width, height })
+}
+
+/// Converts NV12: a luma plane, then one plane in which blue and red alternate.
+///
+/// # Errors
+/// [`ConvertError::Size`] or [`ConvertError::TooShort`].
+pub fn from_nv12(
+    data: &[u8],
+    width: u32,
+    height: u32,
+    to: &mut I420Buffer,
+) -> Result<(), ConvertError> {
+    let data = checked(data, width, height, true, i420_len)?;
+    let luma = width as usize * height as usize;
+    to.resize(width, height);
+    let (y, u, v) = to.planes_mut();
+    let (from_y, from_uv) = data.split_at(luma);
+    y.copy_from_slice(from_y);
+    for ((u, v), pair) in u.iter_mut().zip(v).zip(from_uv.chunks_exact(2)) {
+        (*u, *v) = (pair[0], pair[1]);
+    }
+    Ok(())
+}
+
+/// Takes over I420 as it is.
+///
+/// # Errors
+/// [`ConvertError::Size`] or [`ConvertError::TooShort`].
+pub fn from_i420(
+    data: &[u8],
+    width: u32,
+    height: u32,
+    to: &mut I420Buffer,
+) -> Result<(), ConvertError> {
+    let data = checked(data, width, height, true, i420_len)?;
+    to.resize(width, height);
+    to.as_bytes_mut().copy_from_slice(data);
+    Ok(())
+}
+
+/// Whether a picture may have this size.
+pub(crate) fn sane(width: u32, height: u32) -> bool {
+    (1..=MAX_SIZE).contains(&width) && (1..=MAX_SIZE).contains(&height)
+}
+
+/// Bytes of an I420 picture.
+pub(crate) fn i420_len(width: usize, height: usize) -> usize {
+    width * height + 2 * width.div_ceil(2) * height.div_ceil(2)
+}
+
+fn checked(
+    data: &[u8],
+    width: u32,
+    height: u32,
+    possible: bool,
+    wanted: impl Fn(usize, usize) -> usize,
+) -> Result<&[u8], ConvertError> {
+    if !sane(width, height) || !possible {
+        return Err(ConvertError::Size { width, height });
+    }
+    let wanted = wanted(width as usize, height as usize);
+    data.get(..wanted).ok_or(ConvertError::TooShort {
+        width,
+        height,
+        wanted,
+        got: data.len(),
+    })
+}
+
+/// Brings a picture from JPEG's full range (0 to 255) into the limited range of video.
+pub(crate) fn limit_range(picture: &mut I420Buffer) {
+    let (y, u, v) = picture.planes_mut();
+    y.iter_mut().for_each(|luma| *luma = limited_luma(*luma));
+    for plane in [u, v] {
+        let chroma = plane.iter_mut();
+        chroma.for_each(|c| *c = limited_chroma(u32::from(*c)));
+    }
+}
+
+/// 16 + 219/255 of it, rounded.
+fn limited_luma(full: u8) -> u8 {
+    ((u32::from(full) * 56_283 + (16 << 16) + (1 << 15)) >> 16) as u8
+}
+
+/// 128 + 224/255 of its distance from 128, rounded.
+fn limited_chroma(full: u32) -> u8 {
+    ((full * 57_568 + 1_019_904 + (1 << 15)) >> 16) as u8
+}
+
+/// Decodes the pictures of a Motion JPEG stream. Its memory is used again.
+#[derive(Debug, Default)]
+pub struct MjpegDecoder {
+    /// Luma, blue and red of every pixel.
+    pixels: Vec<u8>,
+}
+
+impl MjpegDecoder {
+    /// A decoder without memory as yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Decodes one picture; `to` takes on its size. Colour and grey, any subsampling.
+    ///
+    /// # Errors
+    /// [`ConvertError::Jpeg`] or [`ConvertError::Size`].
+    pub fn decode(&mut self, data: &[u8], to: &mut I420Buffer) -> Result<(), ConvertError> {
+        let error = |e: zune_jpeg::errors::DecodeErrors| ConvertError::Jpeg(e.to_string());
+        let options = DecoderOptions::new_fast()
+            .set_max_width(MAX_SIZE as usize)
+            .set_max_height(MAX_SIZE as usize);
+        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(data), options);
+        decoder.decode_headers().map_err(error)?;
+        let missing = || ConvertError::Jpeg("no picture in it".into());
+        let info = decoder.info().ok_or_else(missing)?;
+        let (width, height) = (u32::from(info.width), u32::from(info.height));
+        if !sane(width, height) {
+            return Err(ConvertError::Size { width, height });
+        }
+        let colour = match decoder.input_colorspace() {
+            Some(ColorSpace::YCbCr) => ColorSpace::YCbCr,
+            Some(ColorSpace::Luma) => ColorSpace::Luma,
+            other => return Err(ConvertError::Jpeg(format!("colours as {other:?}"))),
+        };
+        decoder.set_options(options.jpeg_set_out_colorspace(colour));
+        let size = decoder.output_buffer_size().ok_or_else(missing)?;
+        self.pixels.resize(size, 0);
+        decoder.decode_into(&mut self.pixels).map_err(error)?;
+        to.resize(width, height);
+        match colour {
+            ColorSpace::Luma => {
+                let (y, u, v) = to.planes_mut();
+                for (to, from) in y.iter_mut().zip(&self.pixels) {
+                    *to = limited_luma(*from);
+                }
+                u.fill(128);
+                v.fill(128);
+            }
+            _ => self.halve_chroma(to),
+        }
+        Ok(())
+    }
+
+    /// 4:4:4 with the planes interleaved becomes I420: each chroma sample is the mean of four.
+    fn halve_chroma(&self, to: &mut I420Buffer) {
+        let (w, cw) = (to.width() as usize, to.chroma_width() as usize);
+        let (y, u, v) = to.planes_mut();
+        for (to, from) in y.iter_mut().zip(self.pixels.chunks_exact(3)) {
+            *to = limited_luma(from[0]);
+        }
+        let line_pairs = self.pixels.chunks(w * 3 * 2);
+        let chroma = u.chunks_exact_mut(cw).zip(v.chunks_exact_mut(cw));
+        for (lines, (u, v)) in line_pairs.zip(chroma) {
+            let (upper, lower) = lines.split_at((w * 3).min(lines.len()));
+            // The last line of an odd height stands in for the one below it.
+            let lower = if lower.is_empty() { upper } else { lower };
+            let pairs = upper.chunks(6).zip(lower.chunks(6));
+            for ((upper, lower), (u, v)) in pairs.zip(u.iter_mut().zip(v.iter_mut())) {
+                let mean = |at: usize| {
+                    let right = if upper.len() == 6 { at + 3 } else { at };
+                    let sum = [upper[at], upper[right], lower[at], lower[right]];
+                    (sum.map(u32::from).iter().sum::<u32>() + 2) / 4
+                };
+                (*u, *v) = (limited_chroma(mean(1)), limited_chroma(mean(2)));
+            }
+        }
+    }
+}
+
+/// Brings pictures to another size: cut to the new proportions around the middle, then scaled
+/// ([`crop-and-scale`](https://w3c.github.io/mediacapture-main/#dom-videoresizemodeenum-crop-and-scale)).
+#[derive(Default)]
+pub struct Scaler {
+    resizer: Resizer,
+}
+
+impl Scaler {
+    /// A scaler without memory as yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Scales `from` to `width` and `height`, which `to` takes on.
+    ///
+    /// # Errors
+    /// [`ConvertError::Size`] if either picture has no pixels or too many.
+    pub fn scale(
+        &mut self,
+        from: &I420Buffer,
+        width: u32,
+        height: u32,
+        to: &mut I420Buffer,
+    ) -> Result<(), ConvertError> {
+        for (width, height) in [(from.width(), from.height()), (width, height)] {
+            if !sane(width, height) {
+                return Err(ConvertError::Size { width, height });
+            }
+        }
+        to.resize(width, height);
+        let ((fw, fh), (tw, th)) = (
+            (f64::from(from.width()), f64::from(from.height())),
+            (f64::from(width), f64::from(height)),
+        );
+        // What is kept, as parts of the width and the height.
+        let keep = ((fh * tw / th / fw).min(1.0), (fw * th / tw / fh).min(1.0));
+        // A mean over what falls into a pixel; between pixels where there are too few.
+        let shrinks = tw <= fw * keep.0 && th <= fh * keep.1;
+        let filter = match shrinks {
+            true => FilterType::Box,
+            false => FilterType::Bilinear,
+        };
+        let (from_size, from_chroma) = (
+            (from.width(), from.height()),
+            (from.chroma_width(), from.chroma_height()),
+        );
+        let (to_size, to_chroma) = ((width, height), (to.chroma_width(), to.chroma_height()));
+        let (y, u, v) = to.planes_mut();
+        for (from, from_size, to, to_size) in [
+            (from.y(), from_size, y, to_size),
+            (from.u(), from_chroma, u, to_chroma),
+            (from.v(), from_chroma, v, to_chroma),
+        ] {
+            let bad = ConvertError::Size { width, height };
+            let (w, h) = (f64::from(from_size.0), f64::from(from_size.1));
+            let options = ResizeOptions::new()
+                .resize_alg(ResizeAlg::Convolution(filter))
+                .crop(
+                    w * (1.0 - keep.0) / 2.0,
+                    h * (1.0 - keep.1) / 2.0,
+                    w * keep.0,
+                    h * keep.1,
+                );
+            let from = ImageRef::new(from_size.0, from_size.1, from, PixelType::U8);
+            let to = Image::from_slice_u8(to_size.0, to_size.1, to, PixelType::U8);
+            let (Ok(from), Ok(mut to)) = (from, to) else {
+                return Err(bad);
+            };
+            let scaled = self.resizer.resize(&from, &mut to, &options);
+            scaled.map_err(|_| bad)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Scaler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scaler").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

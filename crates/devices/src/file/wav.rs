@@ -1,0 +1,348 @@
+//! WAV files.
+
+use super::{FileError, device_id, name, open};
+use crate::pacing::Stop;
+use crate::resample::{FRAME, Reframer, SAMPLE_RATE};
+use duet_media::{
+    AudioFrame, Clock, MediaKind, MediaSource, MediaStreamTrack, MediaTime, MediaTrackCapabilities,
+    MediaTrackSettings, Range, SourceControl,
+};
+use hound::{SampleFormat, WavReader, WavSpec};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Plays a WAV file (PCM of 8, 16, 24 or 32 bits, or 32-bit float; 8 to 384 kHz) as a microphone, in
+/// a loop, until the last track stops. It is brought to 48 kHz; more than two channels are mixed into
+/// two.
+///
+/// # Errors
+/// [`FileError`]; nothing was started.
+pub fn open_audio(path: &Path, clock: Arc<dyn Clock>) -> Result<MediaStreamTrack, FileError> {
+    let unsupported = |reason: String| FileError::Unsupported {
+        path: path.into(),
+        reason,
+    };
+    let reader = WavReader::new(open(path)?).map_err(|error| match error {
+        // Without a system's number it is the reader's own, who came to the end too soon.
+        hound::Error::IoError(source) if source.raw_os_error().is_some() => {
+            FileError::io(path, source)
+        }
+        hound::Error::Unsupported => unsupported("this kind of WAV file is not supported".into()),
+        hound::Error::FormatError(reason) if !reason.contains("RIFF") => FileError::Header {
+            path: path.into(),
+            offset: 0,
+            reason: reason.into(),
+        },
+        _ => FileError::Format {
+            path: path.into(),
+            expected: "WAV",
+        },
+    })?;
+    let spec = reader.spec();
+    let sane = match spec.sample_format {
+        SampleFormat::Float => spec.bits_per_sample == 32,
+        SampleFormat::Int => matches!(spec.bits_per_sample, 8 | 16 | 24 | 32),
+    };
+    if !sane {
+        return Err(unsupported(format!(
+            "{} bits a sample are not supported, only 8, 16, 24, 32 and 32-bit float",
+            spec.bits_per_sample
+        )));
+    }
+    let reframer = Reframer::new(spec.sample_rate, spec.channels)
+        .map_err(|error| unsupported(error.to_string()))?;
+    if reader.duration() == 0 {
+        return Err(FileError::Empty { path: path.into() });
+    }
+    let channels = u32::from(reframer.channels());
+    let settings = MediaTrackSettings {
+        sample_rate: Some(SAMPLE_RATE),
+        channel_count: Some(channels),
+        device_id: Some(device_id(path)),
+        ..Default::default()
+    };
+    let only = |value| {
+        Some(Range {
+            min: value,
+            max: value,
+        })
+    };
+    let capabilities = MediaTrackCapabilities {
+        sample_rate: only(SAMPLE_RATE),
+        channel_count: only(channels),
+        device_id: settings.device_id.clone(),
+        ..Default::default()
+    };
+    let stop = Arc::new(Stop::default());
+    let control = Control(stop.clone());
+    let source = MediaSource::new(
+        MediaKind::Audio,
+        name(path),
+        settings,
+        capabilities,
+        control,
+    );
+    let track = source.create_track();
+    let player = Player {
+        reader,
+        spec,
+        reframer,
+        source,
+        stop,
+        clock,
+        chunk: Vec::new(),
+    };
+    std::thread::Builder::new()
+        .name("file-mic".into())
+        .spawn(move || player.run())
+        .map_err(|source| FileError::Thread {
+            path: path.into(),
+            source,
+        })?;
+    Ok(track)
+}
+
+struct Control(Arc<Stop>);
+
+impl SourceControl for Control {
+    fn stop(&self) {
+        self.0.set();
+    }
+}
+
+struct Player {
+    reader: WavReader<BufReader<File>>,
+    spec: WavSpec,
+    reframer: Reframer,
+    source: MediaSource,
+    stop: Arc<Stop>,
+    clock: Arc<dyn Clock>,
+    chunk: Vec<f32>,
+}
+
+impl Player {
+    /// After a longer standstill the lost time is not made up for.
+    const PATIENCE: Duration = Duration::from_millis(500);
+
+    fn run(mut self) {
+        let mut start = self.clock.now();
+        let mut position = 0u64;
+        let mut ready = VecDeque::<AudioFrame>::new();
+        loop {
+            if !self.read() {
+                return self.source.end();
+            }
+            let rate = u128::from(self.spec.sample_rate);
+            let nanos = u128::from(position) * 1_000_000_000 / rate;
+            let time = start + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+            position += (self.chunk.len() / usize::from(self.spec.channels)) as u64;
+            self.reframer
+                .push(&self.chunk, time, |frame| ready.push_back(frame));
+            for frame in ready.drain(..) {
+                // A frame is delivered when it is over, as by a device.
+                let over: MediaTime = frame.capture_time + FRAME;
+                let late = self.clock.now().saturating_since(over);
+                if late > Self::PATIENCE {
+                    start += late;
+                }
+                if !self.stop.sleep_until(&*self.clock, over) {
+                    return;
+                }
+                self.source.publish(&frame.into());
+            }
+        }
+    }
+
+    /// Fills the chunk with about 10 ms, from the start again at the end. False if nothing can be
+    /// read any more.
+    fn read(&mut self) -> bool {
+        let channels = usize::from(self.spec.channels);
+        let wanted = (self.spec.sample_rate / 100).max(1) as usize * channels;
+        self.chunk.clear();
+        for attempt in 0..2 {
+            match self.spec.sample_format {
+                SampleFormat::Float => {
+                    let samples = self
+                        .reader
+                        .samples::<f32>()
+                        .take(wanted)
+                        .map_while(Result::ok);
+                    // A file may hold anything, infinity too.
+                    let samples = samples.map(|s| {
+                        if s.is_finite() {
+                            s.clamp(-1.0, 1.0)
+                        } else {
+                            0.0
+                        }
+                    });
+                    self.chunk.extend(samples);
+                }
+                SampleFormat::Int => {
+                    let scale = 1.0 / (1u64 << (self.spec.bits_per_sample - 1)) as f32;
+                    let samples = self
+                        .reader
+                        .samples::<i32>()
+                        .take(wanted)
+                        .map_while(Result::ok);
+                    self.chunk.extend(samples.map(|s| s as f32 * scale));
+                }
+            }
+            self.chunk.truncate(self.chunk.len() / channels * channels);
+            if !self.chunk.is_empty() {
+                return true;
+            }
+            if attempt == 0 && self.reader.seek(0).is_err() {
+                return false;
+            }
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::synthetic::hear;
+    use crate::synthetic::marks::audio::Listener;
+    use duet_media::{AudioBuffer, Frame, FrameQueue, MonotonicClock};
+    use std::io::Write;
+
+    fn spec(rate: u32, channels: u16, bits: u16, format: SampleFormat) -> WavSpec {
+        WavSpec {
+            channels,
+            sample_rate: rate,
+            bits_per_sample: bits,
+            sample_format: format,
+        }
+    }
+
+    /// One second of the synthetic microphone: half of it, the beep, half of it.
+    fn clip(spec: WavSpec) -> tempfile::TempPath {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut sound =
+            AudioBuffer::new(spec.sample_rate, spec.channels, spec.sample_rate as usize);
+        hear(Duration::from_millis(1_600_000_000_500), &mut sound);
+        let mut writer = hound::WavWriter::new(file.as_file(), spec).unwrap();
+        for sample in sound.samples() {
+            match spec.sample_format {
+                SampleFormat::Float => writer.write_sample(*sample).unwrap(),
+                SampleFormat::Int => {
+                    let full = ((1u64 << (spec.bits_per_sample - 1)) - 1) as f32;
+                    writer.write_sample((sample * full) as i32).unwrap();
+                }
+            }
+        }
+        writer.finalize().unwrap();
+        file.into_temp_path()
+    }
+
+    fn play(path: &Path) -> Result<MediaStreamTrack, FileError> {
+        open_audio(path, Arc::new(MonotonicClock::new()))
+    }
+
+    #[test]
+    fn every_format_is_played_in_a_loop_in_time_and_in_tune() {
+        let tracks: Vec<_> = [
+            spec(48_000, 1, 16, SampleFormat::Int),
+            spec(44_100, 2, 24, SampleFormat::Int),
+            spec(8_000, 1, 8, SampleFormat::Int),
+            spec(96_000, 6, 32, SampleFormat::Int),
+            spec(22_050, 2, 32, SampleFormat::Float),
+        ]
+        .into_iter()
+        .map(|spec| {
+            let path = clip(spec);
+            let track = play(&path).unwrap();
+            let queue = Arc::new(FrameQueue::new(400));
+            let sink = track.add_sink(queue.clone());
+            (spec, path, track, queue, sink)
+        })
+        .collect();
+        for (spec, _path, track, queue, _sink) in tracks {
+            let mut listener = Listener::new();
+            let mut beeps = Vec::new();
+            let mut pitches = Vec::new();
+            for n in 0..220 {
+                let Some(Frame::Audio(frame)) = queue.pop_timeout(Duration::from_secs(10)) else {
+                    panic!("no sound of {spec:?}");
+                };
+                let channels = spec.channels.min(2);
+                assert_eq!(
+                    (frame.buffer.frames(), frame.buffer.channels()),
+                    (480, channels)
+                );
+                beeps.extend(listener.hear(&frame.buffer, frame.capture_time));
+                // Not where the clip's ends meet, nor at the beep.
+                if n % 100 == 90 {
+                    pitches.extend(listener.pitch_hz());
+                }
+            }
+            assert_eq!(beeps.len(), 2, "{spec:?}");
+            let apart = beeps[1].onset.nanos_since(beeps[0].onset) - 1_000_000_000;
+            assert!(
+                apart.abs() < 2_000_000,
+                "{spec:?}: {apart} ns from a second"
+            );
+            assert_eq!(pitches.len(), 2, "{spec:?}");
+            assert!(
+                pitches.iter().all(|hz| (hz / 246.94 - 1.0).abs() < 0.02),
+                "{spec:?}: {pitches:?}"
+            );
+            assert_eq!(track.get_settings().sample_rate, Some(48_000));
+        }
+    }
+
+    #[test]
+    fn what_is_no_wav_file_is_refused_with_a_sentence() {
+        let message = |bytes: &[u8]| {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(bytes).unwrap();
+            let error = play(file.path()).unwrap_err().to_string();
+            error.replace(&file.path().display().to_string(), "FILE")
+        };
+        assert_eq!(message(b""), "FILE is not a WAV file");
+        assert_eq!(message(b"YUV4MPEG2 W2 H2\n"), "FILE is not a WAV file");
+        assert_eq!(message(b"RIFF\0\0\0\0WAVE"), "FILE is not a WAV file");
+        let good = std::fs::read(clip(spec(8_000, 1, 16, SampleFormat::Int))).unwrap();
+        let with = |at: usize, bytes: &[u8]| {
+            let mut bad = good.clone();
+            bad[at..at + bytes.len()].copy_from_slice(bytes);
+            message(&bad)
+        };
+        // No channels, four billion samples a second, nine bits, no data.
+        assert!(
+            with(22, &[0, 0]).starts_with("FILE"),
+            "{}",
+            with(22, &[0, 0])
+        );
+        assert!(with(24, &[0xff; 8]).starts_with("FILE"));
+        assert!(with(34, &[9, 0]).starts_with("FILE"));
+        assert_eq!(with(40, &[0; 4]), "FILE holds no whole frame");
+        assert!(matches!(
+            play(Path::new("/nowhere/at.all")),
+            Err(FileError::Io { .. })
+        ));
+    }
+
+    #[test]
+    fn a_damaged_header_is_an_error_or_sound_and_never_a_panic() {
+        let good = std::fs::read(clip(spec(8_000, 2, 16, SampleFormat::Int))).unwrap();
+        let mut seed = 5u32;
+        for _ in 0..500 {
+            let mut bad = good[..200].to_vec();
+            for _ in 0..3 {
+                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                bad[(seed >> 8) as usize % 60] = seed as u8;
+            }
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(&bad).unwrap();
+            if let Ok(track) = play(file.path()) {
+                track.stop();
+            }
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! What microphones and speakers have in common: finding a device by cpal, and choosing how it is to
+//! work.
+
+use crate::GetUserMediaError;
+use crate::resample::{RATES, SAMPLE_RATE};
+use cpal::traits::{DeviceTrait, HostTrait};
+use cpal::{
+    BufferSize, Device, ErrorKind, SampleFormat, StreamConfig, SupportedBufferSize,
+    SupportedStreamConfigRange,
+};
+
+/// Which way the sound goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Input,
+    Output,
+}
+
+/// A sound device of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SoundDevice {
+    pub(crate) id: String,
+    pub(crate) label: String,
+    /// Channels that it offers, at most.
+    pub(crate) channels: u16,
+}
+
+/// The devices of one direction, the default first.
+pub(crate) fn list(direction: Direction) -> Vec<SoundDevice> {
+    let host = cpal::default_host();
+    let default = default_device(&host, direction);
+    let others = match direction {
+        Direction::Input => host.input_devices().map(Iterator::collect::<Vec<_>>),
+        Direction::Output => host.output_devices().map(Iterator::collect::<Vec<_>>),
+    };
+    let mut found = Vec::<SoundDevice>::new();
+    for device in default.into_iter().chain(others.unwrap_or_default()) {
+        let (Some(id), Ok(label)) = (id_of(&device), device.description()) else {
+            continue;
+        };
+        let Some(choice) = choose(&device, direction) else {
+            continue;
+        };
+        if !found.iter().any(|other| other.id == id) {
+            found.push(SoundDevice {
+                id,
+                label: label.name().to_owned(),
+                channels: choice.config.channels.min(2),
+            });
+        }
+    }
+    found
+}
+
+/// The device of that id; without one, the default device.
+pub(crate) fn find(
+    direction: Direction,
+    id: Option<&str>,
+) -> Result<(Device, Choice), GetUserMediaError> {
+    let what = match direction {
+        Direction::Input => "microphone",
+        Direction::Output => "speaker",
+    };
+    let host = cpal::default_host();
+    let device = match id {
+        None => default_device(&host, direction),
+        Some(id) => host
+            .devices()
+            .ok()
+            .and_then(|mut all| all.find(|device| id_of(device).as_deref() == Some(id))),
+    };
+    let device = device.ok_or_else(|| {
+        GetUserMediaError::NotFound(match id {
+            None => format!("there is no {what} on this machine"),
+            Some(id) => format!("there is no {what} with the id {id}"),
+        })
+    })?;
+    match choose(&device, direction) {
+        Some(choice) => Ok((device, choice)),
+        None if id.is_none() => Err(GetUserMediaError::NotFound(format!(
+            "there is no usable {what} on this machine"
+        ))),
+        None => Err(GetUserMediaError::NotReadable(format!(
+            "{device} has no format that is understood"
+        ))),
+    }
+}
+
+fn default_device(host: &cpal::Host, direction: Direction) -> Option<Device> {
+    match direction {
+        Direction::Input => host.default_input_device(),
+        Direction::Output => host.default_output_device(),
+    }
+}
+
+/// ALSA's `null` swallows and delivers nothing at any speed, so it is no device.
+fn id_of(device: &Device) -> Option<String> {
+    let id = device.id().ok()?.to_string();
+    (id != "alsa:null").then_some(id)
+}
+
+/// How a device is to work.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Choice {
+    pub(crate) config: StreamConfig,
+    pub(crate) format: SampleFormat,
+    /// Whether 10 ms at a time may be asked for.
+    pub(crate) small_buffers: bool,
+}
+
+impl Choice {
+    /// The configurations to try, one after the other: with small buffers, and with the device's own.
+    pub(crate) fn attempts(&self) -> impl Iterator<Item = StreamConfig> {
+        let small = StreamConfig {
+            buffer_size: BufferSize::Fixed(self.config.sample_rate / 100),
+            ..self.config
+        };
+        let small = self.small_buffers.then_some(small);
+        small.into_iter().chain([self.config])
+    }
+}
+
+fn choose(device: &Device, direction: Direction) -> Option<Choice> {
+    let (ranges, default) = match direction {
+        Direction::Input => (
+            device
+                .supported_input_configs()
+                .map(Iterator::collect::<Vec<_>>),
+            device.default_input_config(),
+        ),
+        Direction::Output => (
+            device
+                .supported_output_configs()
+                .map(Iterator::collect::<Vec<_>>),
+            device.default_output_config(),
+        ),
+    };
+    let channels = default.map_or(2, |default| default.channels()).clamp(1, 2);
+    best(&ranges.unwrap_or_default(), channels)
+}
+
+/// At 48 kHz if it can be, then with the nearest number of channels, then in the easiest format.
+fn best(ranges: &[SupportedStreamConfigRange], channels: u16) -> Option<Choice> {
+    let usable = ranges.iter().filter_map(|range| {
+        let rate = SAMPLE_RATE.clamp(range.min_sample_rate(), range.max_sample_rate());
+        let rank = FORMATS.iter().position(|f| *f == range.sample_format())?;
+        (RATES.contains(&rate) && range.channels() > 0).then_some((range, rate, rank))
+    });
+    let (range, sample_rate, _) = usable.min_by_key(|(range, rate, rank)| {
+        let off = range.channels().abs_diff(channels);
+        (rate.abs_diff(SAMPLE_RATE), off, *rank)
+    })?;
+    let small_buffers = match range.buffer_size() {
+        SupportedBufferSize::Range { min, max } => (min..=max).contains(&&(sample_rate / 100)),
+        SupportedBufferSize::Unknown => false,
+    };
+    Some(Choice {
+        config: StreamConfig {
+            channels: range.channels(),
+            sample_rate,
+            buffer_size: BufferSize::Default,
+        },
+        format: range.sample_format(),
+        small_buffers,
+    })
+}
+
+/// What is understood, the easiest first.
+const FORMATS: [SampleFormat; 8] = [
+    SampleFormat::F32,
+    SampleFormat::I16,
+    SampleFormat::I32,
+    SampleFormat::I24,
+    SampleFormat::U16,
+    SampleFormat::F64,
+    SampleFormat::I8,
+    SampleFormat::U8,
+];
+
+/// Calls a function that is generic in the type of a sample with the type of a format.
+macro_rules! with_sample_type {
+    ($format:expr, $function:ident($($argument:expr),* $(,)?)) => {
+        match $format {
+            cpal::SampleFormat::F32 => $function::<f32>($($argument),*),
+            cpal::SampleFormat::I16 => $function::<i16>($($argument),*),
+            cpal::SampleFormat::I32 => $function::<i32>($($argument),*),
+            cpal::SampleFormat::I24 => $function::<cpal::I24>($($argument),*),
+            cpal::SampleFormat::U16 => $function::<u16>($($argument),*),
+            cpal::SampleFormat::F64 => $function::<f64>($($argument),*),
+            cpal::SampleFormat::I8 => $function::<i8>($($argument),*),
+            cpal::SampleFormat::U8 => $function::<u8>($($argument),*),
+            _ => Err(cpal::ErrorKind::UnsupportedConfig.into()),
+        }
+    };
+}
+pub(crate) use with_sample_type;
+
+/// Whether the stream is over for good. Some reports are only for information.
+pub(crate) fn is_fatal(error: &cpal::Error) -> bool {
+    !matches!(
+        error.kind(),
+        ErrorKind::Xrun | ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied
+    )
+}
+
+/// An error at opening, by its W3C name.
+pub(crate) fn open_error(device: &str, error: &cpal::Error) -> GetUserMediaError {
+    let message = format!("{device}: {error}");
+    match error.kind() {
+        ErrorKind::DeviceNotAvailable | ErrorKind::HostUnavailable => {
+            GetUserMediaError::NotFound(message)
+        }
+        ErrorKind::PermissionDenied => GetUserMediaError::NotAllowed(message),
+        _ => GetUserMediaError::NotReadable(message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(channels: u16, rates: (u32, u32), format: SampleFormat) -> SupportedStreamConfigRange {
+        let buffers = SupportedBufferSize::Range {
+            min: 64,
+            max: 4_096,
+        };
+        SupportedStreamConfigRange::new(channels, rates.0, rates.1, buffers, format)
+    }
+
+    #[test]
+    fn forty_eight_kilohertz_come_first_then_channels_then_the_format() {
+        let all = [
+            range(2, (44_100, 44_100), SampleFormat::F32),
+            range(6, (8_000, 96_000), SampleFormat::F32),
+            range(2, (8_000, 96_000), SampleFormat::U8),
+            range(2, (8_000, 96_000), SampleFormat::I16),
+            range(2, (48_000, 48_000), SampleFormat::U64),
+        ];
+        let choice = best(&all, 2).unwrap();
+        assert_eq!(choice.config.sample_rate, 48_000);
+        assert_eq!(
+            (choice.config.channels, choice.format),
+            (2, SampleFormat::I16)
+        );
+        assert!(choice.small_buffers);
+        assert_eq!(choice.attempts().count(), 2);
+        let only = best(&all[..1], 1).unwrap();
+        assert_eq!((only.config.sample_rate, only.config.channels), (44_100, 2));
+        assert!(best(&all[4..], 2).is_none());
+        assert!(best(&[range(1, (1, 4_000), SampleFormat::F32)], 1).is_none());
+    }
+}
