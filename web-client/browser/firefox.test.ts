@@ -1,14 +1,13 @@
 /** This page in Firefox calls this page in Chromium. Skipped where there is no Firefox. */
 
-import { fileURLToPath } from "node:url";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { inState, launch, person, pictureMoves } from "./chromium";
 import { Firefox, hasFirefox } from "./firefox";
-import { Rooms } from "./rooms";
+import { page as builtPage } from "./server";
 
 describe.skipIf(!hasFirefox)("Firefox and Chromium", () => {
-  const rooms = new Rooms(fileURLToPath(new URL("../dist", import.meta.url)));
+  const rooms = builtPage();
   let chromium: Browser;
   let firefox: Firefox;
 

@@ -10,6 +10,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
 import { WebSocketServer, type WebSocket } from "ws";
+import type { TestServer } from "./server";
 import type { ClientMessage, PeerInfo, ServerMessage } from "../src/protocol";
 
 const TYPES: Record<string, string> = {
@@ -33,7 +34,7 @@ interface Member {
   readonly token: string;
 }
 
-export class Rooms {
+export class Rooms implements TestServer {
   private http: Server | null = null;
   private members = new Map<string, Member>();
   private port = 0;

@@ -8,9 +8,9 @@ import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { DESKTOP, exposingConnections, inState, launch, person, PHONE, pictureMoves } from "./chromium";
-import { Rooms } from "./rooms";
+import { page as builtPage } from "./server";
 
-const rooms = new Rooms(fileURLToPath(new URL("../dist", import.meta.url)));
+const rooms = builtPage();
 const out = fileURLToPath(new URL("../screenshots/", import.meta.url));
 let browser: Browser;
 let room = 0;
