@@ -101,31 +101,24 @@ fn what_the_decoder_gave_up_is_not_taken_up_again() {
 #[test]
 fn a_gap_that_was_filled_is_forgotten() {
     let mut buffer = VideoJitterBuffer::default();
+    // One frame in packets 1 to 4.
+    let part = |number: u16| RtpPacket {
+        timestamp: 3_000,
+        marker: number == 4,
+        payload: Bytes::from_static(if number == 1 { &[0x10, 1, 0] } else { &[0, 9] }),
+        ..single(number, false)
+    };
     buffer.push(single(0, true), MediaTime::ZERO);
-    let (first, last) = (single(2, false), single(3, false));
-    // The frame of packets 2 and 3: its end is still to come when the gap before it is filled.
-    buffer.push(
-        RtpPacket {
-            marker: false,
-            ..first
-        },
-        MediaTime::ZERO,
-    );
+    buffer.push(part(1), MediaTime::ZERO);
+    buffer.push(part(3), MediaTime::ZERO);
     assert_eq!(drain(&mut buffer, MediaTime::ZERO).0, [0]);
     assert!(buffer.next_timeout().is_some());
-    buffer.push(single(1, false), MediaTime::from_millis(5));
-    assert_eq!(drain(&mut buffer, MediaTime::from_millis(5)).0, [1]);
-    assert_eq!(buffer.next_timeout(), None);
-    let rest = RtpPacket {
-        timestamp: 6_000,
-        payload: Bytes::from_static(&[0, 9]),
-        ..last
-    };
-    buffer.push(rest, MediaTime::from_millis(700));
-    assert_eq!(
-        drain(&mut buffer, MediaTime::from_millis(700)),
-        (vec![2], false)
-    );
+    buffer.push(part(2), MediaTime::from_millis(5));
+    assert_eq!(drain(&mut buffer, MediaTime::from_millis(5)).0, []);
+    assert_eq!(buffer.next_timeout(), None, "its end is not missing yet");
+    let late = MediaTime::from_millis(700);
+    buffer.push(part(4), late);
+    assert_eq!(drain(&mut buffer, late), (vec![1], false));
 }
 
 #[test]
