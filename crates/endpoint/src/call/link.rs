@@ -220,6 +220,8 @@ impl Link {
     /// Restarts ICE: the offer that carries it is made by the next [`Link::drive`].
     pub(super) fn restart_ice(&mut self) {
         self.connection.restart_ice();
+        // An offer still open by now will not be answered, and would keep this one from being made.
+        self.negotiator.handle(NegotiatorInput::OfferLapsed);
         self.want_offer();
     }
 
