@@ -97,6 +97,7 @@ export class Link {
   }
 
   receiveDescription(type: "offer" | "answer", sdp: string): void {
+    if (type === "offer") this.recovery.remoteOffered();
     void this.negotiator.receiveDescription(type, sdp);
   }
 

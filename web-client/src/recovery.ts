@@ -69,6 +69,11 @@ export class IceRecovery {
     }
   }
 
+  /** The other side offers anew: while it is at work, this side does not cut in. */
+  remoteOffered(): void {
+    if (this.timer !== null) this.after(PAUSE.longest + this.handicap());
+  }
+
   /** Signaling works again: a restart that came due meanwhile happens now. */
   signalingReturned(): void {
     if (!this.waitsForSignaling || this.stopped) return;

@@ -59,6 +59,23 @@ describe("a path that falters", () => {
     expect(restarts).toBe(1);
   });
 
+  it("is left to the other side as long as that one is at work", async () => {
+    const second = recovery(false);
+    second.onState("connected");
+    second.onState("disconnected");
+    for (let i = 0; i < 3; i += 1) {
+      await timers.advance(GRACE);
+      second.remoteOffered();
+    }
+    expect(restarts).toBe(0);
+    await timers.advance(30_000);
+    expect(restarts).toBeGreaterThan(0);
+    // A path that stands is no concern of the recovery.
+    second.onState("connected");
+    second.remoteOffered();
+    expect(timers.pending).toBe(0);
+  });
+
   it("is not restarted more often because it fails again", async () => {
     const one = recovery();
     one.onState("connected");
