@@ -108,6 +108,10 @@ pub trait Clock: Send + Sync + 'static {
     fn unix_time(&self, time: MediaTime) -> Duration;
 
     /// The media time at which the wall clock read `unix`.
+    #[allow(
+        clippy::wrong_self_convention,
+        reason = "the inverse of `unix_time`, by this clock"
+    )]
     fn from_unix_time(&self, unix: Duration) -> MediaTime {
         let origin = self.unix_time(MediaTime::ZERO);
         MediaTime::from_nanos(nanos(unix).saturating_sub(nanos(origin)))

@@ -9,18 +9,28 @@
 //! handed to the sinks on that same thread.
 
 pub mod clock;
+mod configure;
+pub mod constraints;
 pub mod event;
 pub mod frame;
 mod settings;
+pub mod shape;
 mod sink;
 mod source;
 mod stream;
 mod track;
 
 pub use clock::{Clock, ManualClock, MediaTime, MonotonicClock};
+pub use constraints::{
+    ConstrainableProperty, MediaStreamConstraints, MediaTrackConstraintSet, MediaTrackConstraints,
+    OverconstrainedError,
+};
 pub use event::{EventTarget, Subscription};
 pub use frame::{AudioBuffer, AudioFrame, Frame, I420Buffer, Pool, VideoFrame};
-pub use settings::{MediaTrackCapabilities, MediaTrackSettings, Range};
+pub use settings::{
+    EchoCancellation, MediaTrackCapabilities, MediaTrackSettings, Range, VideoFacingMode,
+    VideoResizeMode,
+};
 pub use sink::{FrameQueue, Sink, SinkHandle};
 pub use source::{MediaSource, ReconfigureError, SourceControl};
 pub use stream::{MediaStream, StreamEvent};

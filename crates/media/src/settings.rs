@@ -1,5 +1,7 @@
 //! What a track is, and what it could be.
 
+use crate::constraints::BooleanOrString;
+
 /// [`MediaTrackSettings`](https://w3c.github.io/mediacapture-main/#dom-mediatracksettings): what a
 /// track delivers now. A property that does not apply is `None`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -10,22 +12,115 @@ pub struct MediaTrackSettings {
     pub height: Option<u32>,
     /// Frames a second.
     pub frame_rate: Option<f64>,
+    /// Where the camera looks.
+    pub facing_mode: Option<VideoFacingMode>,
+    /// How the size and frame rate come about.
+    pub resize_mode: Option<VideoResizeMode>,
     /// Samples a second, in Hz.
     pub sample_rate: Option<u32>,
+    /// Bits a sample, as the device takes them.
+    pub sample_size: Option<u32>,
+    /// Whether, or which, played sound is taken out of the recorded.
+    pub echo_cancellation: Option<EchoCancellation>,
+    /// Whether loudness is evened out.
+    pub auto_gain_control: Option<bool>,
+    /// Whether noise is taken out.
+    pub noise_suppression: Option<bool>,
+    /// From the sound to its samples, in seconds.
+    pub latency: Option<f64>,
     /// Channels.
     pub channel_count: Option<u32>,
     /// The device, by an id that is stable across runs.
     pub device_id: Option<String>,
     /// What devices of one piece of hardware share.
     pub group_id: Option<String>,
+    /// Whether the background is blurred.
+    pub background_blur: Option<bool>,
 }
 
 impl MediaTrackSettings {
-    /// Width over height.
+    /// Width over height, rounded to ten decimals.
     pub fn aspect_ratio(&self) -> Option<f64> {
         match (self.width, self.height) {
-            (Some(width), Some(height)) if height > 0 => Some(f64::from(width) / f64::from(height)),
+            (Some(width), Some(height)) if height > 0 => {
+                Some(round_ratio(f64::from(width) / f64::from(height)))
+            }
             _ => None,
+        }
+    }
+}
+
+/// An aspect ratio as the specification has it: with ten decimals.
+pub(crate) fn round_ratio(ratio: f64) -> f64 {
+    (ratio * 1e10).round() / 1e10
+}
+
+/// [`VideoFacingModeEnum`](https://w3c.github.io/mediacapture-main/#dom-videofacingmodeenum): where a
+/// camera looks, as its user sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum VideoFacingMode {
+    /// At the user.
+    User,
+    /// Away from the user.
+    Environment,
+    /// To the user's left.
+    Left,
+    /// To the user's right.
+    Right,
+}
+
+impl VideoFacingMode {
+    /// The W3C's string.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            VideoFacingMode::User => "user",
+            VideoFacingMode::Environment => "environment",
+            VideoFacingMode::Left => "left",
+            VideoFacingMode::Right => "right",
+        }
+    }
+}
+
+/// [`VideoResizeModeEnum`](https://w3c.github.io/mediacapture-main/#dom-videoresizemodeenum).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum VideoResizeMode {
+    /// As the camera delivers it.
+    None,
+    /// Cropped, made smaller, or with frames left out, by us. Never made larger.
+    CropAndScale,
+}
+
+impl VideoResizeMode {
+    /// The W3C's string.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            VideoResizeMode::None => "none",
+            VideoResizeMode::CropAndScale => "crop-and-scale",
+        }
+    }
+}
+
+/// The values of `echoCancellation`: a boolean, or an
+/// [`EchoCancellationModeEnum`](https://w3c.github.io/mediacapture-main/#dom-echocancellationmodeenum).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EchoCancellation {
+    /// `false`: none.
+    Off,
+    /// `true`: what the device thinks best.
+    On,
+    /// All sound that the system plays.
+    All,
+    /// Sound that came over peer connections.
+    RemoteOnly,
+}
+
+impl EchoCancellation {
+    pub(crate) fn to_value(self) -> BooleanOrString {
+        match self {
+            EchoCancellation::Off => false.into(),
+            EchoCancellation::On => true.into(),
+            EchoCancellation::All => "all".into(),
+            EchoCancellation::RemoteOnly => "remote-only".into(),
         }
     }
 }
@@ -41,21 +136,59 @@ pub struct Range<T> {
 }
 
 /// [`MediaTrackCapabilities`](https://w3c.github.io/mediacapture-main/#dom-mediatrackcapabilities):
-/// what a track's source can be set to. A property that does not apply is `None`.
+/// what a track's source can be set to. A property that does not apply is `None` or empty.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MediaTrackCapabilities {
     /// Width in pixels.
     pub width: Option<Range<u32>>,
     /// Height in pixels.
     pub height: Option<Range<u32>>,
+    /// Width over height.
+    pub aspect_ratio: Option<Range<f64>>,
     /// Frames a second.
     pub frame_rate: Option<Range<f64>>,
+    /// Where the camera looks.
+    pub facing_mode: Vec<VideoFacingMode>,
+    /// How sizes and frame rates can come about.
+    pub resize_mode: Vec<VideoResizeMode>,
     /// Samples a second, in Hz.
     pub sample_rate: Option<Range<u32>>,
+    /// Bits a sample.
+    pub sample_size: Option<Range<u32>>,
+    /// Whether, or which, played sound can be taken out.
+    pub echo_cancellation: Vec<EchoCancellation>,
+    /// Whether loudness can be evened out, and left alone.
+    pub auto_gain_control: Vec<bool>,
+    /// Whether noise can be taken out, and left in.
+    pub noise_suppression: Vec<bool>,
+    /// From the sound to its samples, in seconds.
+    pub latency: Option<Range<f64>>,
     /// Channels.
     pub channel_count: Option<Range<u32>>,
     /// The device.
     pub device_id: Option<String>,
     /// What devices of one piece of hardware share.
     pub group_id: Option<String>,
+    /// Whether the background can be blurred, and left alone.
+    pub background_blur: Vec<bool>,
+}
+
+impl MediaTrackCapabilities {
+    /// With what every video track can do beyond its source: be made smaller, down to a pixel, and
+    /// slower. Anything that has no size is left as it is.
+    #[must_use]
+    pub(crate) fn with_crop_and_scale(mut self) -> Self {
+        if let (Some(width), Some(height)) = (&mut self.width, &mut self.height) {
+            (width.min, height.min) = (1, 1);
+            self.aspect_ratio = Some(Range {
+                min: round_ratio(1.0 / f64::from(height.max.max(1))),
+                max: f64::from(width.max),
+            });
+            self.resize_mode = vec![VideoResizeMode::None, VideoResizeMode::CropAndScale];
+            if let Some(frame_rate) = &mut self.frame_rate {
+                frame_rate.min = 0.0;
+            }
+        }
+        self
+    }
 }

@@ -22,7 +22,8 @@ pub trait SourceControl: Send + Sync + 'static {
     /// The last track was stopped: let the device go. Called once, on the thread that stopped it.
     fn stop(&self) {}
 
-    /// Take on other settings; returns those that were reached.
+    /// Take on other settings; returns those that were reached. Called on the thread of whoever
+    /// applies constraints, and never twice at a time; it may block for as long as the device takes.
     fn reconfigure(
         &self,
         _wanted: &MediaTrackSettings,
@@ -47,6 +48,9 @@ pub(crate) struct SourceShared {
     pub(crate) capabilities: MediaTrackCapabilities,
     pub(crate) muted: AtomicBool,
     pub(crate) control: Box<dyn SourceControl>,
+    /// Held while a track's constraints are applied, so that they are applied one after the other.
+    pub(crate) configuring: Mutex<()>,
+    modes: Mutex<Vec<MediaTrackSettings>>,
     settings: Mutex<MediaTrackSettings>,
     tracks: Mutex<Tracks>,
 }
@@ -74,6 +78,8 @@ impl MediaSource {
             capabilities,
             muted: AtomicBool::new(false),
             control: Box::new(control),
+            configuring: Mutex::default(),
+            modes: Mutex::default(),
             settings: Mutex::new(settings),
             tracks: Mutex::default(),
         }))
@@ -133,6 +139,12 @@ impl MediaSource {
         *self.0.settings.lock() = settings;
     }
 
+    /// Names the modes that the source can be set to, as a camera has them: it is only ever
+    /// reconfigured to one of these. Without any it is taken to be free within its capabilities.
+    pub fn set_modes(&self, modes: Vec<MediaTrackSettings>) {
+        *self.0.modes.lock() = modes;
+    }
+
     /// Whether any live track is left.
     pub fn is_wanted(&self) -> bool {
         self.0.tracks.lock().live > 0
@@ -142,6 +154,10 @@ impl MediaSource {
 impl SourceShared {
     pub(crate) fn settings(&self) -> MediaTrackSettings {
         self.settings.lock().clone()
+    }
+
+    pub(crate) fn modes(&self) -> Vec<MediaTrackSettings> {
+        self.modes.lock().clone()
     }
 
     pub(crate) fn set_settings(&self, settings: MediaTrackSettings) {
@@ -178,7 +194,8 @@ impl SourceShared {
         }
     }
 
-    fn snapshot(&self) -> impl Iterator<Item = Arc<TrackShared>> + use<> {
+    /// The live tracks.
+    pub(crate) fn snapshot(&self) -> impl Iterator<Item = Arc<TrackShared>> + use<> {
         let list = self.tracks.lock().list.clone();
         (0..list.len()).filter_map(move |at| list[at].upgrade())
     }

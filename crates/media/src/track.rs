@@ -1,11 +1,15 @@
 //! One camera's picture or one microphone's sound.
 
+use crate::configure;
+use crate::shape::Shape;
 use crate::source::SourceShared;
 use crate::{
-    AudioBuffer, AudioFrame, EventTarget, Frame, I420Buffer, MediaKind, MediaTrackCapabilities,
-    MediaTrackSettings, Sink, SinkHandle, Subscription, VideoFrame,
+    AudioBuffer, AudioFrame, ConstrainableProperty, EventTarget, Frame, I420Buffer, MediaKind,
+    MediaTime, MediaTrackCapabilities, MediaTrackConstraints, MediaTrackSettings,
+    OverconstrainedError, Sink, SinkHandle, Subscription, VideoFrame, VideoResizeMode,
 };
 use parking_lot::Mutex;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -48,10 +52,23 @@ pub(crate) struct TrackShared {
     ended: AtomicBool,
     events: EventTarget<TrackEvent>,
     /// Copy on write, so that a sink may detach itself while it is called.
-    sinks: Mutex<Arc<Vec<(u64, Arc<dyn Sink>)>>>,
+    sinks: Mutex<Arc<Sinks>>,
     next_sink: AtomicU64,
+    configured: Mutex<Configured>,
+    /// What it makes of the source's pictures; nothing if it shows them as they are.
+    shape: Mutex<Option<Shape>>,
     /// What a disabled track shows, in the size of the last frame.
     blank: Mutex<Blank>,
+}
+
+type Sinks = Vec<(u64, Arc<dyn Sink>)>;
+
+/// What was asked of a track, and what was selected for it.
+#[derive(Clone, Default)]
+struct Configured {
+    constraints: MediaTrackConstraints,
+    /// `None` while it follows its source.
+    settings: Option<MediaTrackSettings>,
 }
 
 #[derive(Default)]
@@ -72,6 +89,8 @@ impl MediaStreamTrack {
             events: EventTarget::new(),
             sinks: Mutex::default(),
             next_sink: AtomicU64::new(0),
+            configured: Mutex::default(),
+            shape: Mutex::default(),
             blank: Mutex::default(),
         });
         if !source.attach(&track.this) {
@@ -124,34 +143,82 @@ impl MediaStreamTrack {
         self.0.end(false);
     }
 
-    /// The W3C's `clone()`: a new track of the same source with an id of its own, enabled like this
-    /// one. The clone of an ended track is ended.
+    /// The W3C's `clone()`: a new track of the same source with an id of its own, enabled and
+    /// constrained like this one. The clone of an ended track is ended.
     #[must_use]
     pub fn clone_track(&self) -> MediaStreamTrack {
         let clone = MediaStreamTrack::of(&self.0.source);
         clone.set_enabled(self.enabled());
+        clone.0.configure(self.0.configured.lock().clone());
         if self.ready_state() == TrackState::Ended {
             clone.stop();
         }
         clone
     }
 
-    /// What it delivers now. An ended track remembers only which device it was.
+    /// What it delivers now. An ended track remembers only which device it was, and where it looked.
     pub fn get_settings(&self) -> MediaTrackSettings {
-        let settings = self.0.source.settings();
-        match self.ready_state() {
-            TrackState::Live => settings,
-            TrackState::Ended => MediaTrackSettings {
+        let source = &self.0.source;
+        let selected = self.0.configured.lock().settings.clone();
+        let mut settings = selected.unwrap_or_else(|| source.settings());
+        if self.ready_state() == TrackState::Ended {
+            return MediaTrackSettings {
                 device_id: settings.device_id,
                 group_id: settings.group_id,
+                facing_mode: settings.facing_mode,
                 ..Default::default()
-            },
+            };
         }
+        if self.kind() == MediaKind::Video && !configure::is_uncontrolled(source) {
+            settings.resize_mode.get_or_insert(VideoResizeMode::None);
+        }
+        settings
     }
 
-    /// What its source could deliver.
+    /// What it could deliver. Every local picture can be made smaller and slower, whatever the source
+    /// can do. Nothing of a remote track is for us to choose.
     pub fn get_capabilities(&self) -> MediaTrackCapabilities {
-        self.0.source.capabilities.clone()
+        self.0.source.capabilities.clone().with_crop_and_scale()
+    }
+
+    /// What was last asked of it with success.
+    pub fn get_constraints(&self) -> MediaTrackConstraints {
+        self.0.configured.lock().constraints.clone()
+    }
+
+    /// The properties that can be constrained; in a browser `MediaDevices` tells.
+    pub fn get_supported_constraints() -> &'static [ConstrainableProperty] {
+        ConstrainableProperty::ALL
+    }
+
+    /// [`applyConstraints()`](https://w3c.github.io/mediacapture-main/#dom-mediastreamtrack-applyconstraints):
+    /// replaces what is asked of the track. The source is set anew where that helps and no other
+    /// track suffers; a picture that is still too large or a rate too high is cut to fit for this track
+    /// alone. Blocks for as long as the device takes. On an ended track nothing happens.
+    ///
+    /// # Errors
+    /// [`OverconstrainedError`] if a required constraint cannot be met; the old constraints and
+    /// settings stay.
+    pub fn apply_constraints(
+        &self,
+        constraints: MediaTrackConstraints,
+    ) -> Result<(), OverconstrainedError> {
+        if self.ready_state() == TrackState::Ended {
+            return Ok(());
+        }
+        let source = &self.0.source;
+        let _in_order = source.configuring.lock();
+        let others: Vec<_> = source
+            .snapshot()
+            .filter(|other| !std::ptr::eq(Arc::as_ptr(other), Arc::as_ptr(&self.0)))
+            .filter_map(|other| other.configured.lock().settings.clone())
+            .collect();
+        let settings = configure::apply(source, &others, &constraints)?;
+        self.0.configure(Configured {
+            constraints,
+            settings,
+        });
+        Ok(())
     }
 
     /// Calls `handler` for each event until the subscription is dropped.
@@ -163,12 +230,13 @@ impl MediaStreamTrack {
     /// told of the end at once.
     pub fn add_sink(&self, sink: Arc<dyn Sink>) -> SinkHandle {
         let id = self.0.next_sink.fetch_add(1, Ordering::Relaxed);
+        let late = sink.clone();
         {
             let mut sinks = self.0.sinks.lock();
-            Arc::make_mut(&mut sinks).push((id, sink.clone()));
+            Arc::make_mut(&mut sinks).push((id, sink));
         }
         if self.ready_state() == TrackState::Ended {
-            sink.ended();
+            late.ended();
         }
         let weak = self.0.this.clone();
         SinkHandle::new(Subscription::new(move || {
@@ -212,17 +280,44 @@ impl TrackShared {
         if sinks.is_empty() {
             return;
         }
-        let blank;
         let silenced = !self.enabled.load(Ordering::Acquire) || self.muted.load(Ordering::Acquire);
-        let frame = if silenced {
-            blank = self.blank_like(frame);
-            &blank
-        } else {
-            frame
+        let Some(frame) = self.rendition(frame, silenced) else {
+            return;
         };
         for (_, sink) in sinks.iter() {
-            sink.accept(frame);
+            sink.accept(&frame);
         }
+    }
+
+    /// What the track makes of a frame: left out, smaller, blank, or just what it is.
+    fn rendition<'a>(&self, frame: &'a Frame, silenced: bool) -> Option<Cow<'a, Frame>> {
+        let mut shape = self.shape.lock();
+        match (frame, shape.as_mut()) {
+            (Frame::Video(picture), Some(shape)) => {
+                if !shape.admit(picture.capture_time) {
+                    return None;
+                }
+                if silenced {
+                    let size = shape.size((picture.width(), picture.height()));
+                    return Some(Cow::Owned(self.black(size, picture.capture_time)));
+                }
+                Some(Cow::Owned(shape.scale(picture)?.into()))
+            }
+            (Frame::Video(picture), None) if silenced => {
+                let size = (picture.width(), picture.height());
+                Some(Cow::Owned(self.black(size, picture.capture_time)))
+            }
+            (Frame::Audio(sound), _) if silenced => Some(Cow::Owned(self.silence(sound))),
+            _ => Some(Cow::Borrowed(frame)),
+        }
+    }
+
+    fn configure(&self, configured: Configured) {
+        let shape = configured.settings.as_ref().and_then(Shape::of);
+        // Both at once, as far as anybody who asks for the settings can tell.
+        let mut guard = self.configured.lock();
+        *self.shape.lock() = shape;
+        *guard = configured;
     }
 
     pub(crate) fn muted_changed(&self, muted: bool) {
@@ -250,30 +345,28 @@ impl TrackShared {
         }
     }
 
-    /// Black or silence in the shape of `frame`, made once for each shape.
-    fn blank_like(&self, frame: &Frame) -> Frame {
+    /// Black, made once for each size.
+    fn black(&self, size: (u32, u32), capture_time: MediaTime) -> Frame {
         let mut blank = self.blank.lock();
-        match frame {
-            Frame::Video(frame) => {
-                let shape = (frame.width(), frame.height());
-                let buffer = match &blank.video {
-                    Some(b) if (b.width(), b.height()) == shape => b.clone(),
-                    _ => Arc::new(I420Buffer::new(shape.0, shape.1)),
-                };
-                blank.video = Some(buffer.clone());
-                VideoFrame::new(buffer, frame.capture_time).into()
-            }
-            Frame::Audio(frame) => {
-                let shape = |b: &AudioBuffer| (b.sample_rate(), b.channels(), b.frames());
-                let wanted = shape(&frame.buffer);
-                let buffer = match &blank.audio {
-                    Some(b) if shape(b) == wanted => b.clone(),
-                    _ => Arc::new(AudioBuffer::new(wanted.0, wanted.1, wanted.2)),
-                };
-                blank.audio = Some(buffer.clone());
-                AudioFrame::new(buffer, frame.capture_time).into()
-            }
-        }
+        let buffer = match &blank.video {
+            Some(b) if (b.width(), b.height()) == size => b.clone(),
+            _ => Arc::new(I420Buffer::new(size.0, size.1)),
+        };
+        blank.video = Some(buffer.clone());
+        VideoFrame::new(buffer, capture_time).into()
+    }
+
+    /// Silence in the shape of `frame`, made once for each shape.
+    fn silence(&self, frame: &AudioFrame) -> Frame {
+        let mut blank = self.blank.lock();
+        let shape = |b: &AudioBuffer| (b.sample_rate(), b.channels(), b.frames());
+        let wanted = shape(&frame.buffer);
+        let buffer = match &blank.audio {
+            Some(b) if shape(b) == wanted => b.clone(),
+            _ => Arc::new(AudioBuffer::new(wanted.0, wanted.1, wanted.2)),
+        };
+        blank.audio = Some(buffer.clone());
+        AudioFrame::new(buffer, frame.capture_time).into()
     }
 }
 
