@@ -335,6 +335,36 @@ async fn settings_scale_down_and_slow_down() {
 }
 
 #[tokio::test]
+async fn an_encoder_of_ones_own_takes_on_other_settings() {
+    let mut studio = Studio::new();
+    let viewer = studio.viewer(500_000);
+    studio.show(64, 48);
+    next(&viewer).await;
+    viewer.set_settings(VideoSendSettings {
+        max_frame_rate: Some(60.0),
+        ..Default::default()
+    });
+    studio.show(64, 48);
+    assert!(!next(&viewer).await.key_frame, "the size is the same");
+    viewer.set_settings(VideoSendSettings {
+        scale_resolution_down_by: 2.0,
+        max_frame_rate: Some(60.0),
+    });
+    studio.show(64, 48);
+    let small = next(&viewer).await;
+    assert!(small.key_frame);
+    assert_eq!((small.width, small.height), (32, 24));
+    // Another viewer wants the full size, and then both the same.
+    let full = studio.viewer(500_000);
+    assert_eq!(studio.hub.video_encoders(), 2);
+    viewer.set_settings(VideoSendSettings::default());
+    assert_eq!(studio.hub.video_encoders(), 1);
+    assert_eq!(studio.until_seen(&viewer).await.width, 64);
+    drop(full);
+    assert_eq!(studio.until_seen(&viewer).await.width, 64);
+}
+
+#[tokio::test]
 async fn a_picture_that_stands_still_is_shown_to_who_asks_for_it() {
     let clock = Arc::new(MonotonicClock::new());
     let hub = EncoderHub::new(clock.clone());

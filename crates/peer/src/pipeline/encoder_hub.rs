@@ -117,6 +117,26 @@ impl EncoderHub {
         self.change(binding, |group| group.leave(viewer));
     }
 
+    /// Where the only viewer of a track wants other settings, its encoder takes them on and goes on.
+    /// False if others watch, or if others have those settings already.
+    fn rekey(&self, old: &Binding, new: &Binding) -> bool {
+        let (Some(track), true) = (&old.track, old.track == new.track) else {
+            return false;
+        };
+        let key = |binding: &Binding| GroupKey::of(track, &binding.settings);
+        let mut groups = self.0.groups.lock();
+        let alone = |group: &Group| group.members.len() == 1;
+        if !groups.get(&key(old)).is_some_and(alone) || groups.contains_key(&key(new)) {
+            return false;
+        }
+        let Some(mut group) = groups.remove(&key(old)) else {
+            return false;
+        };
+        group.set_settings(new.settings);
+        groups.insert(key(new), group);
+        true
+    }
+
     /// Changes the group of `binding` and lets it settle; a group without members goes.
     fn change(&self, binding: &Binding, change: impl FnOnce(&mut Group)) {
         let Some(track) = &binding.track else { return };
@@ -155,8 +175,8 @@ struct Binding {
 }
 
 impl OutboundVideo {
-    /// The next frame, starting with a key frame after each change of track or settings. Waits while
-    /// there is no track, or it has ended or stands still. `None` once [`close`](Self::close) was
+    /// The next frame, starting with a key frame after each change of track or size. Waits while there
+    /// is no track, or it has ended or stands still. `None` once [`close`](Self::close) was
     /// called.
     ///
     /// Nothing is encoded before the first call: make it when the connection can carry frames.
@@ -243,9 +263,11 @@ impl OutboundVideo {
         if (&new.track, new.settings) == (&binding.track, binding.settings) {
             return;
         }
-        self.hub.leave(&binding, &self.viewer);
-        let active = self.active.load(Ordering::Acquire);
-        self.hub.join(&new, &self.viewer, active);
+        if !self.hub.rekey(&binding, &new) {
+            self.hub.leave(&binding, &self.viewer);
+            let active = self.active.load(Ordering::Acquire);
+            self.hub.join(&new, &self.viewer, active);
+        }
         let old = std::mem::replace(&mut *binding, new);
         drop(binding);
         drop(old);
@@ -299,6 +321,13 @@ impl Group {
             settings,
             members: Vec::new(),
             tiers: Default::default(),
+        }
+    }
+
+    fn set_settings(&mut self, settings: VideoSendSettings) {
+        self.settings = settings;
+        for encoding in self.tiers.iter().flatten() {
+            encoding.set_settings(&settings);
         }
     }
 

@@ -25,6 +25,12 @@ impl Shaper {
         }
     }
 
+    /// Takes on other settings.
+    pub(super) fn set(&mut self, settings: &VideoSendSettings) {
+        self.pace.set(settings.max_frame_rate);
+        self.scale = settings.scale_resolution_down_by.max(1.0);
+    }
+
     /// Whether a picture of that time is wanted; ask once for each.
     pub(super) fn admit(&mut self, capture_time: MediaTime) -> bool {
         self.pace.admit(capture_time)
@@ -101,12 +107,18 @@ struct Pace {
 
 impl Pace {
     fn new(rate: Option<f64>) -> Self {
-        let rate = rate.filter(|rate| rate.is_finite() && *rate > 0.0);
-        Pace {
-            // A rate of less than one in an hour is one in an hour.
-            interval: rate.map(|rate| Duration::from_secs_f64((1.0 / rate).min(3_600.0))),
+        let mut pace = Pace {
+            interval: None,
             due: None,
-        }
+        };
+        pace.set(rate);
+        pace
+    }
+
+    fn set(&mut self, rate: Option<f64>) {
+        let rate = rate.filter(|rate| rate.is_finite() && *rate > 0.0);
+        // A rate of less than one in an hour is one in an hour.
+        self.interval = rate.map(|rate| Duration::from_secs_f64((1.0 / rate).min(3_600.0)));
     }
 
     fn admit(&mut self, time: MediaTime) -> bool {

@@ -24,6 +24,9 @@ const OUTBOX_CAPACITY: usize = 8;
 /// last picture again.
 const STILL: Duration = Duration::from_millis(250);
 
+/// What no encoder is asked to go below, in bits a second.
+const MIN_BITRATE: u32 = 10_000;
+
 /// How long an encoder that could not be made is not tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -76,6 +79,8 @@ struct Inbox {
     last: Option<(VideoFrame, MediaTime)>,
     gate: KeyFrameGate,
     target_bitrate: u32,
+    /// New ones, not taken on yet.
+    settings: Option<VideoSendSettings>,
     watched: bool,
     /// Whether the encoder was made ready for the first picture before anybody watched.
     ready: bool,
@@ -103,6 +108,7 @@ impl VideoEncoding {
                 last: None,
                 gate: KeyFrameGate::new(),
                 target_bitrate,
+                settings: None,
                 watched: false,
                 ready: false,
                 closed: false,
@@ -121,6 +127,7 @@ impl VideoEncoding {
             meter: RateMeter::new(frame_rate),
             encoder: None,
             retry_at: None,
+            failing: false,
         };
         thread::Builder::new()
             .name("video-encoder".into())
@@ -158,6 +165,11 @@ impl VideoEncoding {
         ledger.current = None;
     }
 
+    /// Takes on other settings from the next picture on; a key frame comes only if the size changes.
+    pub(super) fn set_settings(&self, settings: &VideoSendSettings) {
+        self.shared.inbox.lock().settings = Some(*settings);
+    }
+
     pub(super) fn set_target_bitrate(&self, bits_per_second: u32) {
         self.shared.inbox.lock().target_bitrate = bits_per_second;
     }
@@ -174,7 +186,7 @@ impl Viewer {
     pub(super) fn new(target_bitrate: u32) -> Self {
         Viewer {
             outbox: Outbox::new(OUTBOX_CAPACITY),
-            target: AtomicU32::new(target_bitrate),
+            target: AtomicU32::new(target_bitrate.max(MIN_BITRATE)),
             ledger: Mutex::default(),
         }
     }
@@ -185,7 +197,8 @@ impl Viewer {
     }
 
     pub(super) fn set_target(&self, bits_per_second: u32) {
-        self.target.store(bits_per_second, Ordering::Relaxed);
+        self.target
+            .store(bits_per_second.max(MIN_BITRATE), Ordering::Relaxed);
     }
 
     pub(super) fn request_key_frame(&self) {
@@ -306,11 +319,17 @@ struct Worker {
     meter: RateMeter,
     encoder: Option<Box<dyn VideoEncoder>>,
     retry_at: Option<MediaTime>,
+    /// Whether the log was told, since it last worked.
+    failing: bool,
 }
 
 impl Worker {
     fn run(mut self) {
         while let Some(job) = self.shared.next_job() {
+            let settings = self.shared.inbox.lock().settings.take();
+            if let Some(settings) = settings {
+                self.shaper.set(&settings);
+            }
             match job {
                 Job::Prepare(picture, target) => {
                     if let Some(shaped) = self.shaper.shape(&picture) {
@@ -349,6 +368,7 @@ impl Worker {
             counters.skipped += 1;
             return;
         };
+        self.failing = false;
         counters.encoded += 1;
         counters.key_frames += u64::from(encoded.key_frame);
         counters.width = encoded.width;
@@ -412,7 +432,9 @@ impl Worker {
     }
 
     fn failed(&mut self, error: &CodecError) {
-        tracing::warn!(%error, "a picture was not encoded");
+        if !std::mem::replace(&mut self.failing, true) {
+            tracing::warn!(%error, "pictures are not encoded");
+        }
         // An encoder that refused a setting still works; a size that it cannot do is refused picture
         // by picture, and counted as skipped.
         if !matches!(error, CodecError::Unsupported(_)) || self.encoder.is_none() {
