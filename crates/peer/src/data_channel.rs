@@ -45,6 +45,27 @@ pub struct RTCDataChannelInit {
     pub negotiated_id: Option<u16>,
 }
 
+impl RTCDataChannelState {
+    /// The W3C's string.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RTCDataChannelState::Connecting => "connecting",
+            RTCDataChannelState::Open => "open",
+            RTCDataChannelState::Closing => "closing",
+            RTCDataChannelState::Closed => "closed",
+        }
+    }
+}
+
+/// What went over a channel.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counters {
+    pub(crate) messages_sent: u64,
+    pub(crate) bytes_sent: u64,
+    pub(crate) messages_received: u64,
+    pub(crate) bytes_received: u64,
+}
+
 impl Default for RTCDataChannelInit {
     fn default() -> Self {
         RTCDataChannelInit {
@@ -88,10 +109,12 @@ pub enum DataChannelEvent {
 pub struct RTCDataChannel(Arc<ChannelShared>);
 
 struct ChannelShared {
+    id: usize,
     label: String,
     protocol: String,
     substrate: Arc<dyn DataChannel>,
     state: Arc<Mutex<RTCDataChannelState>>,
+    counters: Arc<Mutex<Counters>>,
     events: Arc<EventTarget<DataChannelEvent>>,
     messages: Arc<Mutex<Option<mpsc::Sender<DataChannelMessage>>>>,
     task: JoinHandle<()>,
@@ -103,19 +126,23 @@ impl RTCDataChannel {
         let label = substrate.label().await?;
         let protocol = substrate.protocol().await?;
         let state = Arc::new(Mutex::new(RTCDataChannelState::Connecting));
+        let counters = Arc::new(Mutex::new(Counters::default()));
         let events = Arc::new(EventTarget::new());
         let messages = Arc::new(Mutex::new(None));
         let pump = Pump {
             substrate: substrate.clone(),
             state: state.clone(),
+            counters: counters.clone(),
             events: events.clone(),
             messages: messages.clone(),
         };
         Ok(RTCDataChannel(Arc::new(ChannelShared {
+            id: substrate.id(),
             label,
             protocol,
             substrate,
             state,
+            counters,
             events,
             messages,
             task: tokio::spawn(pump.run()),
@@ -181,7 +208,9 @@ impl RTCDataChannel {
     /// `InvalidStateError` if it is not open, `OperationError` if too much waits already.
     pub async fn send_text(&self, text: &str) -> Result<(), RTCError> {
         self.check_send(text.len()).await?;
-        Ok(self.0.substrate.send_text(text).await?)
+        self.0.substrate.send_text(text).await?;
+        self.count_sent(text.len());
+        Ok(())
     }
 
     /// Sends bytes.
@@ -190,7 +219,24 @@ impl RTCDataChannel {
     /// As [`send_text`](Self::send_text).
     pub async fn send(&self, data: &[u8]) -> Result<(), RTCError> {
         self.check_send(data.len()).await?;
-        Ok(self.0.substrate.send(BytesMut::from(data)).await?)
+        self.0.substrate.send(BytesMut::from(data)).await?;
+        self.count_sent(data.len());
+        Ok(())
+    }
+
+    fn count_sent(&self, bytes: usize) {
+        let mut counters = self.0.counters.lock();
+        counters.messages_sent += 1;
+        counters.bytes_sent += bytes as u64;
+    }
+
+    /// The id of its SCTP stream, or of this side's choice before there is one.
+    pub fn id(&self) -> usize {
+        self.0.id
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        *self.0.counters.lock()
     }
 
     async fn check_send(&self, bytes: usize) -> Result<(), RTCError> {
@@ -270,6 +316,7 @@ impl fmt::Debug for RTCDataChannel {
 struct Pump {
     substrate: Arc<dyn DataChannel>,
     state: Arc<Mutex<RTCDataChannelState>>,
+    counters: Arc<Mutex<Counters>>,
     events: Arc<EventTarget<DataChannelEvent>>,
     messages: Arc<Mutex<Option<mpsc::Sender<DataChannelMessage>>>>,
 }
@@ -286,6 +333,11 @@ impl Pump {
                     // Browsers may send before our own handshake is acknowledged.
                     if self.advance(RTCDataChannelState::Open) {
                         self.events.dispatch(&DataChannelEvent::Open);
+                    }
+                    {
+                        let mut counters = self.counters.lock();
+                        counters.messages_received += 1;
+                        counters.bytes_received += message.data.len() as u64;
                     }
                     let message = if message.is_string {
                         let text = String::from_utf8_lossy(&message.data).into_owned();

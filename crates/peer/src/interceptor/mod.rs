@@ -24,8 +24,9 @@ use incoming::Incoming;
 use outgoing::Outgoing;
 use parking_lot::Mutex;
 use rtc::interceptor::{
-    CongestionControlBuilder, Interceptor, NackResponderBuilder, Packet, ReceiverReportBuilder,
-    Registry, Slot, StreamInfo, TaggedPacket, TwccReceiverBuilder, TwccSenderBuilder,
+    Attribute, CongestionControlBuilder, Interceptor, NackResponderBuilder, Packet,
+    ReceiverReportBuilder, Registry, Slot, StreamInfo, TaggedPacket, TwccReceiverBuilder,
+    TwccSenderBuilder,
 };
 use rtc::rtcp;
 use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
@@ -87,6 +88,10 @@ impl MediaPath {
                 CongestionControlBuilder::new(estimator).build(),
             )
             .with(Slot::TwccSender, TwccSenderBuilder::new().build())
+            .with(
+                Slot::Custom(3_000),
+                RetransmissionCounter::new(path.clone()),
+            )
             .with(
                 Slot::NackResponder,
                 NackResponderBuilder::new()
@@ -377,4 +382,89 @@ impl Interceptor for MediaLink {
     fn unbind_remote_stream(&mut self, info: &StreamInfo) {
         self.path.incoming.lock().unbind(info.ssrc);
     }
+}
+
+/// Sits where retransmissions come by on their way out, and lets no more of them leave than the path
+/// can bear: whoever asks for everything again and again gets a share of the target.
+struct RetransmissionCounter {
+    path: Arc<MediaPath>,
+    reads: VecDeque<TaggedPacket>,
+    writes: VecDeque<TaggedPacket>,
+    /// Bytes that may leave now.
+    budget: f64,
+    filled: Option<Instant>,
+}
+
+impl RetransmissionCounter {
+    /// Of the target.
+    const SHARE: f64 = 0.5;
+
+    fn new(path: Arc<MediaPath>) -> Self {
+        RetransmissionCounter {
+            path,
+            reads: VecDeque::new(),
+            writes: VecDeque::new(),
+            budget: 0.0,
+            filled: None,
+        }
+    }
+
+    fn may_leave(&mut self, bytes: usize, now: Instant) -> bool {
+        let rate = self.path.estimate().target.max(300_000.0) * Self::SHARE / 8.0;
+        let since = self
+            .filled
+            .replace(now)
+            .map_or(1.0, |at| now.saturating_duration_since(at).as_secs_f64());
+        self.budget = (self.budget + since * rate).min(rate);
+        let may = self.budget >= bytes as f64;
+        if may {
+            self.budget -= bytes as f64;
+        }
+        may
+    }
+}
+
+impl Protocol<TaggedPacket, TaggedPacket, ()> for RetransmissionCounter {
+    type Rout = TaggedPacket;
+    type Wout = TaggedPacket;
+    type Eout = ();
+    type Error = Error;
+    type Time = Instant;
+
+    fn handle_read(&mut self, msg: TaggedPacket) -> Result<(), Error> {
+        self.reads.push_back(msg);
+        Ok(())
+    }
+
+    fn poll_read(&mut self) -> Option<TaggedPacket> {
+        self.reads.pop_front()
+    }
+
+    fn handle_write(&mut self, msg: TaggedPacket) -> Result<(), Error> {
+        if let Packet::Rtp(packet) = &msg.message.packet
+            && msg
+                .message
+                .attributes
+                .iter()
+                .any(|a| matches!(a, Attribute::Retransmission))
+        {
+            if !self.may_leave(packet.payload.len(), msg.now) {
+                return Ok(());
+            }
+            self.path.out.lock().count_retransmission(packet);
+        }
+        self.writes.push_back(msg);
+        Ok(())
+    }
+
+    fn poll_write(&mut self) -> Option<TaggedPacket> {
+        self.writes.pop_front()
+    }
+}
+
+impl Interceptor for RetransmissionCounter {
+    fn bind_local_stream(&mut self, _: &StreamInfo) {}
+    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
+    fn bind_remote_stream(&mut self, _: &StreamInfo) {}
+    fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
 }

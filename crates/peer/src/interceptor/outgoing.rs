@@ -44,7 +44,8 @@ pub(crate) struct OutboundCounters {
     pub(crate) header_bytes: u64,
     pub(crate) frames: u64,
     pub(crate) nacks: u64,
-    pub(crate) retransmissions_asked: u64,
+    pub(crate) retransmitted_packets: u64,
+    pub(crate) retransmitted_bytes: u64,
     pub(crate) plis: u64,
     pub(crate) firs: u64,
     pub(crate) payload_type: u8,
@@ -255,6 +256,17 @@ impl Outgoing {
         reports.chain(self.pacer.next_due()).min()
     }
 
+    /// A packet of the memory for retransmissions leaves.
+    pub(super) fn count_retransmission(&mut self, packet: &rtp::Packet) {
+        let ssrc = packet.header.ssrc;
+        let of = |stream: &&mut Stream| stream.counters.rtx_ssrc == Some(ssrc);
+        if let Some(stream) = self.streams.values_mut().find(of) {
+            stream.counters.retransmitted_packets += 1;
+            // Less the number of the original packet.
+            stream.counters.retransmitted_bytes += packet.payload.len().saturating_sub(2) as u64;
+        }
+    }
+
     pub(crate) fn goodbye(&mut self) {
         let mut sources = Vec::new();
         for (ssrc, stream) in &mut self.streams {
@@ -364,11 +376,6 @@ pub(super) fn on_feedback(
     } else if let Some(nack) = packet.downcast_ref::<TransportLayerNack>() {
         if let Some(stream) = out.lock().streams.get_mut(&nack.media_ssrc) {
             stream.counters.nacks += 1;
-            let asked = nack
-                .nacks
-                .iter()
-                .map(|pair| 1 + pair.lost_packets.count_ones());
-            stream.counters.retransmissions_asked += u64::from(asked.sum::<u32>());
         }
     } else if let Some(pli) = packet.downcast_ref::<PictureLossIndication>() {
         want_key_frame(out, pli.media_ssrc, |counters| counters.plis += 1);

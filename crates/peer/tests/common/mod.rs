@@ -36,6 +36,8 @@ pub fn context() -> PeerContext {
 pub struct End {
     pub pc: RTCPeerConnection,
     pub events: mpsc::Receiver<Event>,
+    /// Came while another one was waited for.
+    skipped: Vec<Event>,
     candidates: Option<mpsc::Receiver<Event>>,
 }
 
@@ -57,18 +59,29 @@ impl End {
         End {
             pc,
             events,
+            skipped: Vec::new(),
             candidates: Some(candidates),
         }
     }
 
-    /// The next event that `pick` wants.
+    /// The next event that `pick` wants. Others stay for those who wait for them.
     pub async fn wait<T>(&mut self, what: &str, pick: impl Fn(&Event) -> Option<T>) -> T {
+        let found = self
+            .skipped
+            .iter()
+            .enumerate()
+            .find_map(|(at, event)| Some((at, pick(event)?)));
+        if let Some((at, picked)) = found {
+            self.skipped.remove(at);
+            return picked;
+        }
         within(what, async {
             loop {
                 let event = self.events.recv().await.expect("the connection is gone");
                 if let Some(picked) = pick(&event) {
                     return picked;
                 }
+                self.skipped.push(event);
             }
         })
         .await
