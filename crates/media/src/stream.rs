@@ -197,7 +197,7 @@ mod tests {
         let (audio, video) = (track(MediaKind::Audio), track(MediaKind::Video));
         let stream = MediaStream::from_tracks([audio.clone(), audio.clone()]);
         stream.remove_track(&video);
-        assert_eq!(stream.get_tracks(), [audio.clone()]);
+        assert_eq!(stream.get_tracks(), std::slice::from_ref(&audio));
         stream.add_track(video.clone());
         assert_eq!(stream.get_video_tracks(), std::slice::from_ref(&video));
         assert_eq!(stream.get_track_by_id(video.id()), Some(video));

@@ -128,7 +128,7 @@ impl Wanted {
         vary(&mut modes, rates, |mode, rate| mode.frame_rate = Some(rate));
         let options = free.background_blur.iter().copied();
         vary(&mut modes, options, |mode, blur| {
-            mode.background_blur = Some(blur)
+            mode.background_blur = Some(blur);
         });
         modes
     }
@@ -142,31 +142,31 @@ impl Wanted {
         let mut modes = vec![mode.clone()];
         let rates = in_range(free.sample_rate, &self.sample_rates);
         vary(&mut modes, rates, |mode, rate| {
-            mode.sample_rate = Some(rate)
+            mode.sample_rate = Some(rate);
         });
         let sizes = in_range(free.sample_size, &self.sample_sizes);
         vary(&mut modes, sizes, |mode, size| {
-            mode.sample_size = Some(size)
+            mode.sample_size = Some(size);
         });
         let counts = in_range(free.channel_count, &self.channel_counts);
         vary(&mut modes, counts, |mode, count| {
-            mode.channel_count = Some(count)
+            mode.channel_count = Some(count);
         });
         let latencies = in_range(free.latency, &self.latencies);
         vary(&mut modes, latencies, |mode, latency| {
-            mode.latency = Some(latency)
+            mode.latency = Some(latency);
         });
         let options = free.echo_cancellation.iter().copied();
         vary(&mut modes, options, |mode, echo| {
-            mode.echo_cancellation = Some(echo)
+            mode.echo_cancellation = Some(echo);
         });
         let options = free.auto_gain_control.iter().copied();
         vary(&mut modes, options, |mode, gain| {
-            mode.auto_gain_control = Some(gain)
+            mode.auto_gain_control = Some(gain);
         });
         let options = free.noise_suppression.iter().copied();
         vary(&mut modes, options, |mode, noise| {
-            mode.noise_suppression = Some(noise)
+            mode.noise_suppression = Some(noise);
         });
         modes
     }
@@ -294,7 +294,7 @@ fn with_size(settings: &MediaTrackSettings, (width, height): (u32, u32)) -> Medi
     }
 }
 
-fn within<T: PartialOrd>(range: Range<T>, value: T) -> bool {
+fn within<T: Copy + PartialOrd>(range: Range<T>, value: T) -> bool {
     range.min <= value && value <= range.max
 }
 
@@ -303,7 +303,7 @@ fn within<T: PartialOrd>(range: Range<T>, value: T) -> bool {
 fn in_range<T: Copy + PartialOrd>(
     range: Option<Range<T>>,
     wanted: &[T],
-) -> impl Iterator<Item = T> + Clone {
+) -> impl Iterator<Item = T> {
     let values = range.filter(|_| !wanted.is_empty()).map(|range| {
         let inside = wanted
             .iter()
@@ -315,13 +315,14 @@ fn in_range<T: Copy + PartialOrd>(
 }
 
 /// Adds to the modes each of them with each of the values.
-fn vary<T>(
+fn vary<T: Copy>(
     modes: &mut Vec<MediaTrackSettings>,
-    values: impl Iterator<Item = T> + Clone,
+    values: impl Iterator<Item = T>,
     set: impl Fn(&mut MediaTrackSettings, T),
 ) {
-    for at in 0..modes.len() {
-        for value in values.clone() {
+    let before = modes.len();
+    for value in values {
+        for at in 0..before {
             let mut mode = modes[at].clone();
             set(&mut mode, value);
             if !modes.contains(&mode) {

@@ -2,7 +2,7 @@
 
 use super::constrain::{Bare, ConstrainRange, Terms};
 use super::property::Value;
-use super::{ConstrainableProperty, MediaTrackConstraintSet};
+use super::{Candidate, ConstrainableProperty, MediaTrackConstraintSet};
 use crate::settings::round_ratio;
 use crate::{MediaKind, MediaTrackSettings};
 
@@ -55,18 +55,14 @@ impl<'a> Demands<'a> {
             .all(|(property, terms)| met(terms, property.of(settings)))
     }
 
-    /// A property whose required terms none of `all` meets.
-    pub(super) fn never_met<'s>(
-        &self,
-        all: impl Iterator<Item = &'s MediaTrackSettings> + Clone,
-    ) -> Option<ConstrainableProperty> {
+    /// A property whose required terms no candidate meets.
+    pub(super) fn never_met(&self, all: &[Candidate]) -> Option<ConstrainableProperty> {
         let mut terms = self.terms.iter();
-        let (property, _) = terms.find(|(property, terms)| {
-            terms.required()
-                && all
-                    .clone()
-                    .all(|settings| !met(terms, property.of(settings)))
-        })?;
+        let fails = |property: ConstrainableProperty, terms: &Terms<'_>| {
+            all.iter()
+                .all(|candidate| !met(terms, property.of(&candidate.settings)))
+        };
+        let (property, _) = terms.find(|(p, terms)| terms.required() && fails(*p, terms))?;
         Some(*property)
     }
 }

@@ -110,7 +110,7 @@ fn as_ideals(settings: &MediaTrackSettings) -> MediaTrackConstraintSet {
 }
 
 fn overconstrained(basic: &Demands<'_>, candidates: &[Candidate]) -> OverconstrainedError {
-    match basic.never_met(candidates.iter().map(|candidate| &candidate.settings)) {
+    match basic.never_met(candidates) {
         Some(property) => OverconstrainedError {
             constraint: property.name().into(),
             message: format!("nothing meets the required constraint on {property}"),
