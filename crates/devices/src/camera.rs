@@ -2,20 +2,22 @@
 //! Windows.
 //!
 //! A camera's thread takes the raw bytes, stamps them, turns them into I420 and publishes. What this is
-//! not: it shares no camera between tracks that were opened apart; clone a track for that.
+//! not: it scales nothing, for tracks do that, and it shares no camera between tracks that were
+//! opened apart; clone a track for that.
 
 use crate::GetUserMediaError;
 use crate::convert::{self, ConvertError, MjpegDecoder};
-use crate::outlet::{Native, Outlet, SharedVideoControl, VideoControl};
+use crate::pacing::Stop;
 use duet_media::{
-    Clock, I420Buffer, MediaKind, MediaSource, MediaStreamTrack, MediaTime, MediaTrackSettings,
-    Pool,
+    Clock, I420Buffer, MediaKind, MediaSource, MediaStreamTrack, MediaTime, MediaTrackCapabilities,
+    MediaTrackSettings, Pool, Range, ReconfigureError, SourceControl, VideoFrame,
 };
 use nokhwa::utils::{
     ApiBackend, CameraFormat, CameraIndex, CameraInfo, FrameFormat, RequestedFormat,
     RequestedFormatType,
 };
 use nokhwa::{Buffer, Camera, NokhwaError};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::mpsc::{self, SyncSender};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -40,8 +42,11 @@ pub(crate) fn list() -> Vec<CameraDevice> {
     };
     let mut found: Vec<_> = found.iter().map(CameraDevice::new).collect();
     found.sort_by_key(|device| device.index.as_index().unwrap_or(u32::MAX));
-    // A camera may have further nodes that carry no pictures.
-    found.retain(|device| device.modes().is_ok_and(|modes| !modes.is_empty()));
+    // A camera may have further nodes that carry no pictures. One that is in use does not tell.
+    found.retain(|device| match device.modes() {
+        Ok(modes) => !modes.is_empty(),
+        Err(error) => error.to_string().contains("busy"),
+    });
     found
 }
 
@@ -56,24 +61,25 @@ impl CameraDevice {
 
     /// What it can be set to.
     pub(crate) fn modes(&self) -> Result<Vec<MediaTrackSettings>, GetUserMediaError> {
-        let modes = self
-            .formats()?
-            .into_iter()
-            .map(|format| MediaTrackSettings {
-                width: Some(format.width()),
-                height: Some(format.height()),
-                frame_rate: Some(f64::from(format.frame_rate())),
-                device_id: Some(self.id.clone()),
-                group_id: Some(self.id.clone()),
-                ..Default::default()
-            });
-        let mut distinct = Vec::<MediaTrackSettings>::new();
-        for mode in modes {
+        let mut distinct = Vec::new();
+        for format in self.formats()? {
+            let mode = self.mode(&format);
             if !distinct.contains(&mode) {
                 distinct.push(mode);
             }
         }
         Ok(distinct)
+    }
+
+    fn mode(&self, format: &CameraFormat) -> MediaTrackSettings {
+        MediaTrackSettings {
+            width: Some(format.width()),
+            height: Some(format.height()),
+            frame_rate: Some(f64::from(format.frame_rate())),
+            device_id: Some(self.id.clone()),
+            group_id: Some(self.id.clone()),
+            ..Default::default()
+        }
     }
 
     fn formats(&self) -> Result<Vec<CameraFormat>, GetUserMediaError> {
@@ -116,41 +122,39 @@ impl CameraDevice {
         clock: Arc<dyn Clock>,
         opened: &SyncSender<Result<MediaStreamTrack, GetUserMediaError>>,
     ) {
-        let camera = match self.start(wanted) {
-            Ok(camera) => camera,
+        let started = self
+            .modes()
+            .and_then(|modes| Ok((self.start(wanted)?, modes)));
+        let (camera, modes) = match started {
+            Ok(started) => started,
             // Nobody waits any more if this fails.
             Err(error) => return drop(opened.send(Err(error))),
         };
-        let format = camera.camera_format();
-        let native = Native {
-            width: format.width(),
-            height: format.height(),
-            frame_rate: f64::from(format.frame_rate()),
-        };
-        let group = Some(self.id.clone());
-        let control = VideoControl::new(native, wanted, self.id, group);
+        let control = Arc::new(Control::default());
         let source = MediaSource::new(
             MediaKind::Video,
-            self.label,
-            control.settings(),
-            control.capabilities(),
-            SharedVideoControl(control.clone()),
+            self.label.clone(),
+            self.mode(&camera.camera_format()),
+            capabilities(&modes),
+            SharedControl(control.clone()),
         );
+        source.set_modes(modes);
         let track = source.create_track();
-        let mut worker = Worker {
+        let worker = Worker {
+            device: self,
             camera,
             decoder: MjpegDecoder::new(),
             pool: Pool::new(Worker::POOLED),
-            outlet: Outlet::new(source.clone(), control.clone()),
+            source,
             control,
             clock,
         };
-        let _end = EndOnDrop(source);
         if opened.send(Ok(track)).is_ok() {
             worker.run();
         }
     }
 
+    /// Opens the stream in the mode that suits best.
     fn start(&self, wanted: &MediaTrackSettings) -> Result<Camera, GetUserMediaError> {
         let formats = self.formats()?;
         let best = formats
@@ -223,22 +227,84 @@ fn stable_id(info: &CameraInfo) -> String {
     }
 }
 
-/// Ends the tracks when the thread ends, however it ends. Where they were stopped it changes nothing.
-struct EndOnDrop(MediaSource);
+/// The ranges that a camera's modes span.
+pub(crate) fn capabilities(modes: &[MediaTrackSettings]) -> MediaTrackCapabilities {
+    fn span<T: PartialOrd + Copy>(values: impl Iterator<Item = T>) -> Option<Range<T>> {
+        values.fold(None, |range: Option<Range<T>>, value| {
+            let Range { min, max } = range.unwrap_or(Range {
+                min: value,
+                max: value,
+            });
+            Some(Range {
+                min: if value < min { value } else { min },
+                max: if value > max { value } else { max },
+            })
+        })
+    }
+    let first = modes.first();
+    MediaTrackCapabilities {
+        width: span(modes.iter().filter_map(|mode| mode.width)),
+        height: span(modes.iter().filter_map(|mode| mode.height)),
+        frame_rate: span(modes.iter().filter_map(|mode| mode.frame_rate)),
+        device_id: first.and_then(|mode| mode.device_id.clone()),
+        group_id: first.and_then(|mode| mode.group_id.clone()),
+        ..Default::default()
+    }
+}
 
-impl Drop for EndOnDrop {
-    fn drop(&mut self) {
-        self.0.end();
+#[derive(Default)]
+struct Control {
+    stop: Stop,
+    /// Another mode that is asked for. One at a time: a newer one takes the older one's place, whose
+    /// asker is told that it was refused.
+    request: Mutex<Option<ModeRequest>>,
+}
+
+struct ModeRequest {
+    wanted: MediaTrackSettings,
+    reached: SyncSender<Result<MediaTrackSettings, ReconfigureError>>,
+}
+
+struct SharedControl(Arc<Control>);
+
+impl SourceControl for SharedControl {
+    fn stop(&self) {
+        self.0.stop.set();
+    }
+
+    fn reconfigure(
+        &self,
+        wanted: &MediaTrackSettings,
+    ) -> Result<MediaTrackSettings, ReconfigureError> {
+        let (reached, result) = mpsc::sync_channel(1);
+        *self.0.request.lock() = Some(ModeRequest {
+            wanted: wanted.clone(),
+            reached,
+        });
+        let refused = |_| {
+            Err(ReconfigureError::Refused(
+                "the camera does not answer".into(),
+            ))
+        };
+        result.recv_timeout(PATIENCE).unwrap_or_else(refused)
     }
 }
 
 struct Worker {
+    device: CameraDevice,
     camera: Camera,
     decoder: MjpegDecoder,
     pool: Pool<I420Buffer>,
-    outlet: Outlet,
-    control: Arc<VideoControl>,
+    source: MediaSource,
+    control: Arc<Control>,
     clock: Arc<dyn Clock>,
+}
+
+impl Drop for Worker {
+    /// Ends the tracks however the thread ends. Where they were stopped it changes nothing.
+    fn drop(&mut self) {
+        self.source.end();
+    }
 }
 
 impl Worker {
@@ -247,9 +313,15 @@ impl Worker {
     /// Failures in a row after which the camera is taken to be gone.
     const MAX_FAILURES: u32 = 5;
 
-    fn run(&mut self) {
+    fn run(mut self) {
         let mut failures = 0;
         while !self.control.stop.is_set() {
+            let request = self.control.request.lock().take();
+            if let Some(request) = request
+                && !self.change_mode(&request)
+            {
+                return;
+            }
             let Ok(raw) = self.camera.frame() else {
                 failures += 1;
                 if failures >= Self::MAX_FAILURES {
@@ -261,9 +333,30 @@ impl Worker {
             let time = self.capture_time(&raw);
             // A damaged picture is left out.
             if let Ok(picture) = self.convert(&raw) {
-                self.outlet.publish(picture, time);
+                self.source.publish(&VideoFrame::new(picture, time).into());
             }
         }
+    }
+
+    /// Sets the camera anew, or back where it refuses. False if neither works any more.
+    fn change_mode(&mut self, request: &ModeRequest) -> bool {
+        let old = self.device.mode(&self.camera.camera_format());
+        // A failure shows again when the stream is opened.
+        let _ = self.camera.stop_stream();
+        let mut answer = Ok(());
+        let mut started = self.device.start(&request.wanted);
+        if let Err(refusal) = started {
+            answer = Err(ReconfigureError::Refused(refusal.to_string()));
+            started = self.device.start(&old);
+        }
+        let works = started.is_ok();
+        if let Ok(camera) = started {
+            self.camera = camera;
+        }
+        let mode = self.device.mode(&self.camera.camera_format());
+        // Whoever asked may have stopped waiting.
+        let _ = request.reached.try_send(answer.map(|()| mode));
+        works
     }
 
     /// The driver's own time where it has one that makes sense, else now.

@@ -1,12 +1,9 @@
-//! Whatever a camera or a file has for pixels, turned into I420 without a detour over RGB, and
-//! scaled.
+//! Whatever a camera or a file has for pixels, turned into I420 without a detour over RGB.
 //!
 //! Everything here takes bytes that a device or a file made up, so sizes are checked first, and no
-//! memory is taken before they are known to be sane.
+//! memory is taken before they are known to be sane. What it is not: it scales nothing; tracks do.
 
 use duet_media::I420Buffer;
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use yuv::{BufferStoreMut, YuvPackedImage, YuvPlanarImageMut};
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
@@ -242,87 +239,6 @@ impl MjpegDecoder {
                 (*u, *v) = (limited_chroma(mean(1)), limited_chroma(mean(2)));
             }
         }
-    }
-}
-
-/// Brings pictures to another size: cut to the new proportions around the middle, then scaled
-/// ([`crop-and-scale`](https://w3c.github.io/mediacapture-main/#dom-videoresizemodeenum-crop-and-scale)).
-#[derive(Default)]
-pub struct Scaler {
-    resizer: Resizer,
-}
-
-impl Scaler {
-    /// A scaler without memory as yet.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Scales `from` to `width` and `height`, which `to` takes on.
-    ///
-    /// # Errors
-    /// [`ConvertError::Size`] if either picture has no pixels or too many.
-    pub fn scale(
-        &mut self,
-        from: &I420Buffer,
-        width: u32,
-        height: u32,
-        to: &mut I420Buffer,
-    ) -> Result<(), ConvertError> {
-        for (width, height) in [(from.width(), from.height()), (width, height)] {
-            if !sane(width, height) {
-                return Err(ConvertError::Size { width, height });
-            }
-        }
-        to.resize(width, height);
-        let ((fw, fh), (tw, th)) = (
-            (f64::from(from.width()), f64::from(from.height())),
-            (f64::from(width), f64::from(height)),
-        );
-        // What is kept, as parts of the width and the height.
-        let keep = ((fh * tw / th / fw).min(1.0), (fw * th / tw / fh).min(1.0));
-        // A mean over what falls into a pixel; between pixels where there are too few.
-        let shrinks = tw <= fw * keep.0 && th <= fh * keep.1;
-        let filter = match shrinks {
-            true => FilterType::Box,
-            false => FilterType::Bilinear,
-        };
-        let (from_size, from_chroma) = (
-            (from.width(), from.height()),
-            (from.chroma_width(), from.chroma_height()),
-        );
-        let (to_size, to_chroma) = ((width, height), (to.chroma_width(), to.chroma_height()));
-        let (y, u, v) = to.planes_mut();
-        for (from, from_size, to, to_size) in [
-            (from.y(), from_size, y, to_size),
-            (from.u(), from_chroma, u, to_chroma),
-            (from.v(), from_chroma, v, to_chroma),
-        ] {
-            let bad = ConvertError::Size { width, height };
-            let (w, h) = (f64::from(from_size.0), f64::from(from_size.1));
-            let options = ResizeOptions::new()
-                .resize_alg(ResizeAlg::Convolution(filter))
-                .crop(
-                    w * (1.0 - keep.0) / 2.0,
-                    h * (1.0 - keep.1) / 2.0,
-                    w * keep.0,
-                    h * keep.1,
-                );
-            let from = ImageRef::new(from_size.0, from_size.1, from, PixelType::U8);
-            let to = Image::from_slice_u8(to_size.0, to_size.1, to, PixelType::U8);
-            let (Ok(from), Ok(mut to)) = (from, to) else {
-                return Err(bad);
-            };
-            let scaled = self.resizer.resize(&from, &mut to, &options);
-            scaled.map_err(|_| bad)?;
-        }
-        Ok(())
-    }
-}
-
-impl std::fmt::Debug for Scaler {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Scaler").finish_non_exhaustive()
     }
 }
 

@@ -10,19 +10,22 @@ mod camera;
 pub mod convert;
 mod error;
 pub mod file;
+mod media_devices;
 #[cfg(feature = "hardware")]
 mod microphone;
-mod outlet;
 mod output;
 mod pacing;
 pub mod resample;
 #[cfg(feature = "hardware")]
 mod sound;
+mod source_spec;
 #[cfg(feature = "hardware")]
 mod speaker;
 pub mod synthetic;
 
 pub use error::GetUserMediaError;
+pub use media_devices::{MediaDeviceInfo, MediaDeviceKind, MediaDevices};
 pub use output::{AudioOutput, TrackOutput};
+pub use source_spec::{SourceSpec, SourceSpecError};
 #[cfg(feature = "hardware")]
 pub use speaker::Speaker;

@@ -71,30 +71,12 @@ fn start(
     stream.play().map_err(|error| open_error(&name, &error))?;
 
     let device_id = device.id().ok().map(|id| id.to_string());
-    let channels = u32::from(reframer.channels());
-    let only = |value| {
-        Some(Range {
-            min: value,
-            max: value,
-        })
-    };
+    let channels = reframer.channels();
     let source = MediaSource::new(
         MediaKind::Audio,
         name,
-        MediaTrackSettings {
-            sample_rate: Some(SAMPLE_RATE),
-            channel_count: Some(channels),
-            device_id: device_id.clone(),
-            group_id: device_id.clone(),
-            ..Default::default()
-        },
-        MediaTrackCapabilities {
-            sample_rate: only(SAMPLE_RATE),
-            channel_count: only(channels),
-            device_id: device_id.clone(),
-            group_id: device_id,
-            ..Default::default()
-        },
+        settings(channels, device_id.as_deref()),
+        capabilities(channels, device_id.as_deref()),
         Control {
             shared: shared.clone(),
             thread: std::thread::current(),
@@ -110,6 +92,34 @@ fn start(
         channels: usize::from(choice.config.channels),
     };
     Ok((worker, track, stream))
+}
+
+/// What a microphone delivers, whatever the device.
+pub(crate) fn settings(channels: u16, device_id: Option<&str>) -> MediaTrackSettings {
+    MediaTrackSettings {
+        sample_rate: Some(SAMPLE_RATE),
+        channel_count: Some(channels.into()),
+        device_id: device_id.map(str::to_owned),
+        group_id: device_id.map(str::to_owned),
+        ..Default::default()
+    }
+}
+
+/// There is but one way to set it.
+pub(crate) fn capabilities(channels: u16, device_id: Option<&str>) -> MediaTrackCapabilities {
+    let only = |value| {
+        Some(Range {
+            min: value,
+            max: value,
+        })
+    };
+    MediaTrackCapabilities {
+        sample_rate: only(SAMPLE_RATE),
+        channel_count: only(channels.into()),
+        device_id: device_id.map(str::to_owned),
+        group_id: device_id.map(str::to_owned),
+        ..Default::default()
+    }
 }
 
 #[derive(Default)]

@@ -27,21 +27,20 @@ pub(crate) struct SoundDevice {
 
 /// The devices of one direction, the default first.
 pub(crate) fn list(direction: Direction) -> Vec<SoundDevice> {
-    let host = cpal::default_host();
-    let default = default_device(&host, direction);
-    let others = match direction {
-        Direction::Input => host.input_devices().map(Iterator::collect::<Vec<_>>),
-        Direction::Output => host.output_devices().map(Iterator::collect::<Vec<_>>),
+    let Some(host) = host() else {
+        return Vec::new();
     };
+    let default = default_device(&host, direction);
+    let others = host.devices().map(Iterator::collect::<Vec<_>>);
     let mut found = Vec::<SoundDevice>::new();
     for device in default.into_iter().chain(others.unwrap_or_default()) {
         let (Some(id), Ok(label)) = (id_of(&device), device.description()) else {
             continue;
         };
-        let Some(choice) = choose(&device, direction) else {
+        if found.iter().any(|other| other.id == id) {
             continue;
-        };
-        if !found.iter().any(|other| other.id == id) {
+        }
+        if let Some(choice) = choose(&device, direction) {
             found.push(SoundDevice {
                 id,
                 label: label.name().to_owned(),
@@ -61,18 +60,18 @@ pub(crate) fn find(
         Direction::Input => "microphone",
         Direction::Output => "speaker",
     };
-    let host = cpal::default_host();
-    let device = match id {
+    let host = host();
+    let device = host.and_then(|host| match id {
         None => default_device(&host, direction),
-        Some(id) => host
-            .devices()
-            .ok()
-            .and_then(|mut all| all.find(|device| id_of(device).as_deref() == Some(id))),
-    };
+        Some(id) => {
+            let mut all = host.devices().ok()?;
+            all.find(|device| id_of(device).as_deref() == Some(id))
+        }
+    });
     let device = device.ok_or_else(|| {
         GetUserMediaError::NotFound(match id {
             None => format!("there is no {what} on this machine"),
-            Some(id) => format!("there is no {what} with the id {id}"),
+            Some(id) => format!("there is no {what} with the id \"{id}\""),
         })
     })?;
     match choose(&device, direction) {
@@ -86,6 +85,27 @@ pub(crate) fn find(
     }
 }
 
+/// On Linux a sound server if one runs, else the kernel's cards. Without either ALSA is left alone: it
+/// would try whatever is configured, and complain on standard error about each.
+#[cfg(target_os = "linux")]
+fn host() -> Option<cpal::Host> {
+    let server = cpal::host_from_id(cpal::HostId::PulseAudio).ok();
+    server.or_else(|| {
+        let nodes = std::fs::read_dir("/dev/snd")
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut names = nodes.map(|node| node.file_name());
+        let card = names.any(|name| name.to_string_lossy().starts_with("pcm"));
+        card.then(cpal::default_host)
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn host() -> Option<cpal::Host> {
+    Some(cpal::default_host())
+}
+
 fn default_device(host: &cpal::Host, direction: Direction) -> Option<Device> {
     match direction {
         Direction::Input => host.default_input_device(),
@@ -93,10 +113,16 @@ fn default_device(host: &cpal::Host, direction: Direction) -> Option<Device> {
     }
 }
 
-/// ALSA's `null` swallows and delivers nothing at any speed, so it is no device.
+/// None for a device that is not to be offered: ALSA lists every way to each card, and some that lead
+/// nowhere.
 fn id_of(device: &Device) -> Option<String> {
+    const OFFERED: [&str; 5] = ["default", "sysdefault", "hw:", "pulse", "pipewire"];
     let id = device.id().ok()?.to_string();
-    (id != "alsa:null").then_some(id)
+    let offered = match id.strip_prefix("alsa:") {
+        Some(name) => OFFERED.iter().any(|prefix| name.starts_with(prefix)),
+        None => true,
+    };
+    offered.then_some(id)
 }
 
 /// How a device is to work.

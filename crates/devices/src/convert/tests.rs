@@ -94,36 +94,6 @@ fn ranges_are_brought_together() {
     assert_eq!(white.as_bytes(), [235, 235, 16, 126, 128, 16]);
 }
 
-#[test]
-fn marks_survive_scaling_and_cropping_keeps_the_middle() {
-    let original = picture(1280, 720);
-    let mut scaler = Scaler::new();
-    let mut scaled = I420Buffer::default();
-    for (w, h) in [(640, 360), (320, 180), (1920, 1080), (427, 240)] {
-        scaler.scale(&original, w, h, &mut scaled).unwrap();
-        assert_eq!((scaled.width(), scaled.height()), (w, h));
-        assert_eq!(marks::read(&scaled), marks::read(&original), "{w}x{h}");
-    }
-    // A white left half and a black right half, cut to a square, still meet in the middle.
-    let mut halves = I420Buffer::new(400, 100);
-    let (y, _, _) = halves.planes_mut();
-    y.chunks_exact_mut(400).for_each(|row| row[..200].fill(235));
-    scaler.scale(&halves, 50, 50, &mut scaled).unwrap();
-    let row = &scaled.y()[25 * 50..26 * 50];
-    assert!(
-        row[..24].iter().all(|&l| l > 230) && row[26..].iter().all(|&l| l < 20),
-        "{row:?}"
-    );
-    for (w, h) in [(0, 10), (10, 0), (9_000, 10)] {
-        assert!(scaler.scale(&original, w, h, &mut scaled).is_err());
-    }
-    assert!(
-        scaler
-            .scale(&I420Buffer::default(), 10, 10, &mut scaled)
-            .is_err()
-    );
-}
-
 /// A picture encoded by ffmpeg's `mjpeg` from the synthetic camera's, 4:2:2 in JPEG's range, as
 /// cameras send it.
 #[test]

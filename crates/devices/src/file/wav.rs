@@ -1,11 +1,11 @@
 //! WAV files.
 
 use super::{FileError, device_id, name, open};
-use crate::pacing::Stop;
+use crate::pacing::{Stop, StopControl};
 use crate::resample::{FRAME, Reframer, SAMPLE_RATE};
 use duet_media::{
     AudioFrame, Clock, MediaKind, MediaSource, MediaStreamTrack, MediaTime, MediaTrackCapabilities,
-    MediaTrackSettings, Range, SourceControl,
+    MediaTrackSettings, Range,
 };
 use hound::{SampleFormat, WavReader, WavSpec};
 use std::collections::VecDeque;
@@ -78,7 +78,7 @@ pub fn open_audio(path: &Path, clock: Arc<dyn Clock>) -> Result<MediaStreamTrack
         ..Default::default()
     };
     let stop = Arc::new(Stop::default());
-    let control = Control(stop.clone());
+    let control = StopControl(stop.clone());
     let source = MediaSource::new(
         MediaKind::Audio,
         name(path),
@@ -104,14 +104,6 @@ pub fn open_audio(path: &Path, clock: Arc<dyn Clock>) -> Result<MediaStreamTrack
             source,
         })?;
     Ok(track)
-}
-
-struct Control(Arc<Stop>);
-
-impl SourceControl for Control {
-    fn stop(&self) {
-        self.0.set();
-    }
 }
 
 struct Player {

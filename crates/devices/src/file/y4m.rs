@@ -3,25 +3,21 @@
 
 use super::{FileError, Stream, device_id, name, open};
 use crate::convert::{self, i420_len};
-use crate::outlet::{Native, Outlet, SharedVideoControl, VideoControl};
+use crate::pacing::{Stop, StopControl};
 use duet_media::{
-    Clock, I420Buffer, MediaKind, MediaSource, MediaStreamTrack, MediaTrackSettings, Pool,
+    Clock, I420Buffer, MediaKind, MediaSource, MediaStreamTrack, MediaTrackCapabilities,
+    MediaTrackSettings, Pool, Range, VideoFrame,
 };
 use std::io::{self, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Plays a Y4M file (8 bits, 4:2:0) as a camera, in a loop, until the last track stops. `wanted` may
-/// ask for a smaller size and a lower rate than the file has.
+/// Plays a Y4M file (8 bits, 4:2:0) as a camera, in a loop, until the last track stops.
 ///
 /// # Errors
 /// [`FileError`]; nothing was started.
-pub fn open_video(
-    path: &Path,
-    wanted: &MediaTrackSettings,
-    clock: Arc<dyn Clock>,
-) -> Result<MediaStreamTrack, FileError> {
+pub fn open_video(path: &Path, clock: Arc<dyn Clock>) -> Result<MediaStreamTrack, FileError> {
     let mut reader = Reader::new(open(path)?, path)?;
     let header = reader.header;
     // The first picture shows whether there is any.
@@ -35,26 +31,23 @@ pub fn open_video(
             reason: "expected the word FRAME".into(),
         },
     })?;
-    let native = Native {
-        width: header.width,
-        height: header.height,
-        frame_rate: header.frame_rate(),
-    };
-    let control = VideoControl::new(native, wanted, device_id(path), None);
+    let settings = header.settings(path);
+    let stop = Arc::new(Stop::default());
     let source = MediaSource::new(
         MediaKind::Video,
         name(path),
-        control.settings(),
-        control.capabilities(),
-        SharedVideoControl(control.clone()),
+        settings.clone(),
+        capabilities(&settings),
+        StopControl(stop.clone()),
     );
+    // There is but one way to play it; tracks make smaller pictures of that by themselves.
+    source.set_modes(vec![settings]);
     let track = source.create_track();
     let player = Player {
         reader,
         pool,
-        outlet: Outlet::new(source.clone(), control.clone()),
         source,
-        control,
+        stop,
         clock,
     };
     std::thread::Builder::new()
@@ -65,6 +58,22 @@ pub fn open_video(
             source,
         })?;
     Ok(track)
+}
+
+fn capabilities(settings: &MediaTrackSettings) -> MediaTrackCapabilities {
+    fn only<T: Copy>(value: Option<T>) -> Option<Range<T>> {
+        value.map(|value| Range {
+            min: value,
+            max: value,
+        })
+    }
+    MediaTrackCapabilities {
+        width: only(settings.width),
+        height: only(settings.height),
+        frame_rate: only(settings.frame_rate),
+        device_id: settings.device_id.clone(),
+        ..Default::default()
+    }
 }
 
 /// Pictures on their way that need no new allocation.
@@ -90,6 +99,16 @@ impl Header {
 
     fn frame_rate(&self) -> f64 {
         f64::from(self.rate.0) / f64::from(self.rate.1)
+    }
+
+    fn settings(&self, path: &Path) -> MediaTrackSettings {
+        MediaTrackSettings {
+            width: Some(self.width),
+            height: Some(self.height),
+            frame_rate: Some(self.frame_rate()),
+            device_id: Some(device_id(path)),
+            ..Default::default()
+        }
     }
 
     /// When picture number `n` is due, from the first one's time on.
@@ -259,9 +278,8 @@ fn read_line(stream: &mut impl io::Read, line: &mut Vec<u8>) -> Result<(), Troub
 struct Player<R> {
     reader: Reader<R>,
     pool: Pool<I420Buffer>,
-    outlet: Outlet,
     source: MediaSource,
-    control: Arc<VideoControl>,
+    stop: Arc<Stop>,
     clock: Arc<dyn Clock>,
 }
 
@@ -279,10 +297,10 @@ impl<R: Stream> Player<R> {
                 start += late;
                 time += late;
             }
-            if !self.control.stop.sleep_until(&*self.clock, time) {
+            if !self.stop.sleep_until(&*self.clock, time) {
                 return;
             }
-            self.outlet.publish(picture, time);
+            self.source.publish(&VideoFrame::new(picture, time).into());
             picture = match self.next() {
                 Some(picture) => picture,
                 None => return self.source.end(),
@@ -333,8 +351,7 @@ mod tests {
     }
 
     fn play(path: &Path) -> Result<MediaStreamTrack, FileError> {
-        let clock = Arc::new(MonotonicClock::new());
-        open_video(path, &MediaTrackSettings::default(), clock)
+        open_video(path, Arc::new(MonotonicClock::new()))
     }
 
     #[test]

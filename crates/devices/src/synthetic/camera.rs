@@ -55,7 +55,8 @@ impl SyntheticCameraConfig {
         }
     }
 
-    fn with(self, wanted: &MediaTrackSettings) -> Self {
+    /// As near to `wanted` as can be.
+    pub(crate) fn with(self, wanted: &MediaTrackSettings) -> Self {
         SyntheticCameraConfig {
             width: wanted.width.unwrap_or(self.width),
             height: wanted.height.unwrap_or(self.height),
@@ -65,7 +66,7 @@ impl SyntheticCameraConfig {
         .clamped()
     }
 
-    fn settings(&self) -> MediaTrackSettings {
+    pub(crate) fn settings(&self) -> MediaTrackSettings {
         MediaTrackSettings {
             width: Some(self.width),
             height: Some(self.height),

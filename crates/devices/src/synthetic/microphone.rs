@@ -4,11 +4,12 @@ use super::marks::audio::{BEEP, BEEP_HZ, TONE, pattern_hz};
 use crate::pacing::Stop;
 use duet_media::{
     AudioBuffer, AudioFrame, Clock, MediaKind, MediaSource, MediaStreamTrack,
-    MediaTrackCapabilities, MediaTrackSettings, Pool, Range, SourceControl,
+    MediaTrackCapabilities, MediaTrackSettings, Pool, Range, ReconfigureError, SourceControl,
 };
 use std::f64::consts::TAU;
 use std::ops::Range as Span;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 /// How a [`SyntheticMicrophone`] works.
@@ -22,6 +23,26 @@ impl Default for SyntheticMicrophoneConfig {
     /// One channel.
     fn default() -> Self {
         SyntheticMicrophoneConfig { channels: 1 }
+    }
+}
+
+impl SyntheticMicrophoneConfig {
+    /// As near to `wanted` as can be.
+    pub(crate) fn with(self, wanted: &MediaTrackSettings) -> Self {
+        let channels = wanted.channel_count.unwrap_or(self.channels.into());
+        SyntheticMicrophoneConfig {
+            channels: channels.clamp(1, 2) as u16,
+        }
+    }
+
+    pub(crate) fn settings(&self) -> MediaTrackSettings {
+        MediaTrackSettings {
+            sample_rate: Some(SAMPLE_RATE),
+            channel_count: Some(self.channels.into()),
+            device_id: Some(SyntheticMicrophone::DEVICE_ID.into()),
+            group_id: Some(super::SyntheticCamera::GROUP_ID.into()),
+            ..Default::default()
+        }
     }
 }
 
@@ -42,28 +63,22 @@ impl SyntheticMicrophone {
     /// Starts a microphone; it stops with its last track. The track is ended from the start if the
     /// system gives no thread.
     pub fn start(config: SyntheticMicrophoneConfig, clock: Arc<dyn Clock>) -> MediaStreamTrack {
-        let channels = config.channels.clamp(1, 2);
-        let stop = Arc::new(Stop::default());
-        let settings = MediaTrackSettings {
-            sample_rate: Some(SAMPLE_RATE),
-            channel_count: Some(channels.into()),
-            device_id: Some(Self::DEVICE_ID.into()),
-            group_id: Some(super::SyntheticCamera::GROUP_ID.into()),
-            ..Default::default()
-        };
+        let control = Arc::new(Control {
+            stop: Stop::default(),
+            channels: AtomicU16::new(config.channels.clamp(1, 2)),
+        });
         let source = MediaSource::new(
             MediaKind::Audio,
             Self::LABEL,
-            settings,
+            control.settings(),
             Self::capabilities(),
-            Control(stop.clone()),
+            SharedControl(control.clone()),
         );
         let track = source.create_track();
         let worker = Worker {
             source: source.clone(),
-            stop,
+            control,
             clock,
-            channels,
         };
         let spawned = std::thread::Builder::new()
             .name("synth-mic".into())
@@ -182,19 +197,40 @@ fn sound(
     }
 }
 
-struct Control(Arc<Stop>);
+struct Control {
+    stop: Stop,
+    channels: AtomicU16,
+}
 
-impl SourceControl for Control {
+impl Control {
+    fn settings(&self) -> MediaTrackSettings {
+        let channels = self.channels.load(Ordering::Relaxed);
+        SyntheticMicrophoneConfig { channels }.settings()
+    }
+}
+
+struct SharedControl(Arc<Control>);
+
+impl SourceControl for SharedControl {
     fn stop(&self) {
-        self.0.set();
+        self.0.stop.set();
+    }
+
+    fn reconfigure(
+        &self,
+        wanted: &MediaTrackSettings,
+    ) -> Result<MediaTrackSettings, ReconfigureError> {
+        let channels = self.0.channels.load(Ordering::Relaxed);
+        let config = SyntheticMicrophoneConfig { channels }.with(wanted);
+        self.0.channels.store(config.channels, Ordering::Relaxed);
+        Ok(self.0.settings())
     }
 }
 
 struct Worker {
     source: MediaSource,
-    stop: Arc<Stop>,
+    control: Arc<Control>,
     clock: Arc<dyn Clock>,
-    channels: u16,
 }
 
 impl Worker {
@@ -210,12 +246,13 @@ impl Worker {
             if self.clock.now().saturating_since(time) > Self::PATIENCE {
                 time = self.next_frame();
             }
-            if !self.stop.sleep_until(&*self.clock, time + FRAME) {
+            if !self.control.stop.sleep_until(&*self.clock, time + FRAME) {
                 return;
             }
             let unix = self.clock.unix_time(time);
+            let channels = self.control.channels.load(Ordering::Relaxed);
             let buffer = pool.fill(|buffer| {
-                buffer.resize(SAMPLE_RATE, self.channels, SAMPLE_RATE as usize / 100);
+                buffer.resize(SAMPLE_RATE, channels, SAMPLE_RATE as usize / 100);
                 hear(unix, buffer);
             });
             self.source.publish(&AudioFrame::new(buffer, time).into());

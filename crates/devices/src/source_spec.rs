@@ -1,0 +1,98 @@
+//! Where a track is to come from, as a person says it on a command line.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// A source by name: `default`, `none`, `synthetic`, `file:PATH` or `device:ID`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceSpec {
+    /// The machine's default device, or whatever fits the constraints best.
+    Default,
+    /// None.
+    None,
+    /// The synthetic camera or microphone.
+    Synthetic,
+    /// A Y4M file for a camera, a WAV file for a microphone.
+    File(PathBuf),
+    /// The device of that id, as [`MediaDevices::enumerate_devices`](crate::MediaDevices) lists it.
+    Device(String),
+}
+
+/// What was said is no source.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" is no source: expected default, none, synthetic, file:PATH or device:ID")]
+pub struct SourceSpecError(String);
+
+impl SourceSpec {
+    /// Reads a source.
+    ///
+    /// # Errors
+    /// [`SourceSpecError`], which says what was expected.
+    pub fn parse(text: &str) -> Result<Self, SourceSpecError> {
+        let wrong = || SourceSpecError(text.to_owned());
+        match text.split_once(':') {
+            None => match text {
+                "default" => Ok(SourceSpec::Default),
+                "none" => Ok(SourceSpec::None),
+                "synthetic" => Ok(SourceSpec::Synthetic),
+                _ => Err(wrong()),
+            },
+            Some(("file", path)) if !path.is_empty() => Ok(SourceSpec::File(path.into())),
+            Some(("device", id)) if !id.is_empty() => Ok(SourceSpec::Device(id.to_owned())),
+            Some(_) => Err(wrong()),
+        }
+    }
+}
+
+impl FromStr for SourceSpec {
+    type Err = SourceSpecError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for SourceSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SourceSpec::Default => f.write_str("default"),
+            SourceSpec::None => f.write_str("none"),
+            SourceSpec::Synthetic => f.write_str("synthetic"),
+            SourceSpec::File(path) => write!(f, "file:{}", path.display()),
+            SourceSpec::Device(id) => write!(f, "device:{id}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_source_is_read_and_written_alike() {
+        for (text, spec) in [
+            ("default", SourceSpec::Default),
+            ("none", SourceSpec::None),
+            ("synthetic", SourceSpec::Synthetic),
+            ("file:/a b/c:d.y4m", SourceSpec::File("/a b/c:d.y4m".into())),
+            ("device:alsa:hw:0", SourceSpec::Device("alsa:hw:0".into())),
+        ] {
+            assert_eq!(text.parse::<SourceSpec>().as_ref(), Ok(&spec));
+            assert_eq!(spec.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn nonsense_is_answered_with_what_was_expected() {
+        for text in ["", "camera", "file:", "device:", "Default", "http://x", ":"] {
+            let error = SourceSpec::parse(text).unwrap_err().to_string();
+            assert_eq!(
+                error,
+                format!(
+                    "\"{text}\" is no source: expected default, none, synthetic, file:PATH or device:ID"
+                )
+            );
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Speaker and microphone for real, without a sound card: a PulseAudio server of the test's own, in
+//! which what is played into the speaker is what the microphone hears.
+//!
+//! The server is found by environment variables, so each test that needs one runs in a process of its
+//! own: this one again, with a test that is ignored otherwise.
+
+#![cfg(all(feature = "hardware", target_os = "linux"))]
+
+use duet_devices::synthetic::marks::audio::{Listener, beep_delay, pattern_index};
+use duet_devices::synthetic::{SyntheticMicrophone, SyntheticMicrophoneConfig};
+use duet_devices::{MediaDeviceKind, MediaDevices, SourceSpec, Speaker, TrackOutput};
+use duet_media::{
+    AudioBuffer, Clock, Frame, FrameQueue, MediaStreamTrack, MediaTime, MediaTrackConstraints,
+    MonotonicClock, TrackEvent, TrackState,
+};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+/// Ends the server with the test.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts a server with its socket in `directory`. None if there is no PulseAudio here.
+fn start_server(directory: &Path) -> Option<Server> {
+    let socket = directory.join("pulse/native");
+    std::fs::create_dir_all(directory.join("pulse")).unwrap();
+    let script = directory.join("script.pa");
+    let mut file = std::fs::File::create(&script).unwrap();
+    for line in [
+        "load-module module-null-sink sink_name=loudspeaker rate=48000 channels=2",
+        "load-module module-null-sink sink_name=unused rate=44100 channels=2",
+        "load-module module-remap-source source_name=ear master=loudspeaker.monitor",
+        "set-default-sink loudspeaker",
+        "set-default-source ear",
+    ] {
+        writeln!(file, "{line}").unwrap();
+    }
+    writeln!(
+        file,
+        "load-module module-native-protocol-unix auth-anonymous=1 socket={}",
+        socket.display()
+    )
+    .unwrap();
+    let child = Command::new("pulseaudio")
+        .args([
+            "-n",
+            "--daemonize=no",
+            "--use-pid-file=no",
+            "--exit-idle-time=-1",
+            "-F",
+        ])
+        .arg(&script)
+        .env("XDG_RUNTIME_DIR", directory)
+        .env("HOME", directory)
+        .env_remove("PULSE_RUNTIME_PATH")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut server = Server(child.ok()?);
+    let start = Instant::now();
+    while !socket.exists() {
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "the server does not start"
+        );
+        assert!(server.0.try_wait().unwrap().is_none(), "the server ended");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Some(server)
+}
+
+/// Runs one of the ignored tests below in a process that finds the server.
+fn run_with_server(test: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(server) = start_server(directory.path()) else {
+        println!("skipped: pulseaudio is not installed");
+        return;
+    };
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", test, "--nocapture"])
+        .env("XDG_RUNTIME_DIR", directory.path())
+        .env("HOME", directory.path())
+        .env("SERVER_PID", server.0.id().to_string())
+        .env_remove("PULSE_RUNTIME_PATH")
+        .env_remove("PULSE_SERVER")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    println!("{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{test} failed"
+    );
+}
+
+#[test]
+fn what_a_speaker_plays_a_microphone_hears() {
+    run_with_server("with_server_a_melody_goes_round");
+}
+
+#[test]
+fn a_lost_device_ends_the_track_and_the_speaker() {
+    run_with_server("with_server_the_server_goes");
+}
+
+fn microphone(clock: &Arc<MonotonicClock>) -> MediaStreamTrack {
+    let devices = MediaDevices::new(clock.clone());
+    let any = MediaTrackConstraints::default();
+    devices
+        .open_audio(&SourceSpec::Default, &any)
+        .unwrap()
+        .unwrap()
+}
+
+#[test]
+#[ignore = "needs a sound server: what_a_speaker_plays_a_microphone_hears runs it"]
+fn with_server_a_melody_goes_round() {
+    let clock = Arc::new(MonotonicClock::new());
+    let all = MediaDevices::new(clock.clone()).enumerate_devices();
+    let ids = |kind| {
+        let of_kind = all.iter().filter(move |device| device.kind == kind);
+        of_kind
+            .map(|device| device.device_id.as_str())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ids(MediaDeviceKind::AudioInput)[0], "pulseaudio:ear");
+    assert_eq!(
+        ids(MediaDeviceKind::AudioOutput),
+        ["pulseaudio:loudspeaker", "pulseaudio:unused"]
+    );
+
+    let heard = microphone(&clock);
+    assert_eq!(
+        heard.get_settings().device_id.as_deref(),
+        Some("pulseaudio:ear")
+    );
+    let queue = Arc::new(FrameQueue::new(100));
+    let _sink = heard.add_sink(queue.clone());
+    let melody = SyntheticMicrophone::start(SyntheticMicrophoneConfig::default(), clock.clone());
+    let speaker = Speaker::open(None, TrackOutput::new(&melody), clock.clone()).unwrap();
+
+    let mut listener = Listener::new();
+    let (mut delays, mut notes, mut frames) = (Vec::new(), 0, 0u32);
+    let mut last: Option<MediaTime> = None;
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(6) {
+        let Some(Frame::Audio(frame)) = queue.pop_timeout(Duration::from_secs(5)) else {
+            panic!("no sound");
+        };
+        assert_eq!(
+            (frame.buffer.frames(), frame.buffer.sample_rate()),
+            (480, 48_000)
+        );
+        if let Some(last) = last {
+            assert!(frame.capture_time > last, "time goes back");
+        }
+        last = Some(frame.capture_time);
+        frames += 1;
+        for beep in listener.hear(&frame.buffer, frame.capture_time) {
+            delays.push(beep_delay(clock.unix_time(beep.onset)));
+        }
+        let note = listener.pitch_hz().and_then(pattern_index);
+        notes += u32::from(note.is_some());
+    }
+    println!(
+        "beeps {:.0?} ms late, {notes} of {frames} frames in tune, {} underruns, speaker latency {:?}",
+        delays
+            .iter()
+            .map(|delay| delay * 1000.0)
+            .collect::<Vec<_>>(),
+        speaker.underruns(),
+        speaker.latency()
+    );
+    // Four fifths of each second are the tone; a busy machine may leave gaps.
+    assert!((400..=620).contains(&frames), "{frames} frames in 6 s");
+    assert!(notes > frames / 2, "{notes} of {frames} in tune");
+    assert!(delays.len() >= 3, "{delays:?}");
+    assert!(
+        delays.iter().all(|delay| (-0.01..0.5).contains(delay)),
+        "{delays:?}"
+    );
+    heard.stop();
+    assert_eq!(heard.ready_state(), TrackState::Ended);
+}
+
+#[test]
+#[ignore = "needs a sound server: a_lost_device_ends_the_track_and_the_speaker runs it"]
+fn with_server_the_server_goes() {
+    let clock = Arc::new(MonotonicClock::new());
+    let heard = microphone(&clock);
+    let (ended, events) = mpsc::channel();
+    let _subscription = heard.subscribe(move |event| drop(ended.send(*event)));
+    let silence = |sound: &mut AudioBuffer, _| sound.samples_mut().fill(0.0);
+    let speaker = Speaker::open(None, silence, clock.clone()).unwrap();
+    assert!(!speaker.is_lost());
+
+    let pid = std::env::var("SERVER_PID").unwrap();
+    assert!(
+        Command::new("kill")
+            .args(["-KILL", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let start = Instant::now();
+    let event = events.recv_timeout(Duration::from_secs(15)).unwrap();
+    assert_eq!(event, TrackEvent::Ended);
+    println!("the track ended {:?} after the server", start.elapsed());
+    while !speaker.is_lost() {
+        assert!(
+            start.elapsed() < Duration::from_secs(15),
+            "the speaker goes on"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let any = MediaTrackConstraints::default();
+    let again = MediaDevices::new(clock).open_audio(&SourceSpec::Default, &any);
+    assert_eq!(again.unwrap_err().name(), "NotFoundError");
+}
