@@ -523,7 +523,7 @@ impl Shared {
             self.adopt_offered(&session).await?;
         }
         let new_generation = {
-            let mut negotiation = self.negotiation.lock();
+            let negotiation = self.negotiation.lock();
             let before = negotiation
                 .in_effect()
                 .1

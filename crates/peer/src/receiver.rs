@@ -21,6 +21,7 @@ struct ReceiverShared {
     track: MediaStreamTrack,
     receive: Arc<Receive>,
     media_ssrc: Arc<AtomicU32>,
+    ask: Arc<AskByPli>,
     route: Mutex<Option<Arc<Route>>>,
     streams: Mutex<Vec<MediaStream>>,
 }
@@ -50,19 +51,19 @@ impl RTCRtpReceiver {
         let media_ssrc = Arc::new(AtomicU32::new(0));
         let label = format!("remote {kind}");
         let clock = path.clock();
+        let ask = Arc::new(AskByPli {
+            path: Arc::downgrade(path),
+            media_ssrc: media_ssrc.clone(),
+        });
         let (receive, track) = match kind {
             MediaKind::Audio => {
                 let (inbound, track) = InboundAudio::new(InboundAudioConfig { clock, label });
                 (Receive::Audio(inbound), track)
             }
             MediaKind::Video => {
-                let feedback = Arc::new(AskByPli {
-                    path: Arc::downgrade(path),
-                    media_ssrc: media_ssrc.clone(),
-                });
                 let config = InboundVideoConfig {
                     clock,
-                    feedback,
+                    feedback: ask.clone(),
                     label,
                 };
                 let (inbound, track) = InboundVideo::new(config);
@@ -73,6 +74,7 @@ impl RTCRtpReceiver {
             track,
             receive: Arc::new(receive),
             media_ssrc,
+            ask,
             route: Mutex::new(None),
             streams: Mutex::default(),
         }))
@@ -81,6 +83,15 @@ impl RTCRtpReceiver {
     /// The remote track. Muted while nothing comes; ended when the transceiver or the connection is.
     pub fn track(&self) -> MediaStreamTrack {
         self.0.track.clone()
+    }
+
+    /// Asks the other side for a key frame, by [PLI](https://www.rfc-editor.org/rfc/rfc4585#section-6.3.1).
+    /// Needed by whoever joins late; decoding asks by itself. Nothing happens before the first packet,
+    /// and for sound.
+    pub fn request_key_frame(&self) {
+        if matches!(*self.0.receive, Receive::Video(_)) {
+            self.0.ask.request_key_frame();
+        }
     }
 
     /// The remote streams that the track belongs to now.

@@ -3,8 +3,10 @@
 
 use super::nack::NackTracker;
 use crate::pipeline::{InboundAudio, InboundVideo, RtpPacket};
+use bytes::Bytes;
 use duet_media::MediaTime;
-use duet_session::DuplicateFilter;
+use duet_session::vp8_payload::is_key_frame;
+use duet_session::{DuplicateFilter, Vp8Descriptor};
 use parking_lot::Mutex;
 use rtc::interceptor::StreamInfo;
 use rtc::rtcp;
@@ -227,6 +229,9 @@ impl Incoming {
         }
         if stream.nack {
             stream.tracker.on_packet(number, now);
+            if stream.tracker.next_due().is_some() && begins_key_frame(&payload) {
+                stream.tracker.forget_before(number);
+            }
         }
         stream.counters.last_packet = Some(arrival);
         stream.count(&header, number, size, retransmitted.is_none(), now);
@@ -322,6 +327,12 @@ impl Incoming {
         counters.sort_unstable_by_key(|c| std::cmp::Reverse(c.last_packet));
         counters
     }
+}
+
+/// Pictures are VP8 and nothing else is asked for again.
+fn begins_key_frame(payload: &Bytes) -> bool {
+    Vp8Descriptor::parse(payload.clone())
+        .is_ok_and(|(descriptor, part)| descriptor.is_frame_start() && is_key_frame(&part))
 }
 
 impl Stream {

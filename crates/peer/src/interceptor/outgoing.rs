@@ -67,7 +67,6 @@ pub(crate) struct RemoteReport {
 
 struct Binding {
     payload_type: u8,
-    rtx_ssrc: Option<u32>,
     mid_extension: Option<u8>,
 }
 
@@ -142,7 +141,6 @@ impl Outgoing {
             .find(|extension| extension.uri == crate::sdp::MID_URI);
         stream.binding = Some(Binding {
             payload_type: info.payload_type,
-            rtx_ssrc: info.ssrc_rtx,
             mid_extension: mid.and_then(|extension| u8::try_from(extension.id).ok()),
         });
         stream.counters.payload_type = info.payload_type;

@@ -14,17 +14,17 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// What a test waits for at most.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Fails the test if `future` takes longer than a test can wait.
-pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(value) => value,
         Err(_) => panic!("{what} did not happen within {PATIENCE:?}"),
     }
 }
 
-pub fn context() -> PeerContext {
+pub(crate) fn context() -> PeerContext {
     PeerContext {
         network: NetworkPolicy::LoopbackOnly,
         mdns: false,
@@ -33,16 +33,16 @@ pub fn context() -> PeerContext {
 }
 
 /// One end: its connection, and its events, candidates left out.
-pub struct End {
-    pub pc: RTCPeerConnection,
-    pub events: mpsc::Receiver<Event>,
+pub(crate) struct End {
+    pub(crate) pc: RTCPeerConnection,
+    pub(crate) events: mpsc::Receiver<Event>,
     /// Came while another one was waited for.
     skipped: Vec<Event>,
     candidates: Option<mpsc::Receiver<Event>>,
 }
 
 impl End {
-    pub async fn new(context: PeerContext) -> End {
+    pub(crate) async fn new(context: PeerContext) -> End {
         let pc = RTCPeerConnection::new(RTCConfiguration::default(), context);
         let pc = pc.await.expect("a connection");
         let (tx, events) = mpsc::channel(1_024);
@@ -65,7 +65,7 @@ impl End {
     }
 
     /// The next event that `pick` wants. Others stay for those who wait for them.
-    pub async fn wait<T>(&mut self, what: &str, pick: impl Fn(&Event) -> Option<T>) -> T {
+    pub(crate) async fn wait<T>(&mut self, what: &str, pick: impl Fn(&Event) -> Option<T>) -> T {
         let found = self
             .skipped
             .iter()
@@ -87,7 +87,7 @@ impl End {
         .await
     }
 
-    pub async fn connected(&mut self) {
+    pub(crate) async fn connected(&mut self) {
         if self.pc.connection_state() == RTCPeerConnectionState::Connected {
             return;
         }
@@ -98,7 +98,7 @@ impl End {
         .await;
     }
 
-    pub async fn track(&mut self) -> RTCTrackEvent {
+    pub(crate) async fn track(&mut self) -> RTCTrackEvent {
         self.wait("a track", |event| match event {
             Event::Track(event) => Some(event.clone()),
             _ => None,
@@ -106,7 +106,7 @@ impl End {
         .await
     }
 
-    pub async fn negotiation_needed(&mut self) {
+    pub(crate) async fn negotiation_needed(&mut self) {
         self.wait("negotiationneeded", |event| {
             matches!(event, Event::NegotiationNeeded).then_some(())
         })
@@ -115,7 +115,7 @@ impl End {
 }
 
 /// Carries candidates both ways for as long as the connections live.
-pub fn trickle(a: &mut End, b: &mut End) {
+pub(crate) fn trickle(a: &mut End, b: &mut End) {
     let (a_to_b, b_to_a) = (a.candidates.take(), b.candidates.take());
     for (candidates, to) in [(a_to_b, b.pc.clone()), (b_to_a, a.pc.clone())] {
         let mut candidates = candidates.expect("trickles already");
@@ -133,18 +133,18 @@ pub fn trickle(a: &mut End, b: &mut End) {
     }
 }
 
-pub async fn pair() -> (End, End) {
+pub(crate) async fn pair() -> (End, End) {
     pair_of(context(), context()).await
 }
 
-pub async fn pair_of(a: PeerContext, b: PeerContext) -> (End, End) {
+pub(crate) async fn pair_of(a: PeerContext, b: PeerContext) -> (End, End) {
     let (mut a, mut b) = (End::new(a).await, End::new(b).await);
     trickle(&mut a, &mut b);
     (a, b)
 }
 
 /// One offer and answer.
-pub async fn negotiate(from: &RTCPeerConnection, to: &RTCPeerConnection) {
+pub(crate) async fn negotiate(from: &RTCPeerConnection, to: &RTCPeerConnection) {
     from.set_local_description(None).await.expect("an offer");
     let offer = from.local_description().await.expect("an offer");
     to.set_remote_description(offer)
@@ -158,14 +158,14 @@ pub async fn negotiate(from: &RTCPeerConnection, to: &RTCPeerConnection) {
 }
 
 /// A camera that shows a moving ramp.
-pub struct Camera {
+pub(crate) struct Camera {
     source: MediaSource,
     context: PeerContext,
     size: (u32, u32),
 }
 
 impl Camera {
-    pub fn new(context: &PeerContext, width: u32, height: u32) -> (Camera, MediaStreamTrack) {
+    pub(crate) fn new(context: &PeerContext, width: u32, height: u32) -> (Camera, MediaStreamTrack) {
         let source = source(MediaKind::Video);
         let track = source.create_track();
         let camera = Camera {
@@ -177,7 +177,7 @@ impl Camera {
     }
 
     /// Thirty pictures a second, until the task is aborted or the track ends.
-    pub fn roll(self) -> tokio::task::JoinHandle<()> {
+    pub(crate) fn roll(self) -> tokio::task::JoinHandle<()> {
         tokio::spawn(async move {
             let mut tick = tokio::time::interval(Duration::from_nanos(1_000_000_000 / 30));
             let mut number = 0u32;
@@ -200,7 +200,7 @@ impl Camera {
 }
 
 /// A microphone that hums.
-pub fn microphone(context: &PeerContext) -> (tokio::task::JoinHandle<()>, MediaStreamTrack) {
+pub(crate) fn microphone(context: &PeerContext) -> (tokio::task::JoinHandle<()>, MediaStreamTrack) {
     let source = source(MediaKind::Audio);
     let track = source.create_track();
     let clock = context.clock.clone();
@@ -221,7 +221,7 @@ pub fn microphone(context: &PeerContext) -> (tokio::task::JoinHandle<()>, MediaS
     (task, track)
 }
 
-pub fn source(kind: MediaKind) -> MediaSource {
+pub(crate) fn source(kind: MediaKind) -> MediaSource {
     let settings = MediaTrackSettings::default();
     MediaSource::new(
         kind,
@@ -233,29 +233,29 @@ pub fn source(kind: MediaKind) -> MediaSource {
 }
 
 /// Reads a track's frames.
-pub struct Viewer {
+pub(crate) struct Viewer {
     queue: Arc<FrameQueue>,
     _sink: SinkHandle,
 }
 
 impl Viewer {
-    pub fn of(track: &MediaStreamTrack) -> Viewer {
+    pub(crate) fn of(track: &MediaStreamTrack) -> Viewer {
         let queue = Arc::new(FrameQueue::new(64));
         let _sink = track.add_sink(queue.clone());
         Viewer { queue, _sink }
     }
 
-    pub async fn frame(&self) -> Frame {
+    pub(crate) async fn frame(&self) -> Frame {
         let frame = within("a frame", self.queue.pop()).await;
         frame.expect("the track goes on")
     }
 
     /// How many frames are there, without waiting.
-    pub fn drain(&self) -> Vec<Frame> {
+    pub(crate) fn drain(&self) -> Vec<Frame> {
         std::iter::from_fn(|| self.queue.try_pop()).collect()
     }
 }
 
-pub fn millis(from: MediaTime, to: MediaTime) -> f64 {
+pub(crate) fn millis(from: MediaTime, to: MediaTime) -> f64 {
     to.nanos_since(from) as f64 / 1e6
 }
