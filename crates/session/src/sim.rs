@@ -232,6 +232,20 @@ mod tests {
     }
 
     #[test]
+    fn jitter_keeps_the_order() {
+        let config = LinkConfig {
+            jitter: Duration::from_millis(30),
+            ..LinkConfig::default()
+        };
+        let (out, _) = run(config, 2, 1_000);
+        assert!(out.windows(2).all(|w| w[0].1 < w[1].1));
+        assert!(
+            out.iter()
+                .all(|(at, n)| (0..=30).contains(&(at.as_millis() - n)))
+        );
+    }
+
+    #[test]
     fn a_narrow_pipe_fills_its_queue() {
         let config = LinkConfig {
             rate_bps: Some(4_000_000),
