@@ -8,7 +8,7 @@ use bytes::Bytes;
 use self::call::{Call, Got};
 use super::*;
 use crate::sim::{LinkConfig, Loss};
-use crate::{RtpClock, Vp8Packetizer};
+use crate::{PlayoutScheduler, RtpClock, Vp8Packetizer};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -282,4 +282,41 @@ fn a_decoder_that_failed_gets_a_key_frame() {
         "{:?}",
         call.got[before].at
     );
+}
+
+#[test]
+fn a_lossy_link_is_watched_without_a_freeze() {
+    with_seeds(|seed| {
+        let link = LinkConfig {
+            delay: MS * 20,
+            jitter: MS * 8,
+            loss: Loss::Random(0.01),
+            ..LinkConfig::default()
+        };
+        let mut call = Call::over(link, seed);
+        call.run(MediaTime::ZERO, seconds(30));
+        call.check();
+        let mut scheduler = PlayoutScheduler::new(ClockRate::VIDEO);
+        let schedule = |got: &Got| {
+            let frame = &got.frame;
+            scheduler.schedule(frame.rtp_timestamp, frame.decodable_at)
+        };
+        let shown: Vec<MediaTime> = call.got.iter().map(schedule).collect();
+        let gaps = shown
+            .windows(2)
+            .map(|pair| pair[1].saturating_since(pair[0]));
+        let longest = gaps.max().unwrap();
+        assert!(longest < MS * 200, "{longest:?}");
+        let captured = |got: &Got| MediaTime::from_nanos(got.index as i64 * 33_333_333);
+        let mut latencies: Vec<Duration> = std::iter::zip(&shown, &call.got)
+            .map(|(at, got)| at.saturating_since(captured(got)))
+            .collect();
+        latencies.sort();
+        let (median, p95) = (
+            latencies[latencies.len() / 2],
+            latencies[latencies.len() * 95 / 100],
+        );
+        // 20 to 28 ms of path; a retransmission takes some 60 more, and one frame in 25 needs one.
+        assert!(median < MS * 65 && p95 < MS * 80, "{median:?} {p95:?}");
+    });
 }
