@@ -49,10 +49,12 @@ export class Link {
   private readonly negotiator: Negotiator;
   private readonly recovery: IceRecovery;
   private readonly senders = new Map<DeviceKind, RTCRtpSender>();
+  private polite: boolean;
   private closed = false;
 
   constructor(options: LinkOptions) {
     this.options = options;
+    this.polite = options.polite;
     this.connection = createConnection(options.iceServers);
     const { connection } = this;
 
@@ -68,7 +70,7 @@ export class Link {
       restart: () => this.negotiator.restartIce(),
       giveUp: options.onGiveUp,
       canSignal: options.canSignal,
-      first: options.polite,
+      isFirst: () => this.polite,
       timers: options.timers,
       random: Math.random,
     });
@@ -114,6 +116,17 @@ export class Link {
   /** Nothing was heard of the remote's own connection yet. */
   get isUntouched(): boolean {
     return this.connection.remoteDescription === null;
+  }
+
+  /** The remote joined anew, or this side did: the connection is the same, the roles may not be. */
+  rebind(polite: boolean): void {
+    this.polite = polite;
+    this.negotiator.rebind(polite);
+  }
+
+  /** Offers once more what stands. The answer's certificate tells whether the remote is the same. */
+  renegotiate(): void {
+    this.negotiator.renegotiate();
   }
 
   signalingReturned(): void {

@@ -48,6 +48,7 @@ export const HELD_CANDIDATES = 64;
 export class Negotiator {
   private readonly options: NegotiatorOptions;
   private readonly connection: NegotiablePeerConnection;
+  private polite: boolean;
   private makingOffer = false;
   private ignoreOffer = false;
   private settingRemoteAnswer = false;
@@ -59,6 +60,7 @@ export class Negotiator {
   constructor(options: NegotiatorOptions) {
     this.options = options;
     this.connection = options.connection;
+    this.polite = options.polite;
     this.connection.onnegotiationneeded = () => void this.offer();
     this.connection.onicecandidate = (event) => this.gathered(event.candidate);
   }
@@ -70,7 +72,7 @@ export class Negotiator {
     // While an answer is being applied the state is about to be stable: an offer may come.
     const readyForOffer =
       !this.makingOffer && (connection.signalingState === "stable" || this.settingRemoteAnswer);
-    this.ignoreOffer = type === "offer" && !readyForOffer && !this.options.polite;
+    this.ignoreOffer = type === "offer" && !readyForOffer && !this.polite;
     if (this.ignoreOffer) return;
 
     try {
@@ -114,6 +116,20 @@ export class Negotiator {
     const description = this.connection.localDescription;
     if (this.closed || this.connection.signalingState !== "have-local-offer") return;
     if (description !== null) this.options.sendDescription("offer", description.sdp);
+  }
+
+  /**
+   * The remote is the same, but joined anew, and so the roles are too. An offer that was under way
+   * may have been lost, and is told again.
+   */
+  rebind(polite: boolean): void {
+    this.polite = polite;
+    this.resend();
+  }
+
+  /** Offers what stands already, to find out whether the remote still is the one it was. */
+  renegotiate(): void {
+    if (!this.closed && this.connection.signalingState === "stable") void this.offer();
   }
 
   /** Nothing is sent or reported from here on. The connection itself stays its owner's. */

@@ -13,7 +13,7 @@ export interface RecoveryOptions {
   /** Whether an offer would reach the other side now. */
   readonly canSignal: () => boolean;
   /** The side that offers restarts first, so that two restarts seldom cross. */
-  readonly first: boolean;
+  readonly isFirst: () => boolean;
   readonly timers: Timers;
   readonly random: () => number;
 }
@@ -103,7 +103,7 @@ export class IceRecovery {
   }
 
   private handicap(): number {
-    return this.options.first ? 0 : SECOND_SIDE_DELAY;
+    return this.options.isFirst() ? 0 : SECOND_SIDE_DELAY;
   }
 
   private after(milliseconds: number): void {

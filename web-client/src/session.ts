@@ -3,8 +3,9 @@
  * told. It owns the signaling socket and the links; it owns no local track and draws nothing.
  *
  * Media does not run over the server, so a lost socket ends no call. After a rejoin every id is
- * new, and the newcomer calls afresh: the old link then carries picture and sound until the new one
- * does, and only then is it closed. So a call outlives its server without a gap.
+ * new; who is who shows in the certificates. The newcomer offers on the link that it has: if offer
+ * or answer bear the certificate that the link knows, it goes on. If not, a fresh link is made, and
+ * the old one carries picture and sound until the new one does.
  */
 
 import type { CallEvent, Failure, Peer } from "./call";
@@ -23,6 +24,8 @@ export type SessionLink = Pick<
   | "receiveCandidate"
   | "isDescribedBy"
   | "isUntouched"
+  | "rebind"
+  | "renegotiate"
   | "replaceLocal"
   | "signalingReturned"
   | "close"
@@ -123,8 +126,7 @@ export class CallSession {
       case "offer":
         return this.offered(message.from, message.sdp);
       case "answer":
-        this.linkOf(message.from)?.link.receiveDescription("answer", message.sdp);
-        return;
+        return this.answered(message.from, message.sdp);
       case "candidate": {
         const { candidate, sdpMid = null, sdpMLineIndex = null, usernameFragment = null } = message;
         this.linkOf(message.from)?.link.receiveCandidate({
@@ -152,8 +154,16 @@ export class CallSession {
     dispatch({ type: "joined" });
     // A call of two: of several, the first is the one.
     const [peer] = message.peers;
-    if (peer !== undefined) this.begin(peer);
-    else if (this.shown !== null) this.listenForSilence();
+    const { shown } = this;
+    if (peer === undefined) {
+      if (shown !== null) this.listenForSilence();
+    } else if (shown !== null && isAlive(shown)) {
+      this.dropNext();
+      this.rebind(shown, peer);
+      shown.link.renegotiate();
+    } else {
+      this.begin(peer);
+    }
   }
 
   private peerJoined(peer: PeerInfo): void {
@@ -161,11 +171,18 @@ export class CallSession {
     const { shown } = this;
     if (shown === null) return this.begin(peer);
     if (shown.peerId !== null) return;
-    // Most likely the one we are linked with came back. Its offer will tell; until then restarts of
-    // ICE go to it.
-    shown.peerId = peer.id;
-    if (isAlive(shown)) shown.link.signalingReturned();
+    // Most likely the one we are linked with came back. Its offer will tell.
+    if (isAlive(shown)) this.rebind(shown, peer);
     else this.begin(peer);
+  }
+
+  /** From here on the link's messages go to `peer`, and come from there. */
+  private rebind(bound: Bound, peer: PeerInfo): void {
+    this.stopListening();
+    bound.peerId = peer.id;
+    bound.name = peer.name ?? null;
+    bound.link.rebind(peer.polite);
+    bound.link.signalingReturned();
   }
 
   private peerLeft(id: string, reason: LeaveReason): void {
@@ -198,13 +215,21 @@ export class CallSession {
     // In a room of more than two, somebody else calls into a call that stands.
     if (shown !== null && shown.peerId !== null && shown.peerId !== from && isAlive(shown)) return;
     if (shown !== null && shown.peerId === null && isAlive(shown) && shown.link.isDescribedBy(sdp)) {
-      shown.peerId = from;
-      shown.name = peer.name ?? null;
+      this.rebind(shown, peer);
       return shown.link.receiveDescription("offer", sdp);
     }
     // The remote made itself a new connection: it was reloaded, or joined again.
     this.begin(peer, false);
     this.linkOf(from)?.link.receiveDescription("offer", sdp);
+  }
+
+  private answered(from: string, sdp: string): void {
+    const link = this.linkOf(from)?.link;
+    if (link === undefined) return;
+    if (link.isUntouched || link.isDescribedBy(sdp)) return link.receiveDescription("answer", sdp);
+    // Somebody else sits where our remote sat.
+    const peer = this.roster.get(from);
+    if (peer !== undefined) this.begin(peer, true);
   }
 
   private refused({ code, message, fatal }: ServerError): void {

@@ -183,6 +183,32 @@ describe("restart", () => {
   });
 });
 
+describe("the roles change with a new membership", () => {
+  it("and hold from then on", async () => {
+    const [one, other] = [new Side("one", true), new Side("other", false)];
+    one.negotiator.rebind(false);
+    other.negotiator.rebind(true);
+    one.change();
+    other.change();
+    await converse(one, other);
+    expect([one.connection.rollbacks, other.connection.rollbacks]).toEqual([0, 1]);
+  });
+
+  it("and an offer that was lost is told again, whichever side comes back", async () => {
+    const [one, other] = [new Side("one", true), new Side("other", false)];
+    one.change();
+    await settle();
+    one.said.splice(0); // Lost with the socket.
+    one.negotiator.rebind(false);
+    other.negotiator.rebind(true);
+    other.negotiator.renegotiate();
+    await converse(one, other);
+    expect(one.connection.signalingState).toBe("stable");
+    expect(other.connection.signalingState).toBe("stable");
+    expect([...one.problems, ...other.problems]).toEqual([]);
+  });
+});
+
 it("says nothing after it was closed", async () => {
   const side = new Side("side", true);
   let open = () => {};

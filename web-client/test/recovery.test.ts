@@ -18,7 +18,7 @@ function recovery(first = true): IceRecovery {
     restart: () => (restarts += 1),
     giveUp: () => (givenUp += 1),
     canSignal: () => canSignal,
-    first,
+    isFirst: () => first,
     timers,
     random: () => 1,
   });

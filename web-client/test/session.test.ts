@@ -22,6 +22,7 @@ class FakeLink {
   remoteSdp: string | null = null;
   closed = false;
   returns = 0;
+  polite: boolean | null = null;
   readonly options: LinkOptions;
 
   constructor(options: LinkOptions) {
@@ -47,6 +48,14 @@ class FakeLink {
 
   replaceLocal(): Promise<void> {
     return Promise.resolve();
+  }
+
+  rebind(polite: boolean): void {
+    this.polite = polite;
+  }
+
+  renegotiate(): void {
+    this.options.sendDescription("offer", "again");
   }
 
   signalingReturned(): void {
@@ -169,6 +178,15 @@ async function reconnect(...peers: PeerInfo[]): Promise<void> {
   enter(...peers);
 }
 
+/** The server was away, and whoever answers now has another certificate. */
+async function metAStranger(): Promise<FakeLink> {
+  const old = inCallWithBen();
+  socket().break();
+  await reconnect({ ...ben, id: "ben 2", polite: true });
+  say({ type: "answer", from: "ben 2", sdp: sdp("B2") });
+  return old;
+}
+
 function sent<T extends ClientMessage["type"]>(type: T): Extract<ClientMessage, { type: T }>[] {
   return sockets.flatMap((one) => one.sentOf(type));
 }
@@ -281,13 +299,29 @@ describe("the other side goes", () => {
 });
 
 describe("the server goes", () => {
-  it("and media goes on; after the rejoin a new link takes over once its picture is there", async () => {
+  it("and media goes on; after the rejoin the link is kept", async () => {
     const old = inCallWithBen();
     socket().break();
     expect(status()).toBe("connected: signaling-lost");
     await reconnect({ ...ben, id: "ben 2", polite: true });
     expect(status()).toBe("connected");
+    // The roles are those of the new membership.
+    expect(old.polite).toBe(true);
+    expect(sent("offer")).toEqual([{ type: "offer", to: "ben 2", sdp: "again" }]);
+    say({ type: "answer", from: "ben 2", sdp: sdp("B1") });
+    say({ type: "candidate", from: "ben 2", candidate: "c" });
+    expect(old.descriptions).toEqual(["offer", "answer"]);
+    expect(old.candidates).toEqual(["c"]);
+    expect(links).toHaveLength(1);
+    session.hangUp();
+    expect(sent("bye")).toEqual([{ type: "bye", to: "ben 2" }]);
+  });
+
+  it("and the answer is a stranger's: a new link takes over once its picture is there", async () => {
+    const old = await metAStranger();
+    expect(status()).toBe("connected");
     expect(link(1).options.offers).toBe(true);
+    expect(old.descriptions).toEqual(["offer"]);
     expect(shown).toBe(old.remote);
     link(1).become("connected");
     expect(shown).toBe(old.remote);
@@ -298,9 +332,7 @@ describe("the server goes", () => {
   });
 
   it("and a new link without a picture takes over after a moment", async () => {
-    const old = inCallWithBen();
-    socket().break();
-    await reconnect({ ...ben, polite: true });
+    const old = await metAStranger();
     link(1).become("connected");
     await timers.advance(TAKE_OVER_DELAY);
     expect(old.closed).toBe(true);
@@ -315,6 +347,7 @@ describe("the server goes", () => {
     say({ type: "peer-joined", peer: { ...ben, id: "ben 2" } });
     expect(links).toHaveLength(1);
     expect(old.returns).toBe(1);
+    expect(old.polite).toBe(false);
     // By its certificate the offer belongs to the connection that there is.
     say({ type: "offer", from: "ben 2", sdp: sdp("B1") });
     expect(links).toHaveLength(1);
@@ -326,12 +359,32 @@ describe("the server goes", () => {
     expect(old.closed).toBe(false);
   });
 
-  it("and takes the path with it: the new link takes over at once", async () => {
+  it("and takes the path with it: the link is mended over the new membership", async () => {
     const old = inCallWithBen();
     socket().break();
     old.become("disconnected");
     expect(status()).toBe("reconnecting: media-interrupted");
+    expect(old.options.canSignal()).toBe(false);
     await reconnect({ ...ben, polite: true });
+    expect(old.options.canSignal()).toBe(true);
+    expect(old.returns).toBe(1);
+    old.become("connected");
+    expect(status()).toBe("connected");
+    expect(links).toHaveLength(1);
+  });
+
+  it("and takes the path with it for good: a new link is made at once", async () => {
+    const old = inCallWithBen();
+    socket().break();
+    old.become("failed");
+    await reconnect({ ...ben, polite: true });
+    expect(old.closed).toBe(true);
+    expect(links).toHaveLength(2);
+    expect(status()).toBe("connecting: negotiating");
+  });
+
+  it("and the old path breaks while the new link is on its way: it takes over at once", async () => {
+    const old = await metAStranger();
     old.become("failed");
     expect(old.closed).toBe(true);
     link(1).become("connected");
@@ -369,9 +422,7 @@ describe("the other end of a link closes", () => {
   });
 
   it("because it took to the new link a moment earlier", async () => {
-    const old = inCallWithBen();
-    socket().break();
-    await reconnect({ ...ben, polite: true });
+    const old = await metAStranger();
     link(1).become("connected");
     old.options.onRemoteClosed();
     expect(shown).toBe(link(1).remote);
