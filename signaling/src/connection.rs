@@ -78,7 +78,6 @@ impl Connection {
         debug!(connection = membership.id.0, address = ?self.address, "socket open");
         let heartbeat = self.hub.config.heartbeat;
         let ending = tokio::select! {
-            biased;
             _ = self.shutdown.wait_for(|shutdown| *shutdown) => Ending::close(code::AWAY, "the server goes away"),
             ending = dismissal(&self.hub, dismissed) => ending,
             ending = read(&self.hub, &membership, &mut stream) => ending,

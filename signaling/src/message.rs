@@ -247,6 +247,49 @@ pub enum ErrorCode {
     Other,
 }
 
+impl ErrorCode {
+    /// Every code that a server of this version sends.
+    pub const ALL: [Self; 12] = [
+        Self::RoomFull,
+        Self::BadMessage,
+        Self::UnknownType,
+        Self::TooLarge,
+        Self::TooFast,
+        Self::NoSuchPeer,
+        Self::NotInRoom,
+        Self::BadRoomName,
+        Self::Version,
+        Self::RoomLimit,
+        Self::ServerFull,
+        Self::AlreadyJoined,
+    ];
+
+    /// The code's text in the protocol.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RoomFull => "room-full",
+            Self::BadMessage => "bad-message",
+            Self::UnknownType => "unknown-type",
+            Self::TooLarge => "too-large",
+            Self::TooFast => "too-fast",
+            Self::NoSuchPeer => "no-such-peer",
+            Self::NotInRoom => "not-in-room",
+            Self::BadRoomName => "bad-room-name",
+            Self::Version => "version",
+            Self::RoomLimit => "room-limit",
+            Self::ServerFull => "server-full",
+            Self::AlreadyJoined => "already-joined",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// Who somebody is, for as long as they are in a room. Made by the server, unique on it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]

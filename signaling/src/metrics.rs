@@ -30,7 +30,7 @@ pub(crate) struct Metrics {
     pub(crate) messages: Counter,
     pub(crate) bytes: Counter,
     /// Refused messages, by error code.
-    pub(crate) refusals: [Counter; CODES.len()],
+    pub(crate) refusals: [Counter; ErrorCode::ALL.len()],
     /// Requests for a socket that were refused before the upgrade.
     pub(crate) foreign_origins: Counter,
     pub(crate) turned_away_by_address: Counter,
@@ -43,29 +43,10 @@ pub(crate) struct Metrics {
     pub(crate) replaced: Counter,
 }
 
-const CODES: [(ErrorCode, &str); 12] = [
-    (ErrorCode::RoomFull, "room-full"),
-    (ErrorCode::BadMessage, "bad-message"),
-    (ErrorCode::UnknownType, "unknown-type"),
-    (ErrorCode::TooLarge, "too-large"),
-    (ErrorCode::TooFast, "too-fast"),
-    (ErrorCode::NoSuchPeer, "no-such-peer"),
-    (ErrorCode::NotInRoom, "not-in-room"),
-    (ErrorCode::BadRoomName, "bad-room-name"),
-    (ErrorCode::Version, "version"),
-    (ErrorCode::RoomLimit, "room-limit"),
-    (ErrorCode::ServerFull, "server-full"),
-    (ErrorCode::AlreadyJoined, "already-joined"),
-];
-
 impl Metrics {
     pub(crate) fn refused(&self, code: ErrorCode) {
-        for (counter, _) in self
-            .refusals
-            .iter()
-            .zip(CODES)
-            .filter(|(_, (known, _))| *known == code)
-        {
+        let index = ErrorCode::ALL.iter().position(|known| *known == code);
+        if let Some(counter) = index.and_then(|index| self.refusals.get(index)) {
             counter.add(1);
         }
     }
@@ -86,8 +67,8 @@ impl Metrics {
         let refusals: Vec<_> = self
             .refusals
             .iter()
-            .zip(CODES)
-            .map(|(counter, (_, code))| ("code", code, counter.get()))
+            .zip(ErrorCode::ALL)
+            .map(|(counter, code)| ("code", code.as_str(), counter.get()))
             .collect();
         family(
             "duet_signaling_sockets",

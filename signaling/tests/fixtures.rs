@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use duet_signaling::message::{ClientMessage, ParseError, ServerMessage};
+use duet_signaling::message::{ClientMessage, ErrorCode, ParseError, ServerMessage};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -98,5 +98,12 @@ fn deep_nesting_is_refused_without_recursion_to_match() {
             ClientMessage::parse(&text),
             Err(ParseError::Bad(_))
         ));
+    }
+}
+
+#[test]
+fn every_code_reads_as_it_is_written() {
+    for code in ErrorCode::ALL {
+        assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
     }
 }

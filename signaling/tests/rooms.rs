@@ -385,10 +385,10 @@ fn crowd(seed: u64) {
                     let member = seen.get_mut(&to);
                     match message {
                         ServerMessage::PeerJoined { peer } => {
-                            assert!(member.unwrap().2.insert(peer.id))
+                            assert!(member.unwrap().2.insert(peer.id));
                         }
                         ServerMessage::PeerLeft { id, .. } => {
-                            assert!(member.unwrap().2.remove(&id))
+                            assert!(member.unwrap().2.remove(&id));
                         }
                         ServerMessage::Offer { from, .. }
                         | ServerMessage::Candidate { from, .. }
