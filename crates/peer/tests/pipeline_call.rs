@@ -232,6 +232,27 @@ async fn pictures_arrive_whole_in_order_and_soon() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_remote_track_is_sent_on_like_any_other() {
+    let _alone = ALONE.lock().await;
+    let clock = Arc::new(MonotonicClock::new());
+    let hub = EncoderHub::new(clock.clone());
+    let local = camera(&clock);
+    let first = VideoCall::start(&hub, &local, &clock, |_| false);
+    let second = VideoCall::start(&hub, &first.remote, &clock, |_| false);
+    let seen = watch(&second.remote, &clock, 20).await;
+    assert!(seen.windows(2).all(|w| w[0].0 < w[1].0));
+    assert_eq!(threads(), [2, 0, 2, 0]);
+    // The first call ends, and with it the second's track; the second call stands.
+    first.sender.close();
+    first.receiver.end();
+    settled([1, 0, 1, 0]).await;
+    assert_eq!(second.remote.ready_state(), TrackState::Live);
+    second.sender.close();
+    drop(second);
+    settled([0; 4]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn loss_is_overcome_by_key_frames() {
     let _alone = ALONE.lock().await;
     let clock = Arc::new(MonotonicClock::new());

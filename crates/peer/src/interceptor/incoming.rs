@@ -301,6 +301,10 @@ impl Incoming {
             }
             let numbers = stream.tracker.due(now, rtt);
             if !numbers.is_empty() {
+                if let (Some(rtt), Receive::Video(video)) = (rtt, &*stream.route.receive) {
+                    // So long does a retransmission take: not to be given up before.
+                    video.set_round_trip_time(rtt);
+                }
                 stream.counters.nacks += 1;
                 requests.push(Box::new(TransportLayerNack {
                     sender_ssrc: self.sender_ssrc,

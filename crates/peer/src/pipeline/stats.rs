@@ -66,7 +66,7 @@ pub struct InboundVideoStats {
     pub frames_received: u64,
     /// `framesDecoded`.
     pub frames_decoded: u64,
-    /// `framesDropped`: received or begun, and never shown.
+    /// `framesDropped`: received whole, and never shown.
     pub frames_dropped: u64,
     /// `keyFramesDecoded`.
     pub key_frames_decoded: u64,

@@ -28,6 +28,12 @@ const CAPACITY: usize = 120;
 /// is asked for.
 const MAX_LATE: Duration = Duration::from_secs(1);
 
+/// Among so many frames at the beginning, the fastest sets the measure.
+const BEGINNING: u64 = 30;
+
+/// So much faster than all before (nanoseconds) is another measure.
+const FASTER: i64 = 5_000_000;
+
 /// Shown pictures that the frame rate is counted from.
 const RATE_WINDOW: usize = 256;
 
@@ -45,6 +51,8 @@ pub(super) struct VideoPlayout {
     jitter: VideoJitterBuffer,
     timeline: RtpTimeline,
     scheduler: PlayoutScheduler,
+    /// Least `decodable_at - capture`, in nanoseconds by two clocks, of the beginning.
+    fastest: i64,
     sync: Option<SyncGroup>,
     waiting: VecDeque<Waiting>,
     ready: Option<Ready>,
@@ -77,6 +85,7 @@ impl VideoPlayout {
             jitter: VideoJitterBuffer::new(VideoJitterConfig::default()),
             timeline: RtpTimeline::new(ClockRate::VIDEO),
             scheduler: PlayoutScheduler::new(ClockRate::VIDEO),
+            fastest: i64::MAX,
             sync: None,
             waiting: VecDeque::new(),
             ready: None,
@@ -185,6 +194,16 @@ impl VideoPlayout {
             self.start_afresh();
             self.stats.frames_dropped += 1;
             return;
+        }
+        if self.stats.frames_received <= BEGINNING {
+            // A sender that was kept waiting begins with what it made meanwhile, all at once. That
+            // is no jitter to make room for: what came late then says nothing about what follows.
+            let captured = ClockRate::VIDEO.nanos(frame.rtp_timestamp);
+            let offset = frame.decodable_at.as_nanos().saturating_sub(captured);
+            if offset < self.fastest.saturating_sub(FASTER) {
+                self.scheduler.reset();
+            }
+            self.fastest = self.fastest.min(offset);
         }
         let due = self
             .scheduler

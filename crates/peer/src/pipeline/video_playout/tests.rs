@@ -180,6 +180,23 @@ fn jitter_is_evened_out() {
 }
 
 #[test]
+fn what_a_sender_made_while_it_waited_does_not_delay_the_rest() {
+    let slow = LinkConfig {
+        delay: Duration::from_millis(300),
+        ..Default::default()
+    };
+    let mut call = Call::new(slow, 9);
+    call.run(Duration::from_millis(20));
+    // The link keeps the order: all that follows comes together with the first, then in time.
+    call.link.set_config(LinkConfig::default());
+    call.run(Duration::from_secs(2));
+    call.in_order_and_sharp();
+    let delays = call.delays();
+    assert!(delays[0] >= Duration::from_millis(300));
+    assert!(delays[12..].iter().all(|d| *d <= 3 * STEP), "{delays:?}");
+}
+
+#[test]
 fn reordered_packets_cost_no_picture() {
     let mut call = Call::new(
         LinkConfig {
