@@ -38,6 +38,8 @@ export interface LocalMedia {
 /** Enough for 720p at 30 a second; bits a second. */
 export const MAX_VIDEO_BITRATE = 2_500_000;
 
+const CONFIGURATION: RTCConfiguration = { bundlePolicy: "max-bundle" };
+
 const KINDS = { camera: "video", microphone: "audio" } as const;
 
 export class Link {
@@ -119,8 +121,14 @@ export class Link {
   }
 
   /** The remote joined anew, or this side did: the connection is the same, the roles may not be. */
-  rebind(polite: boolean): void {
+  rebind(polite: boolean, iceServers: RTCIceServer[]): void {
     this.polite = polite;
+    try {
+      // Credentials of a TURN server are short-lived; the next restart takes the new ones.
+      this.connection.setConfiguration({ ...CONFIGURATION, iceServers });
+    } catch {
+      // Addresses that this browser cannot read: those from before may still serve.
+    }
     this.negotiator.rebind(polite);
   }
 
@@ -234,11 +242,10 @@ export function fingerprintOf(sdp: string): string | null {
 }
 
 function createConnection(iceServers: RTCIceServer[]): RTCPeerConnection {
-  const configuration: RTCConfiguration = { bundlePolicy: "max-bundle" };
   try {
-    return new RTCPeerConnection({ ...configuration, iceServers });
+    return new RTCPeerConnection({ ...CONFIGURATION, iceServers });
   } catch {
     // A server address that this browser cannot read. Most calls find their way without.
-    return new RTCPeerConnection(configuration);
+    return new RTCPeerConnection(CONFIGURATION);
   }
 }

@@ -181,7 +181,7 @@ export class CallSession {
     this.stopListening();
     bound.peerId = peer.id;
     bound.name = peer.name ?? null;
-    bound.link.rebind(peer.polite);
+    bound.link.rebind(peer.polite, this.iceServers);
     bound.link.signalingReturned();
   }
 
