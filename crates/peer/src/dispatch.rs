@@ -11,10 +11,15 @@ use duet_session::{RateAllocator, RateConfig, RateInput};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use webrtc::data_channel::DataChannel;
 
 /// On a round trip up to this, pictures need not be spread out over their interval.
 const SHORT_PATH: Duration = Duration::from_millis(10);
+
+/// So long the two may take to agree on keys once a way is found. What is not done by then never will
+/// be: the certificate is not the one that was announced, say.
+const HANDSHAKE: Duration = Duration::from_secs(8);
 
 /// As the substrate told them last.
 pub(crate) struct States {
@@ -54,6 +59,8 @@ pub(crate) struct Dispatcher {
     items: mpsc::Receiver<Item>,
     events: Arc<EventTarget<PeerConnectionEvent>>,
     peer: Weak<Shared>,
+    /// When the handshake is given up.
+    patience: Option<Instant>,
 }
 
 impl Dispatcher {
@@ -66,11 +73,30 @@ impl Dispatcher {
             items,
             events,
             peer,
+            patience: None,
         }
     }
 
     pub(crate) async fn run(mut self) {
-        while let Some(item) = self.items.recv().await {
+        loop {
+            let patience = self.patience;
+            let impatient = async {
+                match patience {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let item = tokio::select! {
+                item = self.items.recv() => item,
+                () = impatient => {
+                    self.patience = None;
+                    self.give_up();
+                    continue;
+                }
+            };
+            let Some(item) = item else {
+                return;
+            };
             match item {
                 Item::Event(PeerConnectionEvent::IceCandidate(Some(mut candidate))) => {
                     // All media share the first section's transport.
@@ -86,10 +112,28 @@ impl Dispatcher {
                             .dispatch(&PeerConnectionEvent::NegotiationNeeded);
                     }
                 }
-                Item::Event(event) => self.events.dispatch(&event),
+                Item::Event(event) => {
+                    if let PeerConnectionEvent::IceConnectionStateChange(state) = event {
+                        let found = state == RTCIceConnectionState::Connected;
+                        self.patience = found.then(|| Instant::now() + HANDSHAKE);
+                    }
+                    self.events.dispatch(&event);
+                }
                 Item::Flow(receive, flows) => receive.set_muted(!flows),
                 Item::Channel(channel) => self.take_channel(channel).await,
             }
+        }
+    }
+
+    /// A way was found, and no keys were agreed on.
+    fn give_up(&self) {
+        let Some(peer) = self.peer.upgrade() else {
+            return;
+        };
+        if !peer.path.is_ready() && peer.fail() {
+            let failed = RTCPeerConnectionState::Failed;
+            let event = PeerConnectionEvent::ConnectionStateChange(failed);
+            self.events.dispatch(&event);
         }
     }
 
@@ -158,9 +202,14 @@ impl Divider {
             .map(|max| max.map_or(u64::from(u32::MAX), u64::from))
             .sum::<u64>();
         let max = self.max_bitrate as u64;
+        let largest = of_kind(MediaKind::Video).map(RTCRtpSender::pixels).max();
+        let of_720p = largest.unwrap_or(0).max(320 * 180) as f64 / (1_280.0 * 720.0);
+        let usual = RateConfig::default();
         self.allocator.set_config(RateConfig {
+            // A smaller picture is as good with less.
+            video_full_bps: (usual.video_full_bps as f64 * of_720p) as u64,
             video_max_bps: wished.clamp(60_000, max.max(60_000)),
-            ..RateConfig::default()
+            ..usual
         });
         let input = RateInput {
             estimate_bps: target as u64,

@@ -366,6 +366,12 @@ impl Shared {
         Ok(turn)
     }
 
+    /// Notes that the connection failed; false if it is known.
+    pub(crate) fn fail(&self) -> bool {
+        let failed = RTCPeerConnectionState::Failed;
+        std::mem::replace(&mut self.states.lock().connection, failed) != failed
+    }
+
     pub(crate) fn post(&self, event: PeerConnectionEvent) {
         post(&self.queue, Item::Event(event));
     }

@@ -262,6 +262,17 @@ impl RTCRtpSender {
         }
     }
 
+    /// Of the source's picture, as far as is known.
+    pub(crate) fn pixels(&self) -> u64 {
+        let Outbound::Video(video) = &self.0.outbound else {
+            return 0;
+        };
+        let (made, state) = (video.stats(), self.0.state.lock());
+        let pixels = u64::from(made.frame_width) * u64::from(made.frame_height);
+        // What is encoded now may be scaled down already.
+        (pixels as f64 * state.scale * state.scale) as u64
+    }
+
     fn apply_settings(&self) {
         let Outbound::Video(video) = &self.0.outbound else {
             return;

@@ -234,6 +234,7 @@ impl Incoming {
             }
         }
         stream.counters.last_packet = Some(arrival);
+        let size = payload.len();
         stream.count(&header, number, size, retransmitted.is_none(), now);
         let packet = RtpPacket {
             payload_type,

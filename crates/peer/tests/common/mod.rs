@@ -39,6 +39,15 @@ pub(crate) struct End {
     /// Came while another one was waited for.
     skipped: Vec<Event>,
     candidates: Option<mpsc::Receiver<Event>>,
+    carrier: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if let Some(carrier) = &self.carrier {
+            carrier.abort();
+        }
+    }
 }
 
 impl End {
@@ -61,7 +70,13 @@ impl End {
             events,
             skipped: Vec::new(),
             candidates: Some(candidates),
+            carrier: None,
         }
+    }
+
+    /// Candidates to signal, for who carries them by hand.
+    pub(crate) fn candidates(&mut self) -> &mut mpsc::Receiver<Event> {
+        self.candidates.as_mut().expect("trickles already")
     }
 
     /// The next event that `pick` wants. Others stay for those who wait for them.
@@ -114,12 +129,12 @@ impl End {
     }
 }
 
-/// Carries candidates both ways for as long as the connections live.
+/// Carries candidates both ways until the ends are dropped.
 pub(crate) fn trickle(a: &mut End, b: &mut End) {
-    let (a_to_b, b_to_a) = (a.candidates.take(), b.candidates.take());
-    for (candidates, to) in [(a_to_b, b.pc.clone()), (b_to_a, a.pc.clone())] {
-        let mut candidates = candidates.expect("trickles already");
-        tokio::spawn(async move {
+    let (to_a, to_b) = (a.pc.clone(), b.pc.clone());
+    for (from, to) in [(a, to_b), (b, to_a)] {
+        let mut candidates = from.candidates.take().expect("trickles already");
+        from.carrier = Some(tokio::spawn(async move {
             while let Some(Event::IceCandidate(candidate)) = candidates.recv().await {
                 // It may come before the description: a real channel keeps the order.
                 while to.remote_description().is_none() {
@@ -129,7 +144,7 @@ pub(crate) fn trickle(a: &mut End, b: &mut End) {
                     return;
                 }
             }
-        });
+        }));
     }
 }
 
@@ -165,7 +180,11 @@ pub(crate) struct Camera {
 }
 
 impl Camera {
-    pub(crate) fn new(context: &PeerContext, width: u32, height: u32) -> (Camera, MediaStreamTrack) {
+    pub(crate) fn new(
+        context: &PeerContext,
+        width: u32,
+        height: u32,
+    ) -> (Camera, MediaStreamTrack) {
         let source = source(MediaKind::Video);
         let track = source.create_track();
         let camera = Camera {
