@@ -5,6 +5,7 @@
 //! own: this one again, with a test that is ignored otherwise.
 
 #![cfg(all(feature = "hardware", target_os = "linux"))]
+#![allow(clippy::unwrap_used, reason = "a test's helpers, too")]
 
 use duet_devices::synthetic::marks::audio::{Listener, beep_delay, pattern_index};
 use duet_devices::synthetic::{SyntheticMicrophone, SyntheticMicrophoneConfig};
@@ -199,7 +200,7 @@ fn with_server_the_server_goes() {
     let clock = Arc::new(MonotonicClock::new());
     let heard = microphone(&clock);
     let (ended, events) = mpsc::channel();
-    let _subscription = heard.subscribe(move |event| drop(ended.send(*event)));
+    let _subscription = heard.subscribe(move |event| ended.send(*event).unwrap());
     let silence = |sound: &mut AudioBuffer, _| sound.samples_mut().fill(0.0);
     let speaker = Speaker::open(None, silence, clock.clone()).unwrap();
     assert!(!speaker.is_lost());

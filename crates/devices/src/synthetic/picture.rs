@@ -235,10 +235,11 @@ fn landscape(width: u32, height: u32) -> I420Buffer {
     let mut picture = I420Buffer::new(width, height);
     let (cw, chroma_h) = (picture.chroma_width(), picture.chroma_height());
     let (y, u, v) = picture.planes_mut();
+    let mut noise = Noise::new(width);
     let mut line = vec![0.0f32; width as usize];
     for (row, to) in y.chunks_exact_mut((width as usize).max(1)).enumerate() {
         let depth = row as f32 / height as f32 * ROWS as f32;
-        noise_row(&mut line, depth);
+        noise.row(depth, &mut line);
         let (base, contrast) = match depth < HORIZON as f32 {
             true => (140.0 + 8.0 * depth, 45.0),
             false => (70.0 + 4.0 * (depth - HORIZON as f32), 60.0),
@@ -247,6 +248,7 @@ fn landscape(width: u32, height: u32) -> I420Buffer {
             *to = (base + contrast * noise).clamp(20.0, 230.0) as u8;
         }
     }
+    let mut noise = Noise::new(cw);
     let mut line = vec![0.0f32; cw as usize];
     let rows = u
         .chunks_exact_mut((cw as usize).max(1))
@@ -254,7 +256,7 @@ fn landscape(width: u32, height: u32) -> I420Buffer {
     for (row, (u, v)) in rows.enumerate() {
         let depth = row as f32 / chroma_h as f32 * ROWS as f32;
         // Another part of the noise than the luma's.
-        noise_row(&mut line, depth + 64.0);
+        noise.row(depth + 64.0, &mut line);
         let (blue, red) = match depth < HORIZON as f32 {
             true => (152.0 - depth, 108.0 + depth),
             false => (104.0, 124.0),
@@ -267,29 +269,51 @@ fn landscape(width: u32, height: u32) -> I420Buffer {
     picture
 }
 
-/// One row of smooth noise of about -1 to 1 that repeats with the row's length. `depth` in rows of
-/// the grid.
-fn noise_row(line: &mut [f32], depth: f32) {
-    line.fill(0.0);
-    let width = line.len() as f32;
-    for (octave, (cells, weight)) in [(5u32, 0.5f32), (14, 0.3), (40, 0.25), (120, 0.2)]
-        .into_iter()
-        .enumerate()
-    {
-        // As many cells to the height as to the width, for a picture of 16:9.
-        let y = depth / ROWS as f32 * cells as f32 * 9.0 / 16.0 * 1.5;
-        let (top, part) = (y.floor(), smooth(y.fract()));
-        let lattice: Vec<f32> = (0..=cells)
-            .map(|x| {
-                let at = |y: u32| hash(x % cells, y, octave as u32);
-                at(top as u32) * (1.0 - part) + at(top as u32 + 1) * part
-            })
-            .collect();
-        for (x, value) in line.iter_mut().enumerate() {
-            let x = x as f32 / width * cells as f32;
-            let (cell, part) = (x as usize, smooth(x.fract()));
-            let pair = lattice.get(cell..cell + 2).unwrap_or(&[0.0, 0.0]);
-            *value += weight * (pair[0] * (1.0 - part) + pair[1] * part);
+/// Smooth noise of about -1 to 1 that repeats with the length of a row.
+struct Noise {
+    octaves: Vec<Octave>,
+}
+
+struct Octave {
+    weight: f32,
+    /// Between these many random values the row is smooth; the last is the first again.
+    lattice: Vec<f32>,
+    /// For each pixel the value before it, and how far it is on the way to the next.
+    columns: Vec<(usize, f32)>,
+}
+
+impl Noise {
+    fn new(width: u32) -> Self {
+        let octaves = [(5u16, 0.5), (14, 0.3), (40, 0.25), (120, 0.2)];
+        let octaves = octaves.into_iter().map(|(cells, weight)| Octave {
+            weight,
+            lattice: vec![0.0; usize::from(cells) + 1],
+            columns: (0..width)
+                .map(|x| x as f32 / width as f32 * f32::from(cells))
+                .map(|x| ((x as usize).min(usize::from(cells) - 1), smooth(x.fract())))
+                .collect(),
+        });
+        Noise {
+            octaves: octaves.collect(),
+        }
+    }
+
+    /// The row at `depth`, in rows of the grid.
+    fn row(&mut self, depth: f32, line: &mut [f32]) {
+        line.fill(0.0);
+        for (n, octave) in self.octaves.iter_mut().enumerate() {
+            let cells = octave.lattice.len() - 1;
+            // Cells as high as they are wide, half as much again, for a picture of 16:9.
+            let y = depth / ROWS as f32 * cells as f32 * 9.0 / 16.0 * 1.5;
+            let (top, part) = (y as u32, smooth(y.fract()));
+            for (x, value) in octave.lattice.iter_mut().enumerate() {
+                let at = |y: u32| hash((x % cells) as u32, y, n as u32);
+                *value = octave.weight * (at(top) * (1.0 - part) + at(top + 1) * part);
+            }
+            for (value, (cell, part)) in line.iter_mut().zip(&octave.columns) {
+                let (from, to) = (octave.lattice[*cell], octave.lattice[*cell + 1]);
+                *value += from + (to - from) * part;
+            }
         }
     }
 }

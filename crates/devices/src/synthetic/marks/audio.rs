@@ -62,18 +62,24 @@ pub struct Beep {
 #[derive(Debug, Default)]
 pub struct Listener {
     rate: u32,
+    /// When the next stretch should begin.
+    next: Option<MediaTime>,
     beeps: Option<BeepFinder>,
     pitch: Option<PitchFinder>,
 }
 
 impl Listener {
+    /// A stretch that begins this much off its predecessor's end does not continue it.
+    const GAP_NANOS: i64 = 20_000_000;
+
     /// A listener that has heard nothing.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Listens to the next stretch, the first sample of which sounded at `time`. Returns the beeps
-    /// that are certain now. Another sample rate than before makes it start over.
+    /// that are certain now. Another sample rate than before makes it start over, and so does a gap
+    /// in time: of a beep whose beginning is missing nothing is said.
     pub fn hear(&mut self, sound: &AudioBuffer, time: MediaTime) -> Vec<Beep> {
         let (rate, channels) = (sound.sample_rate(), usize::from(sound.channels()));
         if rate < 8_000 || channels == 0 {
@@ -84,6 +90,10 @@ impl Listener {
                 rate,
                 ..Default::default()
             };
+        }
+        let expected = self.next.replace(time + sound.duration());
+        if expected.is_some_and(|next| time.nanos_since(next).abs() > Self::GAP_NANOS) {
+            self.beeps = None;
         }
         let beeps = self.beeps.get_or_insert_with(|| BeepFinder::new(rate));
         let pitch = self.pitch.get_or_insert_with(|| PitchFinder::new(rate));
@@ -168,7 +178,7 @@ impl BeepFinder {
         }
     }
 
-    /// True if a step is due.
+    /// True if a step is due, which is when the window is full.
     fn push(&mut self, sample: f32) -> bool {
         let x = f64::from(sample);
         let (cos, sin) = self.pointer;
@@ -192,7 +202,7 @@ impl BeepFinder {
         self.until_step -= 1;
         if self.until_step == 0 {
             self.until_step = self.step_len;
-            return true;
+            return self.window.len() == self.len;
         }
         false
     }
@@ -437,6 +447,26 @@ mod tests {
         }
         assert!((listener.pitch_hz().unwrap() - 440.0).abs() < 1.0);
         assert!((listener.level_dbfs() - -9.03).abs() < 0.3);
+    }
+
+    #[test]
+    fn a_beep_whose_beginning_is_missing_is_not_taken_for_a_late_one() {
+        let mut listener = Listener::new();
+        let mut beeps = Vec::new();
+        // From 30 ms into a second to 990 ms, then from 20 ms into the next but one.
+        for millis in (30..1_990).chain(3_020..4_500).step_by(10) {
+            let mut buffer = AudioBuffer::new(48_000, 1, 480);
+            hear(
+                Duration::from_millis(1_600_000_000_000 + millis),
+                &mut buffer,
+            );
+            beeps.extend(listener.hear(&buffer, MediaTime::from_millis(millis as i64)));
+        }
+        let seconds: Vec<_> = beeps
+            .iter()
+            .map(|b| b.onset.as_secs_f64().round())
+            .collect();
+        assert_eq!(seconds, [1.0, 4.0]);
     }
 
     #[test]

@@ -105,7 +105,7 @@ pub fn read(picture: &I420Buffer) -> Option<Marks> {
 }
 
 /// Writes the marks into a picture.
-pub(crate) fn write(marks: &Marks, picture: &mut I420Buffer) {
+pub fn write(marks: &Marks, picture: &mut I420Buffer) {
     for (row, number) in [(0, marks.frame_number), (1, marks.unix_ms)] {
         write_row(
             picture,
