@@ -231,7 +231,6 @@ impl Shared {
         }
         let options = rtc::peer_connection::configuration::RTCOfferOptions {
             ice_restart: restart,
-            ..Default::default()
         };
         let offer = self.substrate.create_offer(Some(options)).await?;
         let mut sections = Vec::new();

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Camera, Viewer, microphone, millis, negotiate, pair_of, within};
-use duet_media::{Clock, MediaKind};
+use duet_media::MediaKind;
 use duet_peer::{DataChannelMessage, PeerConnectionEvent as Event, RTCDataChannelInit};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -38,7 +38,10 @@ async fn tracks_come_and_go_by_renegotiation() {
     let first = b.track().await;
     assert_eq!(first.streams.len(), 1);
     assert_eq!(first.streams[0].id(), stream.id());
-    assert_eq!(first.streams[0].get_tracks(), [first.track.clone()]);
+    assert_eq!(
+        first.streams[0].get_tracks(),
+        std::slice::from_ref(&first.track)
+    );
     let mut happened = track_events(&first.track);
     let viewer = Viewer::of(&first.track);
     viewer.frame().await;

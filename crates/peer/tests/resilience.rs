@@ -22,10 +22,13 @@ impl Relay {
     async fn between(a: &mut End, b: &mut End, lost: u32) -> Relay {
         let bind = || UdpSocket::bind("127.0.0.1:0");
         let (for_a, for_b) = (
-            Arc::new(bind().await.unwrap()),
-            Arc::new(bind().await.unwrap()),
+            Arc::new(bind().await.expect("a socket")),
+            Arc::new(bind().await.expect("a socket")),
         );
-        let shown = [for_a.local_addr().unwrap(), for_b.local_addr().unwrap()];
+        let shown = [
+            for_a.local_addr().expect("its address"),
+            for_b.local_addr().expect("its address"),
+        ];
         let at_a = introduce(a, &b.pc, shown[1]).await;
         let at_b = introduce(b, &a.pc, shown[0]).await;
         let way = |from: Arc<UdpSocket>, to: Arc<UdpSocket>, target: SocketAddr, seed: u32| {
@@ -58,16 +61,20 @@ async fn introduce(from: &mut End, to: &RTCPeerConnection, shown: SocketAddr) ->
             continue;
         };
         let mut words: Vec<String> = candidate.candidate.split(' ').map(str::to_owned).collect();
-        let real = format!("{}:{}", words[4], words[5]).parse().unwrap();
+        let real = format!("{}:{}", words[4], words[5])
+            .parse()
+            .expect("an address");
         words[4] = shown.ip().to_string();
         words[5] = shown.port().to_string();
         candidate.candidate = words.join(" ");
-        to.add_ice_candidate(Some(candidate)).await.unwrap();
+        to.add_ice_candidate(Some(candidate))
+            .await
+            .expect("a good candidate");
         return real;
     }
 }
 
-fn without_candidates(description: RTCSessionDescription) -> RTCSessionDescription {
+fn without_candidates(description: &RTCSessionDescription) -> RTCSessionDescription {
     let lines = description
         .sdp
         .lines()
@@ -92,12 +99,12 @@ async fn over_a_lossy_path_gaps_are_filled_and_the_statistics_are_true() {
     a.pc.set_local_description(Some(offer.clone()))
         .await
         .unwrap();
-    b.pc.set_remote_description(without_candidates(offer))
+    b.pc.set_remote_description(without_candidates(&offer))
         .await
         .unwrap();
     b.pc.set_local_description(None).await.unwrap();
     let answer = b.pc.local_description().await.unwrap();
-    a.pc.set_remote_description(without_candidates(answer))
+    a.pc.set_remote_description(without_candidates(&answer))
         .await
         .unwrap();
     let relay = Relay::between(&mut a, &mut b, 5).await;
@@ -232,7 +239,7 @@ async fn noise_on_the_socket_harms_nobody() {
         .unwrap();
     b.pc.set_remote_description(offer).await.unwrap();
     b.pc.set_local_description(None).await.unwrap();
-    let answer = without_candidates(b.pc.local_description().await.unwrap());
+    let answer = without_candidates(&b.pc.local_description().await.unwrap());
     a.pc.set_remote_description(answer).await.unwrap();
     let relay = Relay::between(&mut a, &mut b, 0).await;
     let viewer = Viewer::of(&b.track().await.track);

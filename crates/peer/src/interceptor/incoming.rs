@@ -297,7 +297,7 @@ impl Incoming {
     ) -> Vec<Box<dyn rtcp::Packet>> {
         let mut requests: Vec<Box<dyn rtcp::Packet>> = Vec::new();
         for (ssrc, stream) in &mut self.streams {
-            if !stream.tracker.next_due().is_some_and(|due| due <= now) {
+            if stream.tracker.next_due().is_none_or(|due| due > now) {
                 continue;
             }
             let numbers = stream.tracker.due(now, rtt);

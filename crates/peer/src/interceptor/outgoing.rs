@@ -229,7 +229,7 @@ impl Outgoing {
         unix: impl Fn(MediaTime) -> Duration,
     ) {
         for (ssrc, stream) in &mut self.streams {
-            if !stream.next_report.is_some_and(|due| due <= now) {
+            if stream.next_report.is_none_or(|due| due > now) {
                 continue;
             }
             stream.next_report = Some(now + REPORT_INTERVAL);
