@@ -12,15 +12,19 @@
 //! What it is not: it reads no clock, knows no codec, and mixes nothing. One buffer serves one
 //! stream at the 48 kHz RTP clock of [RFC 7587](https://www.rfc-editor.org/rfc/rfc7587#section-4.1).
 
+mod action;
 mod delay;
 mod opus;
 mod playout;
+mod stats;
 mod stretch;
 #[cfg(test)]
 mod tests;
 
+pub use action::AudioAction;
 pub use opus::opus_has_fec;
 pub use playout::{AudioDecode, AudioPlayout, PlayoutBlock, PlayoutKind};
+pub use stats::AudioJitterStats;
 
 use crate::{ClockRate, RtpPacket, SequenceUnwrapper, TimestampUnwrapper};
 use bytes::Bytes;
@@ -31,86 +35,6 @@ use std::time::Duration;
 
 /// Samples a channel of one block: 10 ms.
 pub const BLOCK_FRAMES: usize = 480;
-
-/// What the buffer has done since it was made, in the terms of
-/// [webrtc-stats](https://www.w3.org/TR/webrtc-stats/#inboundrtpstats-dict*). Samples are counted
-/// once for all channels.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct AudioJitterStats {
-    /// Samples that were played, of whatever origin, comfort noise included.
-    pub total_samples_received: u64,
-    /// Samples made up because theirs did not come.
-    pub concealed_samples: u64,
-    /// Those of them that were silent.
-    pub silent_concealed_samples: u64,
-    /// How often making up began.
-    pub concealment_events: u64,
-    /// Samples added to play more slowly.
-    pub inserted_samples_for_deceleration: u64,
-    /// Samples left out to play faster.
-    pub removed_samples_for_acceleration: u64,
-    /// Sum over emitted samples of the time from arrival to emission.
-    pub jitter_buffer_delay: Duration,
-    /// Sum over emitted samples of the target delay.
-    pub jitter_buffer_target_delay: Duration,
-    /// Samples that left the buffer decoded.
-    pub jitter_buffer_emitted_count: u64,
-    /// Packets that came too late, or that a full or overdue buffer gave up.
-    pub packets_discarded: u64,
-    /// Packets that came again.
-    pub packets_duplicated: u64,
-    /// Packets recovered from the copy in their successor.
-    pub fec_packets_received: u64,
-    /// Packets that the decoder refused.
-    pub packets_corrupt: u64,
-}
-
-/// What to do next; see [`AudioJitterBuffer::next`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AudioAction {
-    /// A block is ready: play it.
-    Play,
-    /// Decode this, then tell [`AudioJitterBuffer::decoded`].
-    Decode {
-        /// The packet.
-        payload: Bytes,
-        /// Whether it does not continue what was played last.
-        seam: bool,
-    },
-    /// Recover `frames` samples a channel from the copy in `next`, and keep the last `keep` of them.
-    DecodeFec {
-        /// The packet after the lost one. It stays in the buffer.
-        next: Bytes,
-        /// How long the lost packet was.
-        frames: usize,
-        /// How much of it is still missing.
-        keep: usize,
-    },
-    /// Make up this many samples a channel.
-    Conceal {
-        /// How many.
-        frames: usize,
-    },
-    /// Nothing is due: a block of silence, or of comfort noise where the other side is silent.
-    Silence {
-        /// Whether the other side said that it is silent.
-        comfort: bool,
-    },
-    /// Leave out up to `max` samples a channel, then tell [`AudioJitterBuffer::stretched`].
-    Accelerate {
-        /// At most so many.
-        max: usize,
-        /// Whether speed matters more than perfection.
-        urgent: bool,
-    },
-    /// Repeat up to `max` samples a channel, then tell [`AudioJitterBuffer::stretched`].
-    Decelerate {
-        /// At most so many.
-        max: usize,
-        /// Whether speed matters more than perfection.
-        urgent: bool,
-    },
-}
 
 /// Reorders packets and decides, block by block, what is to be played.
 ///

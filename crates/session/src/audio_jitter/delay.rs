@@ -16,12 +16,23 @@ pub(super) struct DelayEstimator {
     arrivals: VecDeque<(MediaTime, i64)>,
     base: i64,
     spread: i64,
+    /// When something last held packets up for longer than the quantile says, and for how long, once
+    /// for each time. Capacity: `PEAKS`; the oldest is forgotten.
+    peaks: VecDeque<(MediaTime, i64)>,
     scratch: Vec<i64>,
 }
 
 const WINDOW_PACKETS: usize = 250;
 const WINDOW_NANOS: i64 = 5_000_000_000;
 const QUANTILE_PERCENT: usize = 97;
+const PEAKS: usize = 8;
+/// So many peaks in so long are no accident.
+const HABIT: usize = 3;
+const HABIT_NANOS: i64 = 10_000_000_000;
+/// By how much the quantile must be exceeded for a peak.
+const PEAK_NANOS: i64 = 10_000_000;
+/// Late packets so near to one another are late for one reason.
+const ONE_PEAK_NANOS: i64 = 500_000_000;
 
 impl DelayEstimator {
     /// Forgets what is too old at `now`; true if nothing is left.
@@ -53,15 +64,48 @@ impl DelayEstimator {
         let (below, quantile, _) = self.scratch.select_nth_unstable(at);
         self.base = below.iter().copied().min().unwrap_or(*quantile);
         self.spread = quantile.saturating_sub(self.base);
+        self.note_peak(self.relative(timestamp, now), now);
     }
 
-    /// The relative delay that 97 of 100 packets stay within, in nanoseconds.
+    /// The relative delay that 97 of 100 packets stay within, in nanoseconds; or all but the worst,
+    /// where being held up is a habit.
     pub(super) fn spread(&self) -> i64 {
-        self.spread
+        if self.peaks.len() < HABIT {
+            return self.spread;
+        }
+        let (_, second) = self
+            .peaks
+            .iter()
+            .fold((0, 0), |(most, second), (_, delay)| {
+                (most.max(*delay), second.max(most.min(*delay)))
+            });
+        self.spread.max(second)
+    }
+
+    fn note_peak(&mut self, delay: i64, now: MediaTime) {
+        let old = |(at, _): &(MediaTime, i64)| now.nanos_since(*at) > HABIT_NANOS;
+        while self.peaks.front().is_some_and(old) {
+            self.peaks.pop_front();
+        }
+        if delay <= self.spread.saturating_add(PEAK_NANOS) {
+            return;
+        }
+        match self.peaks.back_mut() {
+            Some((at, worst)) if now.nanos_since(*at) < ONE_PEAK_NANOS => {
+                *worst = delay.max(*worst);
+            }
+            _ => {
+                if self.peaks.len() == PEAKS {
+                    self.peaks.pop_front();
+                }
+                self.peaks.push_back((now, delay));
+            }
+        }
     }
 
     pub(super) fn clear(&mut self) {
         self.arrivals.clear();
+        self.peaks.clear();
         self.base = 0;
         self.spread = 0;
     }

@@ -1,213 +1,12 @@
-//! Scenarios in virtual time, over one harness: a sender of a known tone, a seeded link, a speaker
-//! that pulls.
+//! Scenarios in virtual time, over one harness.
+
+mod call;
 
 use super::*;
 use crate::rng::Rng;
+use call::{Call, LOUDNESS, PACKET_MILLIS, Tone, tone};
 use duet_media::AudioBuffer;
 use proptest::prelude::*;
-
-const TONE: i64 = 440;
-const PACKET: i64 = 960;
-const PACKET_MILLIS: f64 = 20.0;
-const LOUDNESS: f32 = 0.5;
-/// The steepest step of the tone itself.
-const STEEPEST: f32 = LOUDNESS * std::f32::consts::TAU * TONE as f32 / 48_000.0;
-
-/// A decoder whose packets say which stretch of the tone they are, so that every sample it yields can
-/// be told from every other.
-#[derive(Default)]
-struct Tone {
-    at: i64,
-}
-
-impl Tone {
-    const FEC: u8 = 1;
-    const QUIET: u8 = 2;
-
-    fn packet(timestamp: u32, flags: u8) -> Bytes {
-        let mut payload = timestamp.to_be_bytes().to_vec();
-        payload.push(flags);
-        payload.into()
-    }
-
-    fn fill(&mut self, from: i64, frames: usize, loudness: f32, out: &mut AudioBuffer) {
-        out.resize(48_000, 2, frames);
-        for (i, frame) in out.samples_mut().chunks_exact_mut(2).enumerate() {
-            let sample = loudness * tone(from + i as i64);
-            frame.copy_from_slice(&[sample, -sample]);
-        }
-        self.at = from + frames as i64;
-    }
-
-    fn timestamp(packet: &[u8]) -> Option<i64> {
-        let bytes: [u8; 4] = packet.get(..4)?.try_into().ok()?;
-        (packet.len() == 5).then(|| i64::from(u32::from_be_bytes(bytes)))
-    }
-}
-
-fn tone(at: i64) -> f32 {
-    let phase = (at * TONE).rem_euclid(48_000) as f64 / 48_000.0;
-    (phase * std::f64::consts::TAU).sin() as f32
-}
-
-impl AudioDecode for Tone {
-    type Error = ();
-
-    fn decode(&mut self, packet: &[u8], out: &mut AudioBuffer) -> Result<(), ()> {
-        if packet.len() <= ANNOUNCEMENT_BYTES {
-            self.fill(self.at, PACKET as usize, 0.0, out);
-            return Ok(());
-        }
-        let from = Self::timestamp(packet).ok_or(())?;
-        let loudness = if packet[4] & Self::QUIET == 0 {
-            LOUDNESS
-        } else {
-            0.0
-        };
-        self.fill(from, PACKET as usize, loudness, out);
-        Ok(())
-    }
-
-    fn decode_fec(&mut self, next: &[u8], frames: usize, out: &mut AudioBuffer) -> Result<(), ()> {
-        let next = Self::timestamp(next).ok_or(())?;
-        self.fill(next - frames as i64, frames, LOUDNESS, out);
-        Ok(())
-    }
-
-    fn conceal(&mut self, frames: usize, out: &mut AudioBuffer) -> Result<(), ()> {
-        assert_eq!(frames % 120, 0);
-        self.fill(self.at, frames, LOUDNESS, out);
-        Ok(())
-    }
-
-    fn packet_frames(&self, packet: &[u8]) -> Option<usize> {
-        (packet.len() <= 5).then_some(PACKET as usize)
-    }
-
-    fn has_fec(&self, packet: &[u8]) -> bool {
-        packet.get(4).is_some_and(|flags| flags & Self::FEC != 0)
-    }
-}
-
-/// What a link does to the packet of a number: the delay in milliseconds, or loss.
-type Link<'a> = dyn FnMut(i64, &mut Rng) -> Option<f64> + 'a;
-
-struct Call {
-    playout: AudioPlayout<Tone>,
-    rng: Rng,
-    /// Of the sender, against ours.
-    clock_ratio: f64,
-    first_sequence: u16,
-    first_timestamp: u32,
-    flags: u8,
-    in_flight: BTreeMap<(i64, i64), i64>,
-    sent: i64,
-    pulled: i64,
-    phase: i64,
-    sound: Vec<f32>,
-    blocks: Vec<(PlayoutBlock, f64)>,
-}
-
-impl Call {
-    fn new(seed: u64) -> Self {
-        Call {
-            playout: AudioPlayout::new(Tone::default(), 2),
-            rng: Rng::new(seed),
-            clock_ratio: 1.0,
-            first_sequence: 7,
-            first_timestamp: 100_000,
-            flags: 0,
-            in_flight: BTreeMap::new(),
-            sent: 0,
-            pulled: 0,
-            phase: 3_700_000,
-            sound: Vec::new(),
-            blocks: Vec::new(),
-        }
-    }
-
-    fn packet(&self, n: i64) -> RtpPacket {
-        let timestamp = self.first_timestamp.wrapping_add((n * PACKET) as u32);
-        RtpPacket {
-            sequence_number: self.first_sequence.wrapping_add(n as u16),
-            timestamp,
-            marker: false,
-            ssrc: 1,
-            payload_type: 111,
-            payload: Tone::packet(timestamp, self.flags),
-        }
-    }
-
-    /// Runs for `seconds`, keeping the sound of them.
-    fn run(&mut self, seconds: f64, link: &mut Link<'_>) -> &mut Self {
-        self.sound.clear();
-        self.blocks.clear();
-        let until = self.pulled + (seconds * 100.0) as i64;
-        let mut out = AudioBuffer::default();
-        while self.pulled < until {
-            let now = self.pulled * 10_000_000 + self.phase;
-            while self.sent_at(self.sent) <= now as f64 {
-                if let Some(delay) = link(self.sent, &mut self.rng) {
-                    let arrival = (self.sent_at(self.sent) + delay * 1e6) as i64;
-                    self.in_flight.insert((arrival, self.sent), self.sent);
-                }
-                self.sent += 1;
-            }
-            while let Some(entry) = self.in_flight.first_entry().filter(|e| e.key().0 <= now) {
-                let ((arrival, _), n) = entry.remove_entry();
-                self.playout
-                    .push(self.packet(n), MediaTime::from_nanos(arrival));
-            }
-            let block = self.playout.pull(MediaTime::from_nanos(now), &mut out);
-            assert_eq!(
-                (out.frames(), out.channels(), out.sample_rate()),
-                (480, 2, 48_000)
-            );
-            self.sound.extend(out.channel(0));
-            let played = block
-                .rtp_timestamp
-                .map_or(0, |t| t - i64::from(self.first_timestamp));
-            let spoken = played as f64 / 48.0 * self.clock_ratio;
-            self.blocks.push((block, now as f64 / 1e6 - spoken));
-            self.pulled += 1;
-        }
-        self
-    }
-
-    fn sent_at(&self, n: i64) -> f64 {
-        n as f64 * PACKET_MILLIS * 1e6 * self.clock_ratio
-    }
-
-    fn stats(&self) -> AudioJitterStats {
-        self.playout.stats()
-    }
-
-    /// How late blocks were played, in milliseconds, at this share of the last run.
-    fn delay(&self, share: f64) -> f64 {
-        let mut delays: Vec<f64> = self.blocks.iter().map(|(_, delay)| *delay).collect();
-        delays.sort_by(f64::total_cmp);
-        delays[((delays.len() - 1) as f64 * share) as usize]
-    }
-
-    fn assert_no_click(&self) {
-        let steps = self.sound.windows(2).map(|pair| (pair[1] - pair[0]).abs());
-        let worst = steps.fold(0.0, f32::max);
-        assert!(
-            worst < 1.5 * STEEPEST,
-            "a step of {worst}, the tone's own is {STEEPEST}"
-        );
-    }
-
-    fn assert_pitch(&self) {
-        let crossings = self
-            .sound
-            .windows(2)
-            .filter(|p| p[0] < 0.0 && p[1] >= 0.0)
-            .count();
-        let pitch = crossings as f64 * 48_000.0 / self.sound.len() as f64;
-        assert!((pitch - TONE as f64).abs() < 2.5, "{pitch} Hz");
-    }
-}
 
 fn at_once(_: i64, _: &mut Rng) -> Option<f64> {
     Some(5.0)
@@ -408,6 +207,22 @@ fn an_outage_fades_to_silence_and_ends_without_a_backlog() {
         assert!(call.delay(0.95) < 40.0, "{} ms", call.delay(0.95));
         call.assert_pitch();
     }
+}
+
+#[test]
+fn a_link_that_stalls_now_and_again_is_learnt_and_a_rare_stall_is_not() {
+    // Every two seconds the link holds 100 ms of packets back and then lets them go at once.
+    let mut stalls = |n: i64, _: &mut Rng| Some(5.0 + (100 - n % 100 * 20).max(0) as f64);
+    let mut call = Call::new(17);
+    call.run(10.0, &mut stalls);
+    let learnt = call.stats();
+    call.run(30.0, &mut stalls).assert_no_click();
+    assert_eq!(call.stats().concealed_samples, learnt.concealed_samples);
+    assert!(call.delay(0.95) < 5.0 + 140.0, "{} ms", call.delay(0.95));
+    // Once in eight seconds is not worth 100 ms all the time.
+    let mut rare = |n: i64, _: &mut Rng| Some(5.0 + (100 - n % 400 * 20).max(0) as f64);
+    call.run(20.0, &mut rare).run(30.0, &mut rare);
+    assert!(call.delay(0.5) < 5.0 + 30.0, "{} ms", call.delay(0.5));
 }
 
 #[test]
