@@ -8,6 +8,9 @@ use cpal::{
     BufferSize, Device, ErrorKind, SampleFormat, StreamConfig, SupportedBufferSize,
     SupportedStreamConfigRange,
 };
+#[cfg(target_os = "linux")]
+use parking_lot::Mutex;
+use std::sync::Arc;
 
 /// Which way the sound goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,22 +91,29 @@ pub(crate) fn find(
 /// On Linux a sound server if one runs, else the kernel's cards. Without either ALSA is left alone: it
 /// would try whatever is configured, and complain on standard error about each.
 #[cfg(target_os = "linux")]
-fn host() -> Option<cpal::Host> {
-    let server = cpal::host_from_id(cpal::HostId::PulseAudio).ok();
-    server.or_else(|| {
+fn host() -> Option<Arc<cpal::Host>> {
+    /// One connection serves the process for as long as it lasts: the client's thread would outlive
+    /// each that is given up, until the server happens to speak to it.
+    static SERVER: Mutex<Option<Arc<cpal::Host>>> = Mutex::new(None);
+    let mut server = SERVER.lock();
+    if server.as_ref().is_none_or(|host| host.devices().is_err()) {
+        let found = cpal::host_from_id(cpal::HostId::PulseAudio);
+        *server = found.ok().map(Arc::new);
+    }
+    server.clone().or_else(|| {
         let nodes = std::fs::read_dir("/dev/snd")
             .into_iter()
             .flatten()
             .flatten();
         let mut names = nodes.map(|node| node.file_name());
         let card = names.any(|name| name.to_string_lossy().starts_with("pcm"));
-        card.then(cpal::default_host)
+        card.then(|| Arc::new(cpal::default_host()))
     })
 }
 
 #[cfg(not(target_os = "linux"))]
-fn host() -> Option<cpal::Host> {
-    Some(cpal::default_host())
+fn host() -> Option<Arc<cpal::Host>> {
+    Some(Arc::new(cpal::default_host()))
 }
 
 fn default_device(host: &cpal::Host, direction: Direction) -> Option<Device> {

@@ -171,3 +171,33 @@ fn a_files_picture_is_made_smaller_where_that_is_wanted() {
     let error = devices().open_video(&spec, &large.into()).unwrap_err();
     assert_eq!(error.name(), "OverconstrainedError");
 }
+
+#[test]
+fn a_devices_thread_goes_with_its_last_track() {
+    let clock = Arc::new(MonotonicClock::new());
+    let devices = MediaDevices::new(clock.clone());
+    let any = MediaTrackConstraints::default();
+    let video = devices
+        .open_video(&SourceSpec::Synthetic, &any)
+        .unwrap()
+        .unwrap();
+    let audio = devices
+        .open_audio(&SourceSpec::Synthetic, &any)
+        .unwrap()
+        .unwrap();
+    let clone = video.clone_track();
+    drop(video);
+    first_picture(&clone);
+    clone.stop();
+    drop(audio);
+    drop(devices);
+    // Each thread holds the clock for as long as it lives.
+    let start = std::time::Instant::now();
+    while Arc::strong_count(&clock) > 1 {
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "a thread lives on"
+        );
+        std::thread::yield_now();
+    }
+}

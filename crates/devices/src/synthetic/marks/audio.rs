@@ -69,8 +69,9 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// A stretch that begins this much off its predecessor's end does not continue it.
-    const GAP_NANOS: i64 = 20_000_000;
+    /// A stretch that begins this much off its predecessor's end does not continue it. Less may be
+    /// the unevenness of a busy machine, where times are those of arrival.
+    const GAP_NANOS: i64 = 250_000_000;
 
     /// A listener that has heard nothing.
     pub fn new() -> Self {
@@ -78,8 +79,8 @@ impl Listener {
     }
 
     /// Listens to the next stretch, the first sample of which sounded at `time`. Returns the beeps
-    /// that are certain now. Another sample rate than before makes it start over, and so does a gap
-    /// in time: of a beep whose beginning is missing nothing is said.
+    /// that are certain now. Another sample rate than before makes it start over, and so does a jump
+    /// in time of a quarter of a second: of a beep whose beginning is missing nothing is said.
     pub fn hear(&mut self, sound: &AudioBuffer, time: MediaTime) -> Vec<Beep> {
         let (rate, channels) = (sound.sample_rate(), usize::from(sound.channels()));
         if rate < 8_000 || channels == 0 {
