@@ -200,7 +200,7 @@ async fn a_frame_that_announces_a_terabyte_is_refused_by_its_header() {
 #[tokio::test]
 async fn pages_from_elsewhere_are_refused_before_the_upgrade() {
     let server = TestServer::with(|config| {
-        config.allowed_origins = vec!["https://friend.example:8443".into()]
+        config.allowed_origins = vec!["https://friend.example:8443".into()];
     })
     .await;
     let here = IpAddr::from([127, 0, 0, 1]);
