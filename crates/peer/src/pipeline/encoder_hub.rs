@@ -360,12 +360,8 @@ impl Group {
 
     /// Puts every member where it belongs, and makes, feeds and ends encoders accordingly.
     fn settle(&mut self, now: MediaTime, clock: &Arc<dyn Clock>) {
-        let best = |active: bool| {
-            let members = self.members.iter().filter(|m| m.active || !active);
-            members.map(|member| member.viewer.target()).max()
-        };
-        // Who takes nothing yet moves nobody.
-        let best = best(true).or_else(|| best(false)).unwrap_or(0);
+        let targets = self.members.iter().map(|member| member.viewer.target());
+        let best = targets.max().unwrap_or(0);
         for member in &mut self.members {
             let target = member.viewer.target();
             member.placement = Some(match member.placement {
@@ -375,7 +371,7 @@ impl Group {
         }
         for tier in 0..TIERS {
             let of_tier = || self.members.iter().filter(move |m| m.tier() == tier);
-            // Nor does it hold anybody back.
+            // Who takes nothing yet holds nobody back.
             let watching = of_tier()
                 .filter(|m| m.active)
                 .map(|m| m.viewer.target())
