@@ -9,6 +9,7 @@ use duet_codec::{
     Vp8DecoderOptions, Vp8Encoder, Vp8EncoderOptions,
 };
 use scene::{Scene, psnr};
+use std::time::Duration;
 
 const CONFIG: VideoEncoderConfig = VideoEncoderConfig {
     width: 320,
@@ -145,6 +146,10 @@ fn options_out_of_range_are_refused() {
             ..base
         },
         Vp8EncoderOptions { profile: 4, ..base },
+        Vp8EncoderOptions {
+            max_key_frame: Duration::MAX,
+            ..base
+        },
     ] {
         let refused = Vp8Encoder::new(&CONFIG, wrong).err();
         assert!(

@@ -7,6 +7,7 @@ use duet_media::{I420Buffer, MediaTime, VideoFrame};
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::ptr;
+use std::time::Duration;
 use vpx_sys as vpx;
 
 /// What is chosen once, when the encoder is made.
@@ -20,6 +21,9 @@ pub struct Vp8EncoderOptions {
     pub speed: u8,
     /// After how many frames without a key frame one is made unasked. `None`: never.
     pub max_key_interval: Option<u32>,
+    /// How long a key frame should at most take to send at the target bitrate, up to 10 s; but it may
+    /// always have three pictures' share of the bits. Less is a smaller burst and a blurrier start.
+    pub max_key_frame: Duration,
     /// From how empty a rate buffer on pictures are dropped, in percent of what it should hold, 0 to
     /// 100; 0 drops none and overshoots instead.
     pub drop_threshold: u8,
@@ -38,6 +42,7 @@ impl Default for Vp8EncoderOptions {
             threads: 1,
             speed: 8,
             max_key_interval: None,
+            max_key_frame: Duration::from_millis(300),
             drop_threshold: 30,
             static_threshold: 1,
             profile: 0,
@@ -179,7 +184,7 @@ impl VideoEncoder for Vp8Encoder {
             if config.frame_rate != self.config.frame_rate {
                 self.context.control(
                     vpx::vp8e_enc_control_id::VP8E_SET_MAX_INTRA_BITRATE_PCT,
-                    max_intra_percent(config.frame_rate),
+                    max_intra_percent(config.frame_rate, self.options.max_key_frame),
                 )?;
             }
         } else {
@@ -296,6 +301,11 @@ fn check_options(options: &Vp8EncoderOptions) -> Result<(), CodecError> {
             0..=i32::MAX as u32,
         ),
         ("profile", options.profile.into(), 0..=3),
+        (
+            "max_key_frame in seconds",
+            options.max_key_frame.as_secs_f64().ceil() as u32,
+            0..=10,
+        ),
     ];
     match ranges
         .iter()
@@ -309,10 +319,6 @@ fn check_options(options: &Vp8EncoderOptions) -> Result<(), CodecError> {
         ))),
     }
 }
-
-/// How many milliseconds' worth of bits the rate control's buffer should hold, and can.
-const BUFFER_AIM: u32 = 600;
-const BUFFER_SIZE: u32 = 1_000;
 
 fn settings(
     config: &VideoEncoderConfig,
@@ -347,9 +353,10 @@ fn settings(
     settings.rc_max_quantizer = 56;
     settings.rc_undershoot_pct = 100;
     settings.rc_overshoot_pct = 15;
+    // In milliseconds' worth of bits.
     settings.rc_buf_initial_sz = 500;
-    settings.rc_buf_optimal_sz = BUFFER_AIM;
-    settings.rc_buf_sz = BUFFER_SIZE;
+    settings.rc_buf_optimal_sz = 600;
+    settings.rc_buf_sz = 1_000;
     settings.rc_dropframe_thresh = options.drop_threshold.into();
     settings.rc_resize_allowed = 0;
     Ok(settings)
@@ -388,15 +395,14 @@ fn open(
     )?;
     context.control(
         control::VP8E_SET_MAX_INTRA_BITRATE_PCT,
-        max_intra_percent(config.frame_rate),
+        max_intra_percent(config.frame_rate, options.max_key_frame),
     )?;
     Ok(context)
 }
 
-/// The most that a key frame may take, in percent of a frame's share: half of what the rate
-/// buffer should hold, and never less than three shares.
-fn max_intra_percent(frame_rate: f64) -> c_int {
-    let shares = f64::from(BUFFER_AIM) / 1_000.0 * 0.5 * frame_rate;
+/// The most that a key frame may take, in percent of a picture's share.
+fn max_intra_percent(frame_rate: f64, max_key_frame: Duration) -> c_int {
+    let shares = max_key_frame.as_secs_f64() * frame_rate;
     ((shares * 100.0) as c_int).max(300)
 }
 
