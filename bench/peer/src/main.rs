@@ -150,7 +150,7 @@ async fn on_signal(connection: &RTCPeerConnection, signal: Signal) -> Result<(),
                 sdp_mline_index: Some(mline),
                 ..RTCIceCandidateInit::default()
             };
-            if let Err(error) = connection.add_ice_candidate(candidate).await {
+            if let Err(error) = connection.add_ice_candidate(Some(candidate)).await {
                 eprintln!("a candidate was refused: {error}");
             }
         }
@@ -175,7 +175,7 @@ async fn stat(
     sends: bool,
     receiver: &Receiver,
 ) -> Result<Value, serde_json::Error> {
-    let report = serde_json::to_value(connection.get_stats().await)?;
+    let report = serde_json::to_value(connection.get_stats().await.ok())?;
     let (direction, bytes, packets) = if sends {
         ("outbound-rtp", "bytesSent", "packetsSent")
     } else {

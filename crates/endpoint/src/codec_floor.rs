@@ -3,8 +3,7 @@
 
 use crate::resources::thread_time;
 use duet_codec::{
-    AudioDecoder, AudioEncoder, AudioEncoderConfig, CodecError, OpusDecoder, OpusEncoder,
-    Vp8Decoder, Vp8Encoder, VideoDecoder, VideoEncoder, VideoEncoderConfig,
+    AudioCodec, AudioEncoderConfig, CodecError, VideoCodec, VideoEncoderConfig,
 };
 use duet_devices::synthetic::{Painter, hear};
 use duet_media::{AudioBuffer, I420Buffer, MediaTime, VideoFrame};
@@ -32,8 +31,8 @@ pub(crate) fn measure(
 }
 
 fn measure_video(config: VideoEncoderConfig) -> Result<Duration, CodecError> {
-    let mut encoder = Vp8Encoder::new(config)?;
-    let mut decoder = Vp8Decoder::new()?;
+    let mut encoder = VideoCodec::Vp8.encoder(&config)?;
+    let mut decoder = VideoCodec::Vp8.decoder()?;
     let painter = Painter::new(config.width, config.height);
     let mut used = Duration::ZERO;
     let frames = (config.frame_rate * f64::from(SECONDS)) as u32;
@@ -52,8 +51,8 @@ fn measure_video(config: VideoEncoderConfig) -> Result<Duration, CodecError> {
 }
 
 fn measure_audio(config: AudioEncoderConfig) -> Result<Duration, CodecError> {
-    let mut encoder = OpusEncoder::new(1, config)?;
-    let mut decoder = OpusDecoder::new(1)?;
+    let mut encoder = AudioCodec::Opus.encoder(1, &config)?;
+    let mut decoder = AudioCodec::Opus.decoder(1)?;
     let mut sound = AudioBuffer::new(48_000, 1, 960);
     let mut out = AudioBuffer::default();
     let mut used = Duration::ZERO;

@@ -22,7 +22,7 @@
 //! let stream = MediaStream::from_tracks([camera.clone()]);
 //!
 //! let connection = RTCPeerConnection::new(RTCConfiguration::default(), PeerContext::new(clock)).await?;
-//! connection.add_track(&camera, &[stream]).await?;
+//! connection.add_track(&camera, &[&stream]).await?;
 //! connection.set_local_description(None).await?;
 //! let offer = connection.local_description().await.expect("it has just been set");
 //! assert!(offer.sdp.contains("m=video"));

@@ -11,6 +11,8 @@ mod probe;
 mod report;
 mod resources;
 mod serve;
+mod speaker;
+mod statistics;
 mod stats_file;
 mod tell;
 

@@ -1,8 +1,7 @@
 //! `--stats FILE`: JSON lines, one for each connection and second.
 
 use crate::failure::Failure;
-use duet_peer::RTCStatsReport;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{LineWriter, Write};
 use std::path::{Path, PathBuf};
@@ -33,7 +32,7 @@ impl StatsFile {
         &mut self,
         unix: Duration,
         peer: &str,
-        report: &RTCStatsReport,
+        report: &Value,
     ) -> Result<(), Failure> {
         let line = json!({
             "timestamp": unix.as_secs_f64() * 1_000.0,

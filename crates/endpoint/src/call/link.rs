@@ -1,5 +1,6 @@
 //! The connection to one other member of the room.
 
+use crate::statistics::{bytes_received, snapshot};
 use duet_media::{MediaStream, MediaTime};
 use duet_peer::{
     PeerConnectionEvent, PeerContext, RTCConfiguration, RTCError, RTCIceCandidateInit,
@@ -69,7 +70,7 @@ impl Link {
             }
         });
         for track in stream.get_tracks() {
-            connection.add_track(&track, std::slice::from_ref(stream)).await?;
+            connection.add_track(&track, &[stream]).await?;
         }
         Ok(Link {
             id,
@@ -169,7 +170,7 @@ impl Link {
 
     /// The server says that the peer is gone: unless it is heard within a while, it is.
     pub(super) async fn put_on_probation(&mut self, now: MediaTime) {
-        self.probation = Some((now + PROBATION, bytes_received(&self.connection).await));
+        self.probation = Some((now + PROBATION, bytes_received(&snapshot(&self.connection).await)));
     }
 
     /// Whether a peer on probation has not been heard since, or its connection broke as well.
@@ -187,7 +188,7 @@ impl Link {
         if now < until {
             return false;
         }
-        let received = bytes_received(&self.connection).await;
+        let received = bytes_received(&snapshot(&self.connection).await);
         self.probation = Some((now + PROBATION, received));
         received <= before + STRAGGLERS
     }
@@ -272,7 +273,7 @@ impl Link {
                 self.fingerprint = found;
             }
             NegotiatorAction::AddCandidate { candidate, lenient } => {
-                let added = self.connection.add_ice_candidate(candidate).await;
+                let added = self.connection.add_ice_candidate(Some(candidate)).await;
                 if !lenient {
                     added?;
                 }

@@ -9,8 +9,10 @@ use crate::failure::Failure;
 use crate::local::LocalMedia;
 use crate::report::{Expectations, Report};
 use crate::serve::asked_to_end;
+use crate::statistics;
 use crate::stats_file::StatsFile;
 use crate::tell::Tell;
+use duet_devices::MediaDevices;
 use duet_media::{Clock, MediaTime, MonotonicClock};
 use duet_peer::{
     PeerConnectionEvent, PeerContext, RTCConfiguration, RTCIceServer, RTCPeerConnectionState,
@@ -33,8 +35,9 @@ const STATS_PERIOD: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(options: Call, tell: &Tell) -> Result<ExitCode, Failure> {
     let clock = Arc::new(MonotonicClock::new());
-    let local = LocalMedia::open(&options.media, clock.clone(), tell)?;
-    let remote = Remote::new(&options, clock.clone(), tell)?;
+    let devices = MediaDevices::new(clock.clone());
+    let local = LocalMedia::open(&options.media, &devices, tell)?;
+    let remote = Remote::new(&options, &devices, clock.clone(), tell)?;
     let stats = options.stats.as_deref().map(StatsFile::create).transpose()?;
     let mut context = PeerContext::new(clock.clone());
     context.max_bitrate = options.media.picture.video_kbps * 1_000 + 64_000;
@@ -374,7 +377,7 @@ impl CallTask {
         };
         let unix = self.clock.unix_time(self.clock.now());
         for link in self.links.iter().filter(|link| link.is_connected()) {
-            let report = link.connection.get_stats().await;
+            let report = statistics::snapshot(&link.connection).await;
             file.write(unix, link.name(), &report)?;
         }
         Ok(())
@@ -384,7 +387,7 @@ impl CallTask {
     async fn judge(&mut self) -> Result<Option<Report>, Failure> {
         let mut concealed = 0.0;
         for link in &self.links {
-            concealed = crate::loopback::concealed_ratio(&link.connection.get_stats().await);
+            concealed = statistics::concealed_ratio(&statistics::snapshot(&link.connection).await);
         }
         let Some(mut report) = self.remote.report(concealed) else {
             return Ok(None);

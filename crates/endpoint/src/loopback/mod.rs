@@ -5,7 +5,7 @@ mod pair;
 mod stamp;
 mod verdict;
 
-pub(crate) use verdict::{concealed_ratio, verdict, write_report};
+pub(crate) use verdict::{verdict, write_report};
 
 use crate::args::Loopback;
 use crate::codec_floor;
@@ -15,9 +15,11 @@ use crate::probe::{AudioProbe, Original, VideoProbe, build_report};
 use crate::report::{CpuReport, Expectations, Report};
 use crate::resources::CpuMeter;
 use crate::serve::asked_to_end;
+use crate::statistics;
 use crate::stats_file::StatsFile;
 use crate::tell::Tell;
 use duet_codec::{AudioEncoderConfig, VideoEncoderConfig};
+use duet_devices::MediaDevices;
 use duet_media::{Clock, MediaKind, MediaStream, MonotonicClock, SinkHandle};
 use duet_peer::{NetworkPolicy, PeerContext};
 use pair::Pair;
@@ -33,7 +35,7 @@ const CONNECT: Duration = Duration::from_secs(15);
 pub(crate) async fn run(options: Loopback, tell: &Tell) -> Result<ExitCode, Failure> {
     let clock = Arc::new(MonotonicClock::new());
     let mut stats = options.stats.as_deref().map(StatsFile::create).transpose()?;
-    let local = LocalMedia::open_loopback(&options, clock.clone(), tell)?;
+    let local = LocalMedia::open_loopback(&options, &MediaDevices::new(clock.clone()))?;
     let mut context = PeerContext::new(clock.clone());
     context.network = NetworkPolicy::LoopbackOnly;
     context.mdns = false;
@@ -77,8 +79,8 @@ pub(crate) async fn run(options: Loopback, tell: &Tell) -> Result<ExitCode, Fail
                 progress(tell, options.json, &video, clock.now().saturating_since(started));
                 if let Some(file) = &mut stats {
                     let unix = clock.unix_time(clock.now());
-                    file.write(unix, "sender", &pair.sender.get_stats().await)?;
-                    file.write(unix, "receiver", &pair.receiver.get_stats().await)?;
+                    file.write(unix, "sender", &statistics::snapshot(&pair.sender).await)?;
+                    file.write(unix, "receiver", &statistics::snapshot(&pair.receiver).await)?;
                 }
             }
             () = &mut end => break,
@@ -86,7 +88,7 @@ pub(crate) async fn run(options: Loopback, tell: &Tell) -> Result<ExitCode, Fail
         }
     }
     let cores = meter.cores();
-    let concealed = concealed_ratio(&pair.receiver.get_stats().await);
+    let concealed = statistics::concealed_ratio(&statistics::snapshot(&pair.receiver).await);
     let elapsed = clock.now().saturating_since(started);
     drop(sinks);
     pair.close().await;

@@ -38,7 +38,7 @@ impl Pair {
 
     async fn negotiate(&self, stream: &MediaStream) -> Result<(), RTCError> {
         for track in stream.get_tracks() {
-            self.sender.add_track(&track, std::slice::from_ref(stream)).await?;
+            self.sender.add_track(&track, &[stream]).await?;
         }
         for (from, to) in [(&self.sender, &self.receiver), (&self.receiver, &self.sender)] {
             from.set_local_description(None).await?;
@@ -80,7 +80,7 @@ fn carry(
         while let Some(event) = events.recv().await {
             match event {
                 PeerConnectionEvent::IceCandidate(candidate) => {
-                    if let Err(error) = to.add_ice_candidate(candidate.unwrap_or_default()).await {
+                    if let Err(error) = to.add_ice_candidate(candidate).await {
                         tracing::debug!("a candidate of our own is refused: {error}");
                     }
                 }

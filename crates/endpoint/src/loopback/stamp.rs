@@ -23,9 +23,10 @@ pub(super) struct Stamper {
 const POOLED: usize = 6;
 
 /// The stamped track holds the camera by its sink; when it stops, the camera is let go.
-struct Hold(Mutex<Option<(MediaStreamTrack, SinkHandle)>>);
+#[derive(Clone, Default)]
+struct Hold(Arc<Mutex<Option<(MediaStreamTrack, SinkHandle)>>>);
 
-impl SourceControl for Arc<Hold> {
+impl SourceControl for Hold {
     fn stop(&self) {
         let held = self.0.lock().take();
         if let Some((camera, sink)) = held {
@@ -38,7 +39,7 @@ impl SourceControl for Arc<Hold> {
 impl Stamper {
     /// The stamped track, and the originals that a probe compares with.
     pub(super) fn start(camera: &MediaStreamTrack, clock: Arc<dyn Clock>) -> (MediaStreamTrack, Arc<Kept>) {
-        let hold = Arc::new(Hold(Mutex::new(None)));
+        let hold = Hold::default();
         let source = MediaSource::new(
             MediaKind::Video,
             camera.label(),

@@ -1,0 +1,78 @@
+//! `duet devices`: what there is.
+
+use crate::args::Devices;
+use crate::failure::Failure;
+use duet_devices::{MediaDeviceInfo, MediaDeviceKind, MediaDevices};
+use duet_media::{MediaTrackCapabilities, MonotonicClock, Range};
+use serde_json::{Value, json};
+use std::fmt::Display;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+pub(crate) fn run(options: &Devices) -> Result<ExitCode, Failure> {
+    let devices = MediaDevices::new(Arc::new(MonotonicClock::new())).enumerate_devices();
+    if options.json {
+        let list: Vec<Value> = devices.iter().map(as_json).collect();
+        println!("{}", Value::Array(list));
+    } else if devices.is_empty() {
+        println!("no camera, no microphone, no speaker; `synthetic` and `file:PATH` work all the same");
+    } else {
+        devices.iter().for_each(print);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(device: &MediaDeviceInfo) {
+    let kind = match device.kind {
+        MediaDeviceKind::AudioInput => "microphone",
+        MediaDeviceKind::VideoInput => "camera",
+        MediaDeviceKind::AudioOutput => "speaker",
+    };
+    println!("{kind:<11} {}", device.label);
+    println!("{:<11} device:{}", "", device.device_id);
+    let capabilities = &device.capabilities;
+    for line in [
+        range("size", "", &capabilities.width).zip(range("x", "", &capabilities.height)).map(|(w, h)| w + " " + &h),
+        range("rate", " frames/s", &capabilities.frame_rate),
+        range("rate", " Hz", &capabilities.sample_rate),
+        range("channels", "", &capabilities.channel_count),
+    ] {
+        if let Some(line) = line {
+            println!("{:<11} {line}", "");
+        }
+    }
+}
+
+fn range<T: Display + PartialEq>(name: &str, unit: &str, range: &Option<Range<T>>) -> Option<String> {
+    let Range { min, max } = range.as_ref()?;
+    Some(if min == max {
+        format!("{name} {min}{unit}")
+    } else {
+        format!("{name} {min} to {max}{unit}")
+    })
+}
+
+fn as_json(device: &MediaDeviceInfo) -> Value {
+    json!({
+        "deviceId": device.device_id,
+        "groupId": device.group_id,
+        "kind": device.kind.as_str(),
+        "label": device.label,
+        "capabilities": capabilities_json(&device.capabilities),
+    })
+}
+
+fn capabilities_json(capabilities: &MediaTrackCapabilities) -> Value {
+    fn of<T: Copy + Into<f64>>(range: &Option<Range<T>>) -> Option<Value> {
+        range.as_ref().map(|range| json!({ "min": range.min.into(), "max": range.max.into() }))
+    }
+    let members = [
+        ("width", of(&capabilities.width)),
+        ("height", of(&capabilities.height)),
+        ("frameRate", of(&capabilities.frame_rate)),
+        ("sampleRate", of(&capabilities.sample_rate)),
+        ("channelCount", of(&capabilities.channel_count)),
+    ];
+    let members = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(members.collect())
+}
