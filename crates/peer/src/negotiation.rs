@@ -35,6 +35,9 @@ pub(crate) struct Negotiation {
     needed: bool,
     candidates: usize,
     we_offered: bool,
+    /// Whether this side is the server of the DTLS handshake: settled by the first answer, for good
+    /// ([RFC 8842, section 5.5](https://www.rfc-editor.org/rfc/rfc8842#section-5.5)).
+    serves_dtls: Option<bool>,
 }
 
 /// A description that is in effect.
@@ -69,6 +72,7 @@ impl Default for Negotiation {
             needed: false,
             candidates: 0,
             we_offered: false,
+            serves_dtls: None,
         }
     }
 }
@@ -79,6 +83,15 @@ impl Negotiation {
             self.pending_local.as_ref().or(self.local.as_ref()),
             self.pending_remote.as_ref().or(self.remote.as_ref()),
         )
+    }
+
+    /// The substrate answers `active` always; browsers refuse that of a side that was the server.
+    fn in_its_role(&self, answer: String) -> String {
+        if self.serves_dtls == Some(true) {
+            answer.replace("a=setup:active", "a=setup:passive")
+        } else {
+            answer
+        }
     }
 
     /// The id of the section whose transport all share.
@@ -158,7 +171,10 @@ impl RTCPeerConnection {
         let known = self.0.substrate.local_description().await?;
         Some(RTCSessionDescription::new(
             shown.sdp_type,
-            show(&known.sdp, &sections),
+            self.0
+                .negotiation
+                .lock()
+                .in_its_role(show(&known.sdp, &sections)),
         ))
     }
 
@@ -273,6 +289,7 @@ impl Shared {
         }
         let answer = self.substrate.create_answer(None).await?;
         let shown = show(&answer.sdp, &sections);
+        let shown = self.negotiation.lock().in_its_role(shown);
         self.negotiation.lock().last_answer = Some(Handed {
             shown: shown.clone(),
             known: answer.sdp,
@@ -377,6 +394,7 @@ impl Shared {
                     negotiation.local = Some(described);
                     negotiation.remote = negotiation.pending_remote.take();
                     negotiation.we_offered = false;
+                    negotiation.serves_dtls.get_or_insert(false);
                     RTCSignalingState::Stable
                 }
             }
@@ -552,6 +570,8 @@ impl Shared {
                     negotiation.remote = Some(described);
                     negotiation.local = negotiation.pending_local.take();
                     negotiation.we_offered = true;
+                    let client_is_there = description.sdp.contains("a=setup:active");
+                    negotiation.serves_dtls.get_or_insert(client_is_there);
                     (State::Stable, true)
                 }
             }

@@ -271,6 +271,21 @@ async fn an_ice_restart_keeps_the_media_and_the_track() {
     for _ in 0..10 {
         viewer.frame().await;
     }
+
+    // The side that answered first may be the one that restarts: who shook hands how stays as it was.
+    b.pc.restart_ice();
+    b.negotiation_needed().await;
+    negotiate(&b.pc, &a.pc).await;
+    let answer = a.pc.local_description().await.unwrap().sdp;
+    assert_ne!(after, ufrag(&answer));
+    assert!(
+        answer.contains("a=setup:passive") && !answer.contains("a=setup:active"),
+        "{answer}"
+    );
+    viewer.drain();
+    for _ in 0..10 {
+        viewer.frame().await;
+    }
     assert_eq!(event.track.ready_state(), TrackState::Live);
     assert_eq!(a.pc.connection_state(), RTCPeerConnectionState::Connected);
     camera.abort();
