@@ -196,7 +196,7 @@ impl Page {
         let seen = self.ask("watch", json!({ "ms": ms }));
         let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-        let frames = list(&seen["frames"]).iter().map(|frame| {
+        let frames = list(&seen["frames"]).into_iter().map(|frame| {
             let (arrival, unix_ms) = (number(&frame[0]), number(&frame[2]));
             let age = (arrival as u64 as u32).wrapping_sub(unix_ms as u32) as i32;
             (arrival, number(&frame[1]) as u32, age)

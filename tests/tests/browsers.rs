@@ -199,7 +199,7 @@ fn media_goes_on_while_the_server_is_away_and_the_room_is_rejoined() {
     endpoint.wait_for("trying again", PATIENCE);
     assert_intact(&page.watch(WATCH), "without a server, chromium");
 
-    let server = Server::on_port(port);
+    let _server = Server::on_port(port);
     endpoint.wait_for("found again", PATIENCE);
     assert_intact(&page.watch(WATCH), "after the server's return, chromium");
     let calls = endpoint.said().iter().filter(|line| line.contains("in a call")).count();

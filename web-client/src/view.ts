@@ -67,7 +67,8 @@ interface Words {
 
 function words(state: CallState, { phase, reason }: Status): Words {
   const { room, stage } = state;
-  const peer = (stage.at === "call" ? stage.peer?.name : null) ?? "the other side";
+  const name = stage.at === "call" ? (stage.peer?.name ?? null) : null;
+  const peer = name ?? "the other side";
   switch (phase) {
     case "idle":
       return plain("calm", "Not in a call", "");
@@ -88,7 +89,7 @@ function words(state: CallState, { phase, reason }: Status): Words {
     case "connected":
       return reason === "signaling-lost"
         ? plain("warn", "Connected, server away", "The server cannot be reached. The call goes on without it.")
-        : plain("good", `Connected to ${peer}`, `Connected to ${peer}.`);
+        : plain("good", name === null ? "Connected" : `Connected to ${name}`, `Connected to ${peer}.`);
     case "reconnecting":
       return reason === "signaling-lost"
         ? card("warn", "Reconnecting", "The server cannot be reached",
