@@ -88,7 +88,9 @@ impl Browser {
         install(&folder);
         let mut command = Command::new("node");
         if let Some(folder) = options.sound {
-            command.env("XDG_RUNTIME_DIR", folder).env_remove("PULSE_RUNTIME_PATH");
+            command
+                .env("XDG_RUNTIME_DIR", folder)
+                .env_remove("PULSE_RUNTIME_PATH");
         }
         let mut driver = command
             .arg("driver.mjs")
@@ -103,7 +105,9 @@ impl Browser {
         let answers = waiting.clone();
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
-                let Ok(answer) = serde_json::from_str::<Value>(&line) else { continue };
+                let Ok(answer) = serde_json::from_str::<Value>(&line) else {
+                    continue;
+                };
                 let id = answer["id"].as_u64().unwrap_or(0);
                 if let Some(waiter) = answers.lock().expect("no holder panics").remove(&id) {
                     let _ = waiter.send(answer);
@@ -158,7 +162,10 @@ impl Link {
         let id = self.next_id;
         self.next_id += 1;
         command["id"] = id.into();
-        self.waiting.lock().expect("no holder panics").insert(id, sender);
+        self.waiting
+            .lock()
+            .expect("no holder panics")
+            .insert(id, sender);
         if let Some(input) = &mut self.input {
             let _ = writeln!(input, "{command}");
         }
@@ -204,7 +211,10 @@ impl Page {
         Watched {
             frames: frames.collect(),
             unreadable: seen["unreadable"].as_u64().unwrap_or(0),
-            size: (number(&seen["width"]) as u32, number(&seen["height"]) as u32),
+            size: (
+                number(&seen["width"]) as u32,
+                number(&seen["height"]) as u32,
+            ),
             hz: list(&seen["hz"]).iter().map(number).collect(),
         }
     }

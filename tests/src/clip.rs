@@ -23,7 +23,8 @@ impl Clip {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("there is room for a temporary folder");
         let clip = Clip { folder };
-        clip.write_video(640, 360, 6 * FPS).expect("the clip is written");
+        clip.write_video(640, 360, 6 * FPS)
+            .expect("the clip is written");
         clip.write_audio(6 * RATE).expect("the clip is written");
         clip
     }
@@ -40,7 +41,10 @@ impl Clip {
 
     fn write_video(&self, width: u32, height: u32, frames: u32) -> std::io::Result<()> {
         let mut file = create(&self.video())?;
-        writeln!(file, "YUV4MPEG2 W{width} H{height} F{FPS}:1 Ip A1:1 C420jpeg")?;
+        writeln!(
+            file,
+            "YUV4MPEG2 W{width} H{height} F{FPS}:1 Ip A1:1 C420jpeg"
+        )?;
         let painter = Painter::new(width, height);
         let mut picture = I420Buffer::default();
         for number in 0..frames {

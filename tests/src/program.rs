@@ -67,10 +67,16 @@ impl Program {
     pub fn wait_for(&self, words: &str, patience: Duration) -> String {
         let until = Instant::now() + patience;
         loop {
-            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            match self
+                .lines
+                .recv_timeout(until.saturating_duration_since(Instant::now()))
+            {
                 Ok(line) if line.contains(words) => return line,
                 Ok(_) => {}
-                Err(_) => panic!("duet did not say {words:?} but:\n{}", self.said().join("\n")),
+                Err(_) => panic!(
+                    "duet did not say {words:?} but:\n{}",
+                    self.said().join("\n")
+                ),
             }
         }
     }
@@ -181,12 +187,22 @@ fn executable() -> PathBuf {
     BUILT.call_once(|| {
         let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
         let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--bin", "duet", "--manifest-path", manifest])
+            .args([
+                "build",
+                "--quiet",
+                "--bin",
+                "duet",
+                "--manifest-path",
+                manifest,
+            ])
             .status()
             .expect("cargo runs");
         assert!(status.success(), "the program does not build");
     });
     let test = std::env::current_exe().expect("a test knows where it is");
-    let profile = test.ancestors().nth(2).expect("it lies in target/PROFILE/deps");
+    let profile = test
+        .ancestors()
+        .nth(2)
+        .expect("it lies in target/PROFILE/deps");
     profile.join("duet")
 }

@@ -27,7 +27,13 @@ impl SoundServer {
         )
         .expect("it fits on the disk");
         let server = Command::new("pulseaudio")
-            .args(["-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no", "-F"])
+            .args([
+                "-n",
+                "--daemonize=no",
+                "--exit-idle-time=-1",
+                "--use-pid-file=no",
+                "-F",
+            ])
             .arg(&script)
             .env("XDG_RUNTIME_DIR", folder.path())
             .env("HOME", folder.path())

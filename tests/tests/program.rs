@@ -18,13 +18,49 @@ fn run(words: &[&str]) -> (Option<i32>, String, String) {
 #[test]
 fn words_that_make_no_sense_end_with_2_and_a_sentence() {
     for (words, expected) in [
-        (["call", "a room", "--server", "http://localhost"].as_slice(), "letters, digits"),
+        (
+            ["call", "a room", "--server", "http://localhost"].as_slice(),
+            "letters, digits",
+        ),
         (&["call", "demo", "--server", "nowhere"], "expected a URL"),
-        (&["call", "demo", "--server", "http://localhost", "--camera", "webcam"], "synthetic"),
-        (&["call", "demo", "--server", "http://localhost", "--camera", "file:/does/not/exist.y4m"], "/does/not/exist.y4m"),
-        (&["call", "demo", "--server", "http://localhost", "--duration", "soon"], "such as"),
+        (
+            &[
+                "call",
+                "demo",
+                "--server",
+                "http://localhost",
+                "--camera",
+                "webcam",
+            ],
+            "synthetic",
+        ),
+        (
+            &[
+                "call",
+                "demo",
+                "--server",
+                "http://localhost",
+                "--camera",
+                "file:/does/not/exist.y4m",
+            ],
+            "/does/not/exist.y4m",
+        ),
+        (
+            &[
+                "call",
+                "demo",
+                "--server",
+                "http://localhost",
+                "--duration",
+                "soon",
+            ],
+            "such as",
+        ),
         (&["serve", "--listen", "here"], "invalid"),
-        (&["serve", "--tls-cert", "/none.pem", "--tls-key", "/none.pem"], "/none.pem"),
+        (
+            &["serve", "--tls-cert", "/none.pem", "--tls-key", "/none.pem"],
+            "/none.pem",
+        ),
         (&["loopback", "--duration", "0"], "such as"),
     ] {
         let (code, output, said) = run(words);
@@ -36,20 +72,45 @@ fn words_that_make_no_sense_end_with_2_and_a_sentence() {
 
 #[test]
 fn loopback_reads_back_what_it_sent() {
-    let (code, output, said) = run(&["loopback", "--duration", "6s", "--size", "640x360", "--json"]);
+    let (code, output, said) = run(&[
+        "loopback",
+        "--duration",
+        "6s",
+        "--size",
+        "640x360",
+        "--json",
+    ]);
     assert_eq!(code, Some(0), "{output}\n{said}");
     let report: Value = serde_json::from_str(&output).expect("one JSON object and nothing else");
     assert_eq!(report["pass"], true);
     assert_eq!(report["video"]["width"], 640);
     for (section, members) in [
-        ("video", ["frames_sent", "frames_decoded", "fps", "first_frame_ms", "latency_ms", "freezes", "psnr_db"].as_slice()),
-        ("audio", &["received", "latency_ms", "concealed_ratio", "pitch_ok"]),
+        (
+            "video",
+            [
+                "frames_sent",
+                "frames_decoded",
+                "fps",
+                "first_frame_ms",
+                "latency_ms",
+                "freezes",
+                "psnr_db",
+            ]
+            .as_slice(),
+        ),
+        (
+            "audio",
+            &["received", "latency_ms", "concealed_ratio", "pitch_ok"],
+        ),
         ("av_offset_ms", &["p50", "p95"]),
         ("cpu", &["cores", "codec_floor_cores"]),
         ("memory", &["peak_rss_mb"]),
     ] {
         for member in members {
-            assert!(!report[section][member].is_null(), "{section}.{member} is missing: {report}");
+            assert!(
+                !report[section][member].is_null(),
+                "{section}.{member} is missing: {report}"
+            );
         }
     }
 }
@@ -84,7 +145,18 @@ fn a_port_that_is_taken_is_named() {
 fn a_call_waits_for_a_server_that_is_not_there_yet() {
     let port = free_port();
     let url = format!("http://localhost:{port}");
-    let words = ["call", "demo", "--server", &url, "--camera", "none", "--microphone", "synthetic", "--speaker", "none"];
+    let words = [
+        "call",
+        "demo",
+        "--server",
+        &url,
+        "--camera",
+        "none",
+        "--microphone",
+        "synthetic",
+        "--speaker",
+        "none",
+    ];
     let call = Program::start(words);
     call.wait_for("trying again", PATIENCE);
     let _server = Server::on_port(port);
@@ -96,16 +168,38 @@ fn a_call_waits_for_a_server_that_is_not_there_yet() {
 #[test]
 fn two_endpoints_call_over_tls_and_verify_each_other() {
     let port = free_port();
-    let serve = Program::start(["serve", "--listen", &format!("127.0.0.1:{port}"), "--tls-self-signed"]);
+    let serve = Program::start([
+        "serve",
+        "--listen",
+        &format!("127.0.0.1:{port}"),
+        "--tls-self-signed",
+    ]);
     serve.wait_for("listening", PATIENCE);
     let url = format!("https://localhost:{port}");
     let folder = tempfile::tempdir().unwrap();
     let calls = ["one", "other"].map(|name| {
         let report = folder.path().join(name).display().to_string();
         Program::start([
-            "call", "demo", "--server", &url, "--insecure", "--name", name, "--camera", "synthetic",
-            "--microphone", "synthetic", "--speaker", "none", "--size", "320x180", "--verify", "--report",
-            &report, "--duration", "8s",
+            "call",
+            "demo",
+            "--server",
+            &url,
+            "--insecure",
+            "--name",
+            name,
+            "--camera",
+            "synthetic",
+            "--microphone",
+            "synthetic",
+            "--speaker",
+            "none",
+            "--size",
+            "320x180",
+            "--verify",
+            "--report",
+            &report,
+            "--duration",
+            "8s",
         ])
     });
     for call in calls {
@@ -113,7 +207,22 @@ fn two_endpoints_call_over_tls_and_verify_each_other() {
         let (status, _) = call.finish(PATIENCE);
         assert!(status.success(), "{}", said.lock().unwrap().join("\n"));
     }
-    let untrusting = Program::start(["call", "demo", "--server", &url, "--camera", "synthetic", "--microphone", "none", "--speaker", "none"]);
+    let untrusting = Program::start([
+        "call",
+        "demo",
+        "--server",
+        &url,
+        "--camera",
+        "synthetic",
+        "--microphone",
+        "none",
+        "--speaker",
+        "none",
+    ]);
     let (status, _) = untrusting.finish(PATIENCE);
-    assert_eq!(status.code(), Some(1), "a certificate that nobody vouches for is refused");
+    assert_eq!(
+        status.code(),
+        Some(1),
+        "a certificate that nobody vouches for is refused"
+    );
 }

@@ -45,19 +45,31 @@ impl Clip {
             return Err(io::Error::other("the clip holds no frame of 1280x720"));
         }
         let source = |kind, settings| {
-            MediaSource::new(kind, "clip", settings, MediaTrackCapabilities::default(), ())
+            MediaSource::new(
+                kind,
+                "clip",
+                settings,
+                MediaTrackCapabilities::default(),
+                (),
+            )
         };
-        let video = source(MediaKind::Video, MediaTrackSettings {
-            width: Some(WIDTH),
-            height: Some(HEIGHT),
-            frame_rate: Some(f64::from(FRAME_RATE)),
-            ..MediaTrackSettings::default()
-        });
-        let audio = source(MediaKind::Audio, MediaTrackSettings {
-            sample_rate: Some(48_000),
-            channel_count: Some(1),
-            ..MediaTrackSettings::default()
-        });
+        let video = source(
+            MediaKind::Video,
+            MediaTrackSettings {
+                width: Some(WIDTH),
+                height: Some(HEIGHT),
+                frame_rate: Some(f64::from(FRAME_RATE)),
+                ..MediaTrackSettings::default()
+            },
+        );
+        let audio = source(
+            MediaKind::Audio,
+            MediaTrackSettings {
+                sample_rate: Some(48_000),
+                channel_count: Some(1),
+                ..MediaTrackSettings::default()
+            },
+        );
         Ok(Clip {
             stream: MediaStream::from_tracks([video.create_track(), audio.create_track()]),
             file: Arc::new(file),
@@ -70,22 +82,30 @@ impl Clip {
 
     pub(crate) fn play(&self) -> Playing {
         let stop = Arc::new(AtomicBool::new(false));
-        let (file, frames, clock, source) =
-            (self.file.clone(), self.frames, self.clock.clone(), self.video.clone());
+        let (file, frames, clock, source) = (
+            self.file.clone(),
+            self.frames,
+            self.clock.clone(),
+            self.video.clone(),
+        );
         let pool = Pool::<I420Buffer>::new(6);
-        let video = every(Duration::from_secs(1) / FRAME_RATE, stop.clone(), move |number| {
-            // Straight from the page cache into the frame: a clip held in memory would be copied too.
-            let picture = pool.try_fill(|picture| {
-                picture.resize(WIDTH, HEIGHT);
-                file.read_exact_at(picture.as_bytes_mut(), number % frames * FRAME_BYTES)?;
-                barcode::write(picture, epoch_ms() as u64 as u32);
-                Ok::<(), io::Error>(())
-            });
-            match picture {
-                Ok(picture) => source.publish(&VideoFrame::new(picture, clock.now()).into()),
-                Err(error) => eprintln!("the clip cannot be read: {error}"),
-            }
-        });
+        let video = every(
+            Duration::from_secs(1) / FRAME_RATE,
+            stop.clone(),
+            move |number| {
+                // Straight from the page cache into the frame: a clip held in memory would be copied too.
+                let picture = pool.try_fill(|picture| {
+                    picture.resize(WIDTH, HEIGHT);
+                    file.read_exact_at(picture.as_bytes_mut(), number % frames * FRAME_BYTES)?;
+                    barcode::write(picture, epoch_ms() as u64 as u32);
+                    Ok::<(), io::Error>(())
+                });
+                match picture {
+                    Ok(picture) => source.publish(&VideoFrame::new(picture, clock.now()).into()),
+                    Err(error) => eprintln!("the clip cannot be read: {error}"),
+                }
+            },
+        );
         let (clock, source) = (self.clock.clone(), self.audio.clone());
         let started = clock.now();
         let pool = Pool::<AudioBuffer>::new(8);

@@ -75,7 +75,11 @@ async fn run(sends: bool, clip: PathBuf) -> Result<(), Box<dyn std::error::Error
     let receiver = Receiver::new();
     let mut sinks = Vec::new();
     let mut playing = None;
-    let clip = if sends { Some(Clip::open(&clip, clock)?) } else { None };
+    let clip = if sends {
+        Some(Clip::open(&clip, clock)?)
+    } else {
+        None
+    };
     emit(&json!({ "type": "ready" }));
 
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
@@ -86,6 +90,7 @@ async fn run(sends: bool, clip: PathBuf) -> Result<(), Box<dyn std::error::Error
                 match serde_json::from_str(&line) {
                     Ok(Message::Command { cmd }) => match (cmd.as_str(), &clip) {
                         ("start", Some(clip)) => {
+                            eprintln!("{:.1} start", epoch_ms());
                             offer(&connection, &clip.stream).await?;
                             playing = Some(clip.play());
                         }
@@ -104,6 +109,7 @@ async fn run(sends: bool, clip: PathBuf) -> Result<(), Box<dyn std::error::Error
                     mline: candidate.sdp_mline_index.unwrap_or(0),
                 })?),
                 PeerConnectionEvent::Track(event) => sinks.push(event.track.add_sink(receiver.clone())),
+                PeerConnectionEvent::ConnectionStateChange(state) => eprintln!("{:.1} {state}", epoch_ms()),
                 _ => {}
             },
         }
@@ -133,6 +139,15 @@ async fn offer(connection: &RTCPeerConnection, stream: &MediaStream) -> Result<(
 }
 
 async fn on_signal(connection: &RTCPeerConnection, signal: Signal) -> Result<(), RTCError> {
+    eprintln!(
+        "{:.1} {}",
+        epoch_ms(),
+        match signal {
+            Signal::Offer { .. } => "offer",
+            Signal::Answer { .. } => "answer",
+            _ => "ice",
+        }
+    );
     match signal {
         Signal::Offer { sdp } => {
             let offer = RTCSessionDescription::new(RTCSdpType::Offer, sdp);
@@ -182,7 +197,7 @@ async fn stat(
         ("inbound-rtp", "bytesReceived", "packetsReceived")
     };
     let total = |kind: &str, member: &str| -> u64 {
-        let all = report.as_object().into_iter().flat_map(|stats| stats.values());
+        let all = report.as_array().into_iter().flatten();
         let ours = all.filter(|s| s["type"] == direction && s["kind"] == kind);
         ours.filter_map(|s| s[member].as_u64()).sum()
     };
@@ -208,6 +223,8 @@ pub(crate) fn emit(message: &Value) {
 
 /// Milliseconds since the Unix epoch.
 pub(crate) fn epoch_ms() -> f64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     since.as_secs_f64() * 1_000.0
 }

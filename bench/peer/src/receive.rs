@@ -39,7 +39,10 @@ impl Receiver {
 
     pub(crate) fn result(&self) -> Value {
         let received = self.0.lock();
-        let sizes = received.sizes.iter().map(|((w, h), n)| (format!("{w}x{h}"), json!(n)));
+        let sizes = received
+            .sizes
+            .iter()
+            .map(|((w, h), n)| (format!("{w}x{h}"), json!(n)));
         json!({
             "type": "result",
             "frames": received.frames,
@@ -54,16 +57,25 @@ impl Sink for Receiver {
             Frame::Video(frame) => {
                 let now = epoch_ms();
                 let stamp = barcode::read(&frame.buffer);
-                let age = stamp.map_or(i32::MIN, |stamp| (now as u64 as u32).wrapping_sub(stamp) as i32);
+                let age = stamp.map_or(i32::MIN, |stamp| {
+                    (now as u64 as u32).wrapping_sub(stamp) as i32
+                });
                 let mut received = self.0.lock();
                 received.frames.push((now, age));
-                *received.sizes.entry((frame.width(), frame.height())).or_default() += 1;
+                *received
+                    .sizes
+                    .entry((frame.width(), frame.height()))
+                    .or_default() += 1;
                 if !std::mem::replace(&mut received.first, true) {
                     emit(&json!({ "type": "first", "t": now }));
                 }
             }
             Frame::Audio(frame) => {
-                let peak = frame.buffer.samples().iter().fold(0f32, |peak, s| peak.max(s.abs()));
+                let peak = frame
+                    .buffer
+                    .samples()
+                    .iter()
+                    .fold(0f32, |peak, s| peak.max(s.abs()));
                 let mut received = self.0.lock();
                 received.loudest = received.loudest.max(peak);
             }

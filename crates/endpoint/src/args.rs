@@ -9,7 +9,12 @@ use url::Url;
 
 /// The browser's media model without the browser: camera and microphone in a WebRTC call.
 #[derive(Debug, Parser)]
-#[command(name = "duet", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "duet",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -68,13 +73,15 @@ pub(crate) struct Serve {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Sources: default, none, synthetic, file:PATH (Y4M or WAV, in a loop), device:ID (see `duet devices`).
+#[command(
+    after_help = "Sources: default, none, synthetic, file:PATH (Y4M or WAV, in a loop), device:ID (see `duet devices`).
 
 Examples:
   duet call demo --server http://localhost:8080
   duet call demo --server https://example.org --camera synthetic --microphone synthetic --speaker none
   duet call demo --server http://localhost:8080 --camera file:clip.y4m --microphone none --duration 30s
-  duet call demo --server http://localhost:8080 --camera synthetic --microphone synthetic --verify --duration 20s")]
+  duet call demo --server http://localhost:8080 --camera synthetic --microphone synthetic --verify --duration 20s"
+)]
 pub(crate) struct Call {
     /// The room: 1 to 64 letters, digits, - or _.
     #[arg(value_parser = room_name)]
@@ -117,12 +124,14 @@ pub(crate) struct Devices {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Exit status: 0 if media arrived intact, 1 if not, 2 for a usage error.
+#[command(
+    after_help = "Exit status: 0 if media arrived intact, 1 if not, 2 for a usage error.
 
 Examples:
   duet loopback
   duet loopback --duration 60s --json
-  duet loopback --camera file:clip.y4m --microphone none")]
+  duet loopback --camera file:clip.y4m --microphone none"
+)]
 pub(crate) struct Loopback {
     /// How long, as 90s, 5m, 1h or 500ms.
     #[arg(long, default_value = "10s", value_name = "T", value_parser = duration)]
@@ -176,7 +185,9 @@ fn source(text: &str) -> Result<SourceSpec, String> {
 
 fn room_name(text: &str) -> Result<String, String> {
     let fits = (1..=64).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     if fits {
         Ok(text.to_owned())
     } else {
@@ -195,7 +206,9 @@ fn server_url(text: &str) -> Result<Url, String> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     let expected = "expected a time such as 500ms, 90s, 5m or 1h, above zero and up to a week";
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let number: f64 = text[..digits].parse().map_err(|_| expected.to_owned())?;
     let seconds = match &text[digits..] {
         "ms" => number / 1_000.0,
@@ -248,8 +261,22 @@ mod tests {
             ["call", "no spaces", "--server", "http://localhost"].as_slice(),
             &["call", "demo", "--server", "localhost"],
             &["call", "demo", "--server", "ftp://localhost"],
-            &["call", "demo", "--server", "http://localhost", "--camera", "webcam"],
-            &["call", "demo", "--server", "http://localhost", "--duration", "soon"],
+            &[
+                "call",
+                "demo",
+                "--server",
+                "http://localhost",
+                "--camera",
+                "webcam",
+            ],
+            &[
+                "call",
+                "demo",
+                "--server",
+                "http://localhost",
+                "--duration",
+                "soon",
+            ],
             &["serve", "--tls-cert", "only-half.pem"],
             &["loopback", "--size", "huge"],
         ] {

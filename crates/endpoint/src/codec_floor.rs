@@ -2,9 +2,7 @@
 //! thread with nothing else around them.
 
 use crate::resources::thread_time;
-use duet_codec::{
-    AudioCodec, AudioEncoderConfig, CodecError, VideoCodec, VideoEncoderConfig,
-};
+use duet_codec::{AudioCodec, AudioEncoderConfig, CodecError, VideoCodec, VideoEncoderConfig};
 use duet_devices::synthetic::{Painter, hear};
 use duet_media::{AudioBuffer, I420Buffer, MediaTime, VideoFrame};
 use std::sync::Arc;

@@ -15,7 +15,9 @@ pub(crate) fn run(options: &Devices) -> Result<ExitCode, Failure> {
         let list: Vec<Value> = devices.iter().map(as_json).collect();
         println!("{}", Value::Array(list));
     } else if devices.is_empty() {
-        println!("no camera, no microphone, no speaker; `synthetic` and `file:PATH` work all the same");
+        println!(
+            "no camera, no microphone, no speaker; `synthetic` and `file:PATH` work all the same"
+        );
     } else {
         devices.iter().for_each(print);
     }
@@ -32,7 +34,9 @@ fn print(device: &MediaDeviceInfo) {
     println!("{:<11} device:{}", "", device.device_id);
     let capabilities = &device.capabilities;
     for line in [
-        range("size", "", &capabilities.width).zip(range("x", "", &capabilities.height)).map(|(w, h)| w + " " + &h),
+        range("size", "", &capabilities.width)
+            .zip(range("x", "", &capabilities.height))
+            .map(|(w, h)| w + " " + &h),
         range("rate", " frames/s", &capabilities.frame_rate),
         range("rate", " Hz", &capabilities.sample_rate),
         range("channels", "", &capabilities.channel_count),
@@ -43,7 +47,11 @@ fn print(device: &MediaDeviceInfo) {
     }
 }
 
-fn range<T: Display + PartialEq>(name: &str, unit: &str, range: &Option<Range<T>>) -> Option<String> {
+fn range<T: Display + PartialEq>(
+    name: &str,
+    unit: &str,
+    range: &Option<Range<T>>,
+) -> Option<String> {
     let Range { min, max } = range.as_ref()?;
     Some(if min == max {
         format!("{name} {min}{unit}")
@@ -64,7 +72,9 @@ fn as_json(device: &MediaDeviceInfo) -> Value {
 
 fn capabilities_json(capabilities: &MediaTrackCapabilities) -> Value {
     fn of<T: Copy + Into<f64>>(range: &Option<Range<T>>) -> Option<Value> {
-        range.as_ref().map(|range| json!({ "min": range.min.into(), "max": range.max.into() }))
+        range
+            .as_ref()
+            .map(|range| json!({ "min": range.min.into(), "max": range.max.into() }))
     }
     let members = [
         ("width", of(&capabilities.width)),
@@ -73,6 +83,8 @@ fn capabilities_json(capabilities: &MediaTrackCapabilities) -> Value {
         ("sampleRate", of(&capabilities.sample_rate)),
         ("channelCount", of(&capabilities.channel_count)),
     ];
-    let members = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    let members = members
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
     Value::Object(members.collect())
 }

@@ -16,26 +16,45 @@ pub(crate) struct LocalMedia {
 
 impl LocalMedia {
     /// For a call. It goes on with what there is, unless a device was asked for by name.
-    pub(crate) fn open(options: &MediaArgs, devices: &MediaDevices, tell: &Tell) -> Result<Self, Failure> {
+    pub(crate) fn open(
+        options: &MediaArgs,
+        devices: &MediaDevices,
+        tell: &Tell,
+    ) -> Result<Self, Failure> {
         let named = |spec: &SourceSpec| !matches!(spec, SourceSpec::Default | SourceSpec::None);
-        Self::open_sources(&options.camera, &options.microphone, &options.picture, devices, |spec, error| {
-            if named(spec) {
-                return Err(refuse(spec, &error));
-            }
-            tell.warn(format_args!("{error}; going on without"));
-            Ok(())
-        })
+        Self::open_sources(
+            &options.camera,
+            &options.microphone,
+            &options.picture,
+            devices,
+            |spec, error| {
+                if named(spec) {
+                    return Err(refuse(spec, &error));
+                }
+                tell.warn(format_args!("{error}; going on without"));
+                Ok(())
+            },
+        )
     }
 
     /// For a loopback, which needs what it was told to judge.
-    pub(crate) fn open_loopback(options: &Loopback, devices: &MediaDevices) -> Result<Self, Failure> {
+    pub(crate) fn open_loopback(
+        options: &Loopback,
+        devices: &MediaDevices,
+    ) -> Result<Self, Failure> {
         let none = SourceSpec::None;
         if options.camera == none && options.microphone == none {
-            return Err(Failure::usage("with neither camera nor microphone there is nothing to judge"));
+            return Err(Failure::usage(
+                "with neither camera nor microphone there is nothing to judge",
+            ));
         }
-        Self::open_sources(&options.camera, &options.microphone, &options.picture, devices, |spec, error| {
-            Err(refuse(spec, &error))
-        })
+        Self::open_sources(
+            &options.camera,
+            &options.microphone,
+            &options.picture,
+            devices,
+            |spec, error| Err(refuse(spec, &error)),
+        )
     }
 
     fn open_sources(
@@ -79,10 +98,12 @@ impl LocalMedia {
 fn refuse(spec: &SourceSpec, error: &GetUserMediaError) -> Failure {
     let message = format_args!("{spec}: {error}");
     match error {
-        GetUserMediaError::NotFound(_) | GetUserMediaError::Type(_) | GetUserMediaError::Overconstrained { .. } => {
+        GetUserMediaError::NotFound(_)
+        | GetUserMediaError::Type(_)
+        | GetUserMediaError::Overconstrained { .. } => Failure::usage(message),
+        GetUserMediaError::NotReadable(_) if matches!(spec, SourceSpec::File(_)) => {
             Failure::usage(message)
         }
-        GetUserMediaError::NotReadable(_) if matches!(spec, SourceSpec::File(_)) => Failure::usage(message),
         _ => Failure::failed(message),
     }
 }

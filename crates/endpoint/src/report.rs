@@ -295,12 +295,20 @@ mod tests {
 
         type Spoil = fn(&mut Report);
         let faults: [(&str, Spoil); 7] = [
-            ("no picture", |r| r.video.as_mut().unwrap().frames_decoded = 0),
-            ("only 200", |r| r.video.as_mut().unwrap().frames_decoded = 200),
+            ("no picture", |r| {
+                r.video.as_mut().unwrap().frames_decoded = 0
+            }),
+            ("only 200", |r| {
+                r.video.as_mut().unwrap().frames_decoded = 200
+            }),
             ("froze", |r| r.video.as_mut().unwrap().freezes = 3),
-            ("blurred", |r| r.video.as_mut().unwrap().psnr_db = Some(20.0)),
+            ("blurred", |r| {
+                r.video.as_mut().unwrap().psnr_db = Some(20.0)
+            }),
             ("no sound", |r| r.audio.as_mut().unwrap().received = 0.0),
-            ("pitch", |r| r.audio.as_mut().unwrap().pitch_ok = Some(false)),
+            ("pitch", |r| {
+                r.audio.as_mut().unwrap().pitch_ok = Some(false)
+            }),
             ("apart", |r| r.av_offset_ms = OffsetReport::of(&[300.0])),
         ];
         for (words, spoil) in faults {

@@ -51,7 +51,8 @@ fn config(options: Serve) -> Result<ServerConfig, Failure> {
         _ => TlsConfig::None,
     };
     for origin in &options.allow_origins {
-        let whole = Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == *origin);
+        let whole =
+            Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == *origin);
         if !whole {
             return Err(Failure::usage(format_args!(
                 "--allow-origin {origin}: expected a scheme, a host and perhaps a port, such as https://example.org"
@@ -103,12 +104,22 @@ mod tests {
 
     #[test]
     fn ice_servers_are_read_or_refused() {
-        assert_eq!(ice_server("stun:stun.example:3478").unwrap().urls, ["stun:stun.example:3478"]);
+        assert_eq!(
+            ice_server("stun:stun.example:3478").unwrap().urls,
+            ["stun:stun.example:3478"]
+        );
         let turn = ice_server("turn:ann:se:cret@turn.example:3478?transport=udp").unwrap();
         assert_eq!(turn.urls, ["turn:turn.example:3478?transport=udp"]);
         assert_eq!(turn.username.as_deref(), Some("ann"));
         assert_eq!(turn.credential.as_deref(), Some("se:cret"));
-        for bad in ["", "stun:", "turn:host", "turn:user@host", "http://host", "host"] {
+        for bad in [
+            "",
+            "stun:",
+            "turn:host",
+            "turn:user@host",
+            "http://host",
+            "host",
+        ] {
             assert!(ice_server(bad).is_err(), "{bad:?} was taken");
         }
     }

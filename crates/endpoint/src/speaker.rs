@@ -29,7 +29,9 @@ impl Loudspeaker {
             named => {
                 let id = named.strip_prefix("device:").unwrap_or(named);
                 let known = devices.enumerate_devices();
-                let found = known.iter().any(|d| d.kind == MediaDeviceKind::AudioOutput && d.device_id == id);
+                let found = known
+                    .iter()
+                    .any(|d| d.kind == MediaDeviceKind::AudioOutput && d.device_id == id);
                 if !found {
                     return Err(Failure::usage(format_args!(
                         "--speaker {words}: there is no such speaker; expected default, none or an id that `duet devices` lists"
@@ -50,11 +52,13 @@ impl Loudspeaker {
         let output = TrackOutput::new(track);
         match Speaker::open(self.device_id.as_deref(), output, self.clock.clone()) {
             Ok(speaker) => {
-                self.tell.say(format_args!("playing on {}", speaker.label()));
+                self.tell
+                    .say(format_args!("playing on {}", speaker.label()));
                 Some(speaker)
             }
             Err(error) => {
-                self.tell.warn(format_args!("nobody will hear the other side: {error}"));
+                self.tell
+                    .warn(format_args!("nobody will hear the other side: {error}"));
                 None
             }
         }

@@ -40,7 +40,10 @@ impl StatsFile {
             "stats": report,
         });
         writeln!(self.file, "{line}").map_err(|error| {
-            Failure::failed(format_args!("cannot write {}: {error}", self.path.display()))
+            Failure::failed(format_args!(
+                "cannot write {}: {error}",
+                self.path.display()
+            ))
         })
     }
 }

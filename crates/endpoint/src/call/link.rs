@@ -141,12 +141,13 @@ impl Link {
 
     /// Takes in a candidate of the other side.
     pub(super) fn on_candidate(&mut self, candidate: IceCandidate) {
-        self.negotiator.handle(NegotiatorInput::RemoteCandidate(RTCIceCandidateInit {
-            candidate: candidate.candidate,
-            sdp_mid: candidate.sdp_mid,
-            sdp_mline_index: candidate.sdp_m_line_index,
-            username_fragment: candidate.username_fragment,
-        }));
+        self.negotiator
+            .handle(NegotiatorInput::RemoteCandidate(RTCIceCandidateInit {
+                candidate: candidate.candidate,
+                sdp_mid: candidate.sdp_mid,
+                sdp_mline_index: candidate.sdp_m_line_index,
+                username_fragment: candidate.username_fragment,
+            }));
     }
 
     /// A candidate of ours, as a message; `None` while it has to wait for its description.
@@ -170,7 +171,10 @@ impl Link {
 
     /// The server says that the peer is gone: unless it is heard within a while, it is.
     pub(super) async fn put_on_probation(&mut self, now: MediaTime) {
-        self.probation = Some((now + PROBATION, bytes_received(&snapshot(&self.connection).await)));
+        self.probation = Some((
+            now + PROBATION,
+            bytes_received(&snapshot(&self.connection).await),
+        ));
     }
 
     /// Whether a peer on probation has not been heard since, or its connection broke as well.
@@ -215,7 +219,10 @@ impl Link {
     /// When to ask again.
     pub(super) fn next_timeout(&self) -> Option<MediaTime> {
         let probation = self.probation.map(|(until, _)| until);
-        [self.watch.next_timeout(), probation].into_iter().flatten().min()
+        [self.watch.next_timeout(), probation]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Restarts ICE: the offer that carries it is made by the next [`Link::drive`].
@@ -260,7 +267,9 @@ impl Link {
             }
             NegotiatorAction::Rollback => {
                 let rollback = RTCSessionDescription::new(RTCSdpType::Rollback, "");
-                self.connection.set_local_description(Some(rollback)).await?;
+                self.connection
+                    .set_local_description(Some(rollback))
+                    .await?;
             }
             NegotiatorAction::SetRemote { kind, description } => {
                 let found = fingerprint(&description);
@@ -326,7 +335,9 @@ impl Link {
 
 /// The DTLS fingerprint of a description, in one spelling.
 fn fingerprint(sdp: &str) -> Option<String> {
-    let value = sdp.lines().find_map(|line| line.strip_prefix("a=fingerprint:"))?;
+    let value = sdp
+        .lines()
+        .find_map(|line| line.strip_prefix("a=fingerprint:"))?;
     Some(value.trim().to_ascii_lowercase())
 }
 

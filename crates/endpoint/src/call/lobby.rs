@@ -98,7 +98,9 @@ impl Lobby {
                             return event;
                         }
                     }
-                    Err(ClientError::Closed { code: TAKEN_OVER, .. }) => {
+                    Err(ClientError::Closed {
+                        code: TAKEN_OVER, ..
+                    }) => {
                         let why = "another program took over this seat in the room";
                         return LobbyEvent::Refused(Failure::failed(why));
                     }
@@ -159,11 +161,12 @@ impl Lobby {
             Err(error @ (ClientError::BadUrl { .. } | ClientError::NotSignaling { .. })) => {
                 Some(Failure::usage(error))
             }
-            Err(error @ (ClientError::Untrusted { .. } | ClientError::Refused { status: 403 | 404, .. }))
-                if !self.was_seated =>
-            {
-                Some(Failure::failed(error))
-            }
+            Err(
+                error @ (ClientError::Untrusted { .. }
+                | ClientError::Refused {
+                    status: 403 | 404, ..
+                }),
+            ) if !self.was_seated => Some(Failure::failed(error)),
             Err(error) => {
                 if self.attempts == 0 {
                     self.tell.warn(format_args!("{error}; trying again"));
@@ -181,7 +184,11 @@ impl Lobby {
                 self.was_seated = true;
                 self.attempts = 0;
             }
-            ServerMessage::Error { code, message, fatal } => {
+            ServerMessage::Error {
+                code,
+                message,
+                fatal,
+            } => {
                 let no_seat = matches!(
                     code,
                     ErrorCode::RoomFull | ErrorCode::RoomLimit | ErrorCode::ServerFull
@@ -192,7 +199,8 @@ impl Lobby {
                     self.pause();
                     return None;
                 }
-                if no_seat || *fatal || matches!(code, ErrorCode::BadRoomName | ErrorCode::Version) {
+                if no_seat || *fatal || matches!(code, ErrorCode::BadRoomName | ErrorCode::Version)
+                {
                     return Some(LobbyEvent::Refused(Failure::failed(message)));
                 }
             }
@@ -203,7 +211,9 @@ impl Lobby {
     }
 
     fn pause(&mut self) {
-        let pause = FIRST_PAUSE.saturating_mul(1 << self.attempts.min(8)).min(LONGEST_PAUSE);
+        let pause = FIRST_PAUSE
+            .saturating_mul(1 << self.attempts.min(8))
+            .min(LONGEST_PAUSE);
         // Between half of it and all, so that those who lost the server together do not come together.
         let random = RandomState::new().hash_one(self.attempts) % 1_000;
         let pause = pause.mul_f64(0.5 + random as f64 / 2_000.0);

@@ -38,7 +38,11 @@ pub(crate) async fn run(options: Call, tell: &Tell) -> Result<ExitCode, Failure>
     let devices = MediaDevices::new(clock.clone());
     let local = LocalMedia::open(&options.media, &devices, tell)?;
     let remote = Remote::new(&options, &devices, clock.clone(), tell)?;
-    let stats = options.stats.as_deref().map(StatsFile::create).transpose()?;
+    let stats = options
+        .stats
+        .as_deref()
+        .map(StatsFile::create)
+        .transpose()?;
     let mut context = PeerContext::new(clock.clone());
     context.max_bitrate = options.media.picture.video_kbps * 1_000 + 64_000;
     context.start_bitrate = context.start_bitrate.min(context.max_bitrate);
@@ -103,7 +107,11 @@ impl CallTask {
             self.recover(&lobby).await;
         };
         for link in &self.links {
-            lobby.send(ClientMessage::Bye { to: link.peer_id().clone() }).await;
+            lobby
+                .send(ClientMessage::Bye {
+                    to: link.peer_id().clone(),
+                })
+                .await;
         }
         lobby.close().await;
         let report = self.judge().await?;
@@ -129,12 +137,22 @@ impl CallTask {
         }
     }
 
-    async fn on_message(&mut self, message: ServerMessage, lobby: &mut Lobby) -> Result<(), Failure> {
+    async fn on_message(
+        &mut self,
+        message: ServerMessage,
+        lobby: &mut Lobby,
+    ) -> Result<(), Failure> {
         match message {
-            ServerMessage::Joined { room, peers, ice_servers, .. } => {
+            ServerMessage::Joined {
+                room,
+                peers,
+                ice_servers,
+                ..
+            } => {
                 self.ice_servers = ice_servers.into_iter().map(ice_server).collect();
                 if peers.is_empty() {
-                    self.tell.say(format_args!("joined room {room}; nobody else is there yet"));
+                    self.tell
+                        .say(format_args!("joined room {room}; nobody else is there yet"));
                 }
                 for peer in peers {
                     self.offer_to(peer, lobby).await?;
@@ -156,8 +174,14 @@ impl CallTask {
                 }
                 self.drive(lobby).await;
             }
-            ServerMessage::Error { code: ErrorCode::NoSuchPeer, .. } | ServerMessage::Pong => {}
-            ServerMessage::Error { message, .. } => self.tell.warn(format_args!("the server: {message}")),
+            ServerMessage::Error {
+                code: ErrorCode::NoSuchPeer,
+                ..
+            }
+            | ServerMessage::Pong => {}
+            ServerMessage::Error { message, .. } => {
+                self.tell.warn(format_args!("the server: {message}"))
+            }
         }
         Ok(())
     }
@@ -166,7 +190,11 @@ impl CallTask {
     async fn offer_to(&mut self, peer: PeerInfo, lobby: &Lobby) -> Result<(), Failure> {
         let now = self.clock.now();
         let name = name_of(&peer).to_owned();
-        match self.links.iter_mut().find(|link| !link.reachable && link.is_connected()) {
+        match self
+            .links
+            .iter_mut()
+            .find(|link| !link.reachable && link.is_connected())
+        {
             Some(kept) => {
                 self.tell.say(format_args!("found again: {name}"));
                 kept.rebind(peer, now).await;
@@ -183,16 +211,25 @@ impl CallTask {
         Ok(())
     }
 
-    async fn on_offer(&mut self, from: PeerId, sdp: String, lobby: &mut Lobby) -> Result<(), Failure> {
+    async fn on_offer(
+        &mut self,
+        from: PeerId,
+        sdp: String,
+        lobby: &mut Lobby,
+    ) -> Result<(), Failure> {
         if self.link_with(&from).is_none() {
             let Some(peer) = lobby.take_expected(&from) else {
                 return Ok(());
             };
             let now = self.clock.now();
-            let kept = self.links.iter_mut().find(|link| !link.reachable && link.is_with(&sdp));
+            let kept = self
+                .links
+                .iter_mut()
+                .find(|link| !link.reachable && link.is_with(&sdp));
             match kept {
                 Some(kept) => {
-                    self.tell.say(format_args!("found again: {}", name_of(&peer)));
+                    self.tell
+                        .say(format_args!("found again: {}", name_of(&peer)));
                     kept.rebind(peer, now).await;
                 }
                 None => {
@@ -209,13 +246,19 @@ impl CallTask {
         Ok(())
     }
 
-    async fn on_answer(&mut self, from: &PeerId, sdp: String, lobby: &Lobby) -> Result<(), Failure> {
+    async fn on_answer(
+        &mut self,
+        from: &PeerId,
+        sdp: String,
+        lobby: &Lobby,
+    ) -> Result<(), Failure> {
         let Some(at) = self.links.iter().position(|link| link.peer_id() == from) else {
             return Ok(());
         };
         if let Err(Stranger) = self.links[at].on_description(SdpKind::Answer, sdp) {
             let peer = self.links[at].peer.clone();
-            self.tell.say(format_args!("{} is somebody new; calling", name_of(&peer)));
+            self.tell
+                .say(format_args!("{} is somebody new; calling", name_of(&peer)));
             self.close_link(at).await;
             self.open_link(peer).await?;
             if let Some(link) = self.link_with(from) {
@@ -271,10 +314,12 @@ impl CallTask {
                 link.on_state(state, now);
                 match state {
                     RTCPeerConnectionState::Connected => {
-                        self.tell.say(format_args!("in a call with {}", link.name()));
+                        self.tell
+                            .say(format_args!("in a call with {}", link.name()));
                     }
                     RTCPeerConnectionState::Disconnected => {
-                        self.tell.say(format_args!("{} cannot be heard", link.name()));
+                        self.tell
+                            .say(format_args!("{} cannot be heard", link.name()));
                     }
                     _ => {}
                 }
@@ -302,12 +347,14 @@ impl CallTask {
                 // The lobby comes back by itself.
                 Some(RecoveryAction::Rejoin) => {}
                 Some(RecoveryAction::RestartIce) => {
-                    self.tell.say(format_args!("looking for another way to {}", link.name()));
+                    self.tell
+                        .say(format_args!("looking for another way to {}", link.name()));
                     link.restart_ice();
                     self.drive(lobby).await;
                 }
                 Some(RecoveryAction::GiveUp) => {
-                    self.tell.warn(format_args!("{} did not come back", link.name()));
+                    self.tell
+                        .warn(format_args!("{} did not come back", link.name()));
                     self.close_link(at).await;
                 }
             }
@@ -339,7 +386,14 @@ impl CallTask {
         };
         self.remote.calling(self.clock.now());
         let stream = self.local.stream();
-        let link = Link::new(id, peer, configuration, &self.context, stream, self.event_sender.clone());
+        let link = Link::new(
+            id,
+            peer,
+            configuration,
+            &self.context,
+            stream,
+            self.event_sender.clone(),
+        );
         let link = link.await.map_err(|error| {
             Failure::failed(format_args!("no connection can be made here: {error}"))
         })?;

@@ -34,7 +34,11 @@ const CONNECT: Duration = Duration::from_secs(15);
 
 pub(crate) async fn run(options: Loopback, tell: &Tell) -> Result<ExitCode, Failure> {
     let clock = Arc::new(MonotonicClock::new());
-    let mut stats = options.stats.as_deref().map(StatsFile::create).transpose()?;
+    let mut stats = options
+        .stats
+        .as_deref()
+        .map(StatsFile::create)
+        .transpose()?;
     let local = LocalMedia::open_loopback(&options, &MediaDevices::new(clock.clone()))?;
     let mut context = PeerContext::new(clock.clone());
     context.network = NetworkPolicy::LoopbackOnly;
@@ -46,7 +50,11 @@ pub(crate) async fn run(options: Loopback, tell: &Tell) -> Result<ExitCode, Fail
     let (stream, original) = match local.stream().get_video_tracks().first() {
         Some(camera) if !local.camera_is_synthetic() => {
             let (stamped, kept) = Stamper::start(camera, clock.clone());
-            let tracks = local.stream().get_audio_tracks().into_iter().chain([stamped]);
+            let tracks = local
+                .stream()
+                .get_audio_tracks()
+                .into_iter()
+                .chain([stamped]);
             (MediaStream::from_tracks(tracks), Original::Kept(kept))
         }
         _ => (local.stream().clone(), Original::Painted),
@@ -99,8 +107,18 @@ pub(crate) async fn run(options: Loopback, tell: &Tell) -> Result<ExitCode, Fail
     let has = |kind| stream.get_tracks().iter().any(|track| track.kind() == kind);
     let video = has(MediaKind::Video).then_some(&*video);
     let audio = has(MediaKind::Audio).then_some(&*audio);
-    let mut report = build_report(video, audio, started, elapsed, concealed, local.microphone_is_synthetic());
-    report.cpu = CpuReport { cores, codec_floor_cores: floor(&report, &options)? };
+    let mut report = build_report(
+        video,
+        audio,
+        started,
+        elapsed,
+        concealed,
+        local.microphone_is_synthetic(),
+    );
+    report.cpu = CpuReport {
+        cores,
+        codec_floor_cores: floor(&report, &options)?,
+    };
     report.judge(&Expectations::default());
     if options.json {
         let json = serde_json::to_string(&report).map_err(Failure::failed)?;
@@ -113,7 +131,10 @@ pub(crate) async fn run(options: Loopback, tell: &Tell) -> Result<ExitCode, Fail
 
 /// What the codecs alone take for what was sent.
 fn floor(report: &Report, options: &Loopback) -> Result<Option<f64>, Failure> {
-    let video = report.video.as_ref().filter(|video| video.frames_decoded > 0);
+    let video = report
+        .video
+        .as_ref()
+        .filter(|video| video.frames_decoded > 0);
     let video = video.map(|video| VideoEncoderConfig {
         width: video.width,
         height: video.height,
@@ -131,7 +152,11 @@ fn floor(report: &Report, options: &Loopback) -> Result<Option<f64>, Failure> {
 }
 
 fn progress(tell: &Tell, json: bool, video: &VideoProbe, elapsed: Duration) {
-    let line = format!("{:4.0} s  {} pictures", elapsed.as_secs_f64(), video.decoded());
+    let line = format!(
+        "{:4.0} s  {} pictures",
+        elapsed.as_secs_f64(),
+        video.decoded()
+    );
     if std::io::stderr().is_terminal() {
         tell.update(line);
     } else if !json {

@@ -2,9 +2,7 @@
 
 use crate::failure::Failure;
 use duet_media::{MediaStream, MediaStreamTrack};
-use duet_peer::{
-    PeerConnectionEvent, PeerContext, RTCConfiguration, RTCError, RTCPeerConnection,
-};
+use duet_peer::{PeerConnectionEvent, PeerContext, RTCConfiguration, RTCError, RTCPeerConnection};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -21,7 +19,10 @@ const TRACKS: usize = 16;
 
 impl Pair {
     /// Negotiates a call that sends `stream`.
-    pub(crate) async fn connect(context: &PeerContext, stream: &MediaStream) -> Result<Pair, Failure> {
+    pub(crate) async fn connect(
+        context: &PeerContext,
+        stream: &MediaStream,
+    ) -> Result<Pair, Failure> {
         let failed = |error: RTCError| Failure::failed(format_args!("cannot call: {error}"));
         let new = || RTCPeerConnection::new(RTCConfiguration::default(), context.clone());
         let sender = new().await.map_err(failed)?;
@@ -31,7 +32,12 @@ impl Pair {
             carry(&sender, &receiver, found.clone()),
             carry(&receiver, &sender, found),
         ];
-        let pair = Pair { sender, receiver, tracks, carriers };
+        let pair = Pair {
+            sender,
+            receiver,
+            tracks,
+            carriers,
+        };
         pair.negotiate(stream).await.map_err(failed)?;
         Ok(pair)
     }
@@ -40,7 +46,10 @@ impl Pair {
         for track in stream.get_tracks() {
             self.sender.add_track(&track, &[stream]).await?;
         }
-        for (from, to) in [(&self.sender, &self.receiver), (&self.receiver, &self.sender)] {
+        for (from, to) in [
+            (&self.sender, &self.receiver),
+            (&self.receiver, &self.sender),
+        ] {
             from.set_local_description(None).await?;
             if let Some(description) = from.local_description().await {
                 to.set_remote_description(description).await?;

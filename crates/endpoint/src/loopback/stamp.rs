@@ -38,7 +38,10 @@ impl SourceControl for Hold {
 
 impl Stamper {
     /// The stamped track, and the originals that a probe compares with.
-    pub(super) fn start(camera: &MediaStreamTrack, clock: Arc<dyn Clock>) -> (MediaStreamTrack, Arc<Kept>) {
+    pub(super) fn start(
+        camera: &MediaStreamTrack,
+        clock: Arc<dyn Clock>,
+    ) -> (MediaStreamTrack, Arc<Kept>) {
         let hold = Hold::default();
         let source = MediaSource::new(
             MediaKind::Video,
@@ -69,11 +72,14 @@ impl Sink for Stamper {
         let unix = self.clock.unix_time(frame.capture_time);
         let stamped = self.pool.fill(|picture| {
             picture.resize(frame.width(), frame.height());
-            picture.as_bytes_mut().copy_from_slice(frame.buffer.as_bytes());
+            picture
+                .as_bytes_mut()
+                .copy_from_slice(frame.buffer.as_bytes());
             marks::write(&Marks::new(number, unix, false), picture);
         });
         self.kept.keep(number, &stamped);
-        self.source.publish(&VideoFrame::new(stamped, frame.capture_time).into());
+        self.source
+            .publish(&VideoFrame::new(stamped, frame.capture_time).into());
     }
 
     fn ended(&self) {

@@ -12,13 +12,22 @@ pub(crate) fn verdict(report: &Report) -> String {
         let _ = write!(
             text,
             "picture  {}x{}, {} of {} frames, {:.1}/s, {} freezes",
-            video.width, video.height, video.frames_decoded, video.frames_sent, video.fps, video.freezes
+            video.width,
+            video.height,
+            video.frames_decoded,
+            video.frames_sent,
+            video.fps,
+            video.freezes
         );
         if let Some(ms) = video.first_frame_ms {
             let _ = write!(text, ", first after {ms:.0} ms");
         }
         if let Some(latency) = video.latency_ms {
-            let _ = write!(text, ", latency {:.0} ms (p95 {:.0})", latency.p50, latency.p95);
+            let _ = write!(
+                text,
+                ", latency {:.0} ms (p95 {:.0})",
+                latency.p50, latency.p95
+            );
         }
         if let Some(psnr) = video.psnr_db {
             let _ = write!(text, ", {psnr:.1} dB");
@@ -38,12 +47,20 @@ pub(crate) fn verdict(report: &Report) -> String {
             }
         );
         if let Some(latency) = audio.latency_ms {
-            let _ = write!(text, ", latency {:.0} ms (p95 {:.0})", latency.p50, latency.p95);
+            let _ = write!(
+                text,
+                ", latency {:.0} ms (p95 {:.0})",
+                latency.p50, latency.p95
+            );
         }
         text.push('\n');
     }
     if let Some(offset) = report.av_offset_ms {
-        let _ = writeln!(text, "lip-sync {:+.0} ms (p95 {:.0})", offset.p50, offset.p95);
+        let _ = writeln!(
+            text,
+            "lip-sync {:+.0} ms (p95 {:.0})",
+            offset.p50, offset.p95
+        );
     }
     let _ = write!(text, "cost     {:.2} cores", report.cpu.cores);
     if let Some(floor) = report.cpu.codec_floor_cores {

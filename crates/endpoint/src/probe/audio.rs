@@ -142,7 +142,12 @@ mod tests {
     fn delay_and_pitch_are_read_back() {
         let figures = play(10, Duration::from_millis(60));
         assert!(figures.beeps.len() >= 9, "{:?}", figures.beeps);
-        assert!(figures.pitch_ok(), "{} right, {} wrong", figures.right, figures.wrong);
+        assert!(
+            figures.pitch_ok(),
+            "{} right, {} wrong",
+            figures.right,
+            figures.wrong
+        );
         let p50 = figures.delays.value_at_quantile(0.5);
         assert!((56_000..=64_000).contains(&p50), "{p50} us");
     }

@@ -71,7 +71,8 @@ impl Likeness {
                 Original::Kept(kept) => {
                     for job in todo {
                         let same_size = |o: &Arc<I420Buffer>| o.y().len() == job.picture.y().len();
-                        if let Some(original) = kept.find(job.marks.frame_number).filter(same_size) {
+                        if let Some(original) = kept.find(job.marks.frame_number).filter(same_size)
+                        {
                             found.lock().push(psnr(original.y(), job.picture.y()));
                         }
                     }
@@ -87,7 +88,11 @@ impl Likeness {
 
     pub(super) fn compare(&self, picture: Arc<I420Buffer>, marks: Marks, captured: Duration) {
         if let Some((jobs, _)) = &*self.thread.lock() {
-            let _ = jobs.try_send(Job { picture, marks, captured });
+            let _ = jobs.try_send(Job {
+                picture,
+                marks,
+                captured,
+            });
         }
     }
 
@@ -111,7 +116,11 @@ fn compare_painted(todo: &Receiver<Job>, found: &Mutex<Vec<f64>>) {
         if (painter.width(), painter.height()) != (width, height) {
             painter = Painter::new(width, height);
         }
-        let Marks { frame_number, flash, .. } = job.marks;
+        let Marks {
+            frame_number,
+            flash,
+            ..
+        } = job.marks;
         painter.paint(frame_number, job.captured, flash, &mut original);
         found.lock().push(psnr(original.y(), job.picture.y()));
     }
