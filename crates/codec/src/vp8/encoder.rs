@@ -42,7 +42,7 @@ impl Default for Vp8EncoderOptions {
             threads: 1,
             speed: 8,
             max_key_interval: None,
-            max_key_frame: Duration::from_millis(300),
+            max_key_frame: Duration::from_millis(120),
             drop_threshold: 30,
             static_threshold: 1,
             profile: 0,
