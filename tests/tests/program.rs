@@ -11,7 +11,7 @@ fn run(words: &[&str]) -> (Option<i32>, String, String) {
     // What it says is complete when it has ended.
     let said = program.log();
     let (status, output) = program.finish(patience);
-    let said = said.lock().unwrap().join("\n");
+    let said = said.lock().expect("no holder panics").join("\n");
     (status.code(), output, said)
 }
 

@@ -33,17 +33,15 @@ fn print(device: &MediaDeviceInfo) {
     println!("{kind:<11} {}", device.label);
     println!("{:<11} device:{}", "", device.device_id);
     let capabilities = &device.capabilities;
-    for line in [
-        range("size", "", &capabilities.width)
-            .zip(range("x", "", &capabilities.height))
-            .map(|(w, h)| w + " " + &h),
+    let size = range("size", "", &capabilities.width).zip(range("x", "", &capabilities.height));
+    let lines = [
+        size.map(|(width, height)| format!("{width} {height}")),
         range("rate", " frames/s", &capabilities.frame_rate),
         range("rate", " Hz", &capabilities.sample_rate),
         range("channels", "", &capabilities.channel_count),
-    ] {
-        if let Some(line) = line {
-            println!("{:<11} {line}", "");
-        }
+    ];
+    for line in lines.into_iter().flatten() {
+        println!("{:<11} {line}", "");
     }
 }
 

@@ -93,11 +93,8 @@ fn carry(
                         tracing::debug!("a candidate of our own is refused: {error}");
                     }
                 }
-                PeerConnectionEvent::Track(event) => {
-                    if tracks.send(event.track).await.is_err() {
-                        return;
-                    }
-                }
+                // Nobody takes it once the pair is closed.
+                PeerConnectionEvent::Track(event) => drop(tracks.send(event.track).await),
                 _ => {}
             }
         }
