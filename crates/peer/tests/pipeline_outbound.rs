@@ -185,7 +185,7 @@ async fn a_slow_viewer_slows_nobody_and_resumes_with_a_key_frame() {
     let (_, first) = tokio::join!(next(&fast), next(&slow));
     assert!(first.key_frame);
     let mut last = studio.clock.now();
-    for _ in 0..40 {
+    for _ in 0..35 {
         studio.show(64, 48);
         let frame = next(&fast).await;
         assert_eq!(frame.capture_time, last + FRAME, "the fast one misses none");
@@ -194,7 +194,7 @@ async fn a_slow_viewer_slows_nobody_and_resumes_with_a_key_frame() {
     assert_eq!(fast.stats().frames_dropped, 0);
     let dropped = slow.stats().frames_dropped;
     assert!(dropped >= 20, "{dropped}");
-    assert!(dropped < 40, "it is kept ready to go on: {dropped}");
+    assert!(dropped < 35, "it is kept ready to go on: {dropped}");
     let resumed = next(&slow).await;
     assert!(resumed.key_frame, "never a lone delta frame");
     let mut decoder = VideoCodec::Vp8.decoder().unwrap();
