@@ -49,5 +49,6 @@ pub use transceiver::{
 
 /// Directives for a log filter that keep the substrate's chatter, which prints whole packets, out of
 /// the log: to be put before those of the program.
-pub const LOG_FILTER: &str = "webrtc=error,rtc=error,rtc_ice=error,rtc_dtls=error,rtc_sctp=error,\
-    rtc_srtp=error,rtc_interceptor=error,rtc_mdns=off,rtc_stun=error,rtc_turn=error";
+pub const LOG_FILTER: &str = "webrtc=error,webrtc::peer_connection::driver=off,rtc=error,\
+    rtc_ice=error,rtc_dtls=error,rtc_sctp=error,rtc_srtp=error,rtc_interceptor=error,rtc_mdns=off,\
+    rtc_stun=error,rtc_turn=error";
