@@ -102,6 +102,11 @@ impl Link {
         self.fingerprint.is_some() && self.fingerprint == fingerprint(sdp)
     }
 
+    /// Whether a description is of another side than this connection is with already.
+    pub(super) fn is_strange(&self, sdp: &str) -> bool {
+        self.fingerprint.is_some() && self.fingerprint != fingerprint(sdp)
+    }
+
     /// The peer has another id now; what was under way with the old one is void.
     pub(super) async fn rebind(&mut self, peer: PeerInfo, now: MediaTime) {
         if self.connection.signaling_state() == RTCSignalingState::HaveLocalOffer {
@@ -129,7 +134,7 @@ impl Link {
 
     /// Takes in a description of the other side.
     pub(super) fn on_description(&mut self, kind: SdpKind, sdp: String) -> Result<(), Stranger> {
-        if kind == SdpKind::Answer && self.fingerprint.is_some() && !self.is_with(&sdp) {
+        if kind == SdpKind::Answer && self.is_strange(&sdp) {
             return Err(Stranger);
         }
         self.negotiator.handle(NegotiatorInput::RemoteDescription {

@@ -217,6 +217,16 @@ impl CallTask {
         sdp: String,
         lobby: &mut Lobby,
     ) -> Result<(), Failure> {
+        // The same member with another certificate has begun anew.
+        if let Some(at) = self
+            .links
+            .iter()
+            .position(|link| link.peer_id() == &from && link.is_strange(&sdp))
+        {
+            let peer = self.links[at].peer.clone();
+            self.close_link(at).await;
+            lobby.expect(peer);
+        }
         if self.link_with(&from).is_none() {
             let Some(peer) = lobby.take_expected(&from) else {
                 return Ok(());
