@@ -3,15 +3,12 @@
 //! What this module deliberately is not: it does not reconnect, since only its user knows whether to
 //! join again and with which token. It answers no offer and keeps no list of peers.
 
+mod trust;
+
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -137,9 +134,10 @@ pub struct SignalingSender(mpsc::Sender<Command>);
 /// Receives messages, in order.
 ///
 /// It is to be read: when [`SignalingClient::QUEUE`] messages wait, nothing more is taken from the
-/// network, heartbeats included, and the server drops a client that stays like this.
+/// network, heartbeats included, and the server drops a client that stays like this. Sending and
+/// closing go on.
 #[derive(Debug)]
-pub struct SignalingReceiver(mpsc::Receiver<Result<ServerMessage, ClientError>>);
+pub struct SignalingReceiver(mpsc::Receiver<Event>);
 
 #[derive(Debug)]
 enum Command {
@@ -252,6 +250,8 @@ fn socket_url(url: &Url) -> Result<Url, ClientError> {
 }
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+type Frame = Option<Result<Message, tungstenite::Error>>;
+type Event = Result<ServerMessage, ClientError>;
 
 async fn open(url: &Url, options: &ConnectOptions) -> Result<Socket, ClientError> {
     let request = url
@@ -263,7 +263,7 @@ async fn open(url: &Url, options: &ConnectOptions) -> Result<Socket, ClientError
     let config = WebSocketConfig::default()
         .max_message_size(limit)
         .max_frame_size(limit);
-    let connector = Connector::Rustls(tls_config(options));
+    let connector = Connector::Rustls(trust::tls_config(options.accept_invalid_certs));
     match connect_async_tls_with_config(request, Some(config), true, Some(connector)).await {
         Ok((socket, _)) => Ok(socket),
         Err(tungstenite::Error::Http(response)) => Err(ClientError::Refused {
@@ -287,79 +287,11 @@ async fn open(url: &Url, options: &ConnectOptions) -> Result<Socket, ClientError
     }
 }
 
-fn tls_config(options: &ConnectOptions) -> Arc<rustls::ClientConfig> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .expect("ring has the cipher suites of TLS 1.2 and 1.3");
-    let config = if options.accept_invalid_certs {
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-            .with_no_client_auth()
-    } else {
-        let roots = RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        };
-        builder.with_root_certificates(roots).with_no_client_auth()
-    };
-    Arc::new(config)
-}
-
-/// Takes every certificate; only checks that the server holds its key.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(
-            message,
-            cert,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(
-            message,
-            cert,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 /// The task between the two halves and the socket.
 struct Session {
     socket: Socket,
     commands: mpsc::Receiver<Command>,
-    events: mpsc::Sender<Result<ServerMessage, ClientError>>,
+    events: mpsc::Sender<Event>,
 }
 
 impl Session {
@@ -391,7 +323,7 @@ impl Session {
                         break closed();
                     }
                 },
-                frame = self.socket.next() => {
+                frame = next_frame(&self.events, &mut self.socket) => {
                     last_heard = Instant::now();
                     match receive(frame) {
                         Ok(None) => {}
@@ -400,10 +332,8 @@ impl Session {
                                 heartbeat = Duration::from_secs(u64::from(*heartbeat_seconds).clamp(1, 3600));
                                 next_ping = last_heard + heartbeat;
                             }
-                            if self.events.send(Ok(message)).await.is_err() {
-                                self.close(CloseCode::Normal).await;
-                                return;
-                            }
+                            // There is a place, unless nobody reads any more, which shows by itself.
+                            let _ = self.events.try_send(Ok(message));
                         }
                         Err(error) => {
                             self.close(CloseCode::Protocol).await;
@@ -412,7 +342,10 @@ impl Session {
                     }
                 },
                 () = sleep_until(next_ping) => {
-                    if last_heard.elapsed() >= heartbeat * 2 {
+                    if self.events.capacity() == 0 {
+                        // It is this side that does not listen.
+                        last_heard = Instant::now();
+                    } else if last_heard.elapsed() >= heartbeat * 2 {
                         break ClientError::Silent;
                     }
                     next_ping = Instant::now() + heartbeat;
@@ -454,10 +387,18 @@ impl Session {
     }
 }
 
+/// The next frame, once there is a place for what it says. Cancel safe.
+async fn next_frame(events: &mpsc::Sender<Event>, socket: &mut Socket) -> Frame {
+    match events.reserve().await {
+        // Nobody else sends, so the place stays free.
+        Ok(_place) => socket.next().await,
+        // Nobody will read: the session notices that by itself.
+        Err(_) => std::future::pending().await,
+    }
+}
+
 /// What a frame says: a message, nothing of interest, or the end.
-fn receive(
-    frame: Option<Result<Message, tungstenite::Error>>,
-) -> Result<Option<ServerMessage>, ClientError> {
+fn receive(frame: Frame) -> Result<Option<ServerMessage>, ClientError> {
     match frame {
         Some(Ok(Message::Text(text))) => match ServerMessage::parse(&text) {
             Ok(message) => Ok(Some(message)),

@@ -1,10 +1,11 @@
 //! The outermost door: how many TCP connections there may be, from one address and in all, before
-//! anything was said on them; and how they are let go.
+//! anything was said on them; how long they may take nothing of what they asked for; and how they are
+//! let go.
 //!
 //! What this module deliberately is not: it reads nothing. What a connection wants is found out, and
 //! limited again, further in.
 
-use std::future::{Ready, ready};
+use std::future::{Future, Ready, ready};
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -16,29 +17,32 @@ use axum_server::accept::Accept;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 use tracing::debug;
 
 use crate::limits::{Doorkeeper, Limits};
 
 /// Lets TCP connections in.
 #[derive(Clone, Debug)]
-pub(crate) struct Gate(Arc<Mutex<Doorkeeper>>);
+pub(crate) struct Gate {
+    door: Arc<Mutex<Doorkeeper>>,
+    stall: Duration,
+}
 
 impl Gate {
     /// A page and its parts are fetched over a few connections of their own, beside the sockets.
     pub(crate) fn new(limits: &Limits) -> Self {
         let per_address = limits.sockets_per_address.saturating_add(64);
         let in_all = limits.sockets.saturating_add(512);
-        Self(Arc::new(Mutex::new(Doorkeeper::new(
-            in_all,
-            per_address,
-            None,
-        ))))
+        Self {
+            door: Arc::new(Mutex::new(Doorkeeper::new(in_all, per_address, None))),
+            stall: limits.stall,
+        }
     }
 
     fn enter(&self, stream: TcpStream) -> io::Result<Guarded> {
         let address = stream.peer_addr()?.ip();
-        if let Err(turned) = self.0.lock().enter(address, Instant::now()) {
+        if let Err(turned) = self.door.lock().enter(address, Instant::now()) {
             debug!(?turned, "connection refused");
             return Err(io::Error::other("too many connections"));
         }
@@ -50,6 +54,8 @@ impl Gate {
         Ok(Guarded {
             stream: Some(stream),
             place: Some(place),
+            stall: self.stall,
+            stalled: None,
         })
     }
 }
@@ -73,7 +79,7 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.gate.0.lock().leave(self.address, Instant::now());
+        self.gate.door.lock().leave(self.address, Instant::now());
     }
 }
 
@@ -87,6 +93,9 @@ pub(crate) struct Guarded {
     /// There until dropped.
     stream: Option<TcpStream>,
     place: Option<Place>,
+    stall: Duration,
+    /// Runs while the peer takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Guarded {
@@ -99,6 +108,25 @@ impl Guarded {
             .as_mut()
             .map(Pin::new)
             .ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Lets what became of a write pass, unless the peer has taken nothing for too long.
+    fn watch<T>(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stall = self.stall;
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
+        std::task::ready!(stalled.as_mut().poll(cx));
+        debug!("a connection takes nothing");
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -137,11 +165,12 @@ impl AsyncRead for Guarded {
 
 impl AsyncWrite for Guarded {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write(cx, buf)
+        let written = self.as_mut().stream()?.poll_write(cx, buf);
+        self.watch(cx, written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -153,11 +182,12 @@ impl AsyncWrite for Guarded {
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write_vectored(cx, bufs)
+        let written = self.as_mut().stream()?.poll_write_vectored(cx, bufs);
+        self.watch(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -34,6 +34,8 @@ pub struct Limits {
     pub outbox_messages: usize,
     /// Bytes waiting for a client that does not read; then it is disconnected.
     pub outbox_bytes: usize,
+    /// How long a peer may take nothing of what it is sent, whatever it is; then it is disconnected.
+    pub stall: Duration,
     /// How long a socket may stay outside of any room, and a peer may take over its HTTP request.
     pub patience: Duration,
 }
@@ -61,6 +63,7 @@ impl Default for Limits {
             candidates_per_leg: 100,
             outbox_messages: 256,
             outbox_bytes: 256 * 1024,
+            stall: Duration::from_secs(30),
             patience: Duration::from_secs(10),
         }
     }

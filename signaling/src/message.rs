@@ -63,6 +63,11 @@ pub enum ClientMessage {
         #[serde(flatten)]
         candidate: IceCandidate,
     },
+    /// The peer's last offer could not be taken: no answer will come.
+    Reject {
+        /// The peer it is for.
+        to: PeerId,
+    },
     /// Hangs up the call with one peer; both stay in the room.
     Bye {
         /// The peer it is for.
@@ -131,6 +136,11 @@ pub enum ServerMessage {
         /// The candidate.
         #[serde(flatten)]
         candidate: IceCandidate,
+    },
+    /// A peer could not take the last offer made to it. It is to be taken back.
+    Reject {
+        /// The peer it is from.
+        from: PeerId,
     },
     /// A peer hung up.
     Bye {
@@ -384,6 +394,7 @@ impl ClientMessage {
         "offer",
         "answer",
         "candidate",
+        "reject",
         "bye",
         "ping",
     ];
@@ -424,6 +435,7 @@ impl ServerMessage {
         "offer",
         "answer",
         "candidate",
+        "reject",
         "bye",
         "pong",
         "error",

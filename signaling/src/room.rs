@@ -144,6 +144,12 @@ impl Rooms {
                     candidate,
                 })
             }
+            ClientMessage::Reject { to } => self.relay(
+                from,
+                &to,
+                |_| Ok(true),
+                |from| ServerMessage::Reject { from },
+            ),
             ClientMessage::Bye { to } => {
                 self.relay(from, &to, Leg::restart, |from| ServerMessage::Bye { from })
             }

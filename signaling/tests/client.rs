@@ -234,6 +234,14 @@ async fn odd_server(after: &'static str) -> Url {
             // Pings are taken from the network, and never answered.
             let stream = socket.get_mut();
             while stream.read(&mut [0; 64]).await.is_ok_and(|read| read > 0) {}
+        } else if after == "flood" {
+            // More than the client's queue holds, and little enough for the buffers on the way.
+            for _ in 0..10 * SignalingClient::QUEUE {
+                let pong = Message::text(r#"{"type":"pong"}"#);
+                socket.feed(pong).await.unwrap();
+            }
+            socket.flush().await.unwrap();
+            while let Some(Ok(_)) = socket.next().await {}
         } else if after == "cut" {
             socket.get_mut().shutdown().await.unwrap();
         } else {
@@ -267,6 +275,19 @@ async fn a_server_that_vanishes_or_talks_nonsense_ends_the_connection() {
         recv(&mut receiver).await,
         Err(ClientError::BadMessage(_))
     ));
+}
+
+#[tokio::test]
+async fn who_does_not_read_can_still_send_and_leave() {
+    let (sender, receiver, ..) = joined(&odd_server("flood").await).await;
+    // More than all queues hold: most of it is sent while the reader's is full.
+    for _ in 0..10 * SignalingClient::QUEUE {
+        soon("a place in the queue", sender.send(ClientMessage::Ping))
+            .await
+            .unwrap();
+    }
+    soon("the end", sender.close()).await;
+    drop(receiver);
 }
 
 #[tokio::test]

@@ -496,6 +496,21 @@ async fn who_is_slow_to_ask_or_to_join_is_let_go() {
 }
 
 #[tokio::test]
+async fn who_asks_and_never_reads_the_answers_is_let_go() {
+    let server = TestServer::with(|config| config.limits.stall = Duration::from_millis(300)).await;
+    let bystanders = Bystanders::of(&server).await;
+    let mut greedy = TcpStream::connect(server.address).await.unwrap();
+    let request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
+    // The answers fill every buffer on the way, then nothing moves until the server has had enough.
+    soon("the end", async {
+        while greedy.write_all(&request).await.is_ok() {}
+    })
+    .await;
+    bystanders.are_undisturbed().await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_half_open_connection_is_gone_after_two_heartbeats() {
     let heartbeat = Duration::from_millis(300);
     let server = TestServer::with(|config| config.heartbeat = heartbeat).await;

@@ -153,6 +153,10 @@ fn what_is_said_reaches_one_peer_under_the_senders_own_id() {
         sdp: "v=0".into(),
     };
     assert_eq!(outputs(&mut rooms), [Output::Send { to: A, message }]);
+    let reject = ClientMessage::Reject { to: b.clone() };
+    rooms.handle(A, reject).unwrap();
+    let message = ServerMessage::Reject { from: a.clone() };
+    assert_eq!(outputs(&mut rooms), [Output::Send { to: B, message }]);
     rooms.handle(A, ClientMessage::Bye { to: b }).unwrap();
     assert_eq!(
         outputs(&mut rooms),
@@ -332,7 +336,7 @@ fn crowd(seed: u64) {
     for step in 0..2_000 {
         let who = ConnectionId(rng.random_range(0..12));
         let to = ids.choose(&mut rng).unwrap().clone();
-        let message = match rng.random_range(0..10) {
+        let message = match rng.random_range(0..11) {
             0..4 => {
                 let token = rng
                     .random_bool(0.5)
@@ -346,6 +350,7 @@ fn crowd(seed: u64) {
             },
             6 => candidate(&to, ""),
             7 => ClientMessage::Bye { to },
+            8 => ClientMessage::Reject { to },
             _ => {
                 rooms.disconnected(who);
                 seen.remove(&who);
@@ -392,6 +397,7 @@ fn crowd(seed: u64) {
                         }
                         ServerMessage::Offer { from, .. }
                         | ServerMessage::Candidate { from, .. }
+                        | ServerMessage::Reject { from }
                         | ServerMessage::Bye { from } => assert!(member.unwrap().2.contains(&from)),
                         ServerMessage::Pong => {}
                         other => panic!("{other:?}"),

@@ -18,6 +18,7 @@ export interface LinkOptions {
   readonly canSignal: () => boolean;
   readonly sendDescription: (type: "offer" | "answer", sdp: string) => void;
   readonly sendCandidate: (candidate: Candidate) => void;
+  readonly sendReject: () => void;
   readonly onState: (state: RTCPeerConnectionState) => void;
   /** A remote track came, or began or ceased to carry media. */
   readonly onRemoteChange: () => void;
@@ -65,6 +66,7 @@ export class Link {
       polite: options.polite,
       sendDescription: options.sendDescription,
       sendCandidate: options.sendCandidate,
+      sendReject: options.sendReject,
       beforeAnswer: () => this.addLocal(),
       onProblem: options.onProblem,
     });
@@ -107,6 +109,10 @@ export class Link {
 
   receiveCandidate(candidate: Candidate): void {
     void this.negotiator.receiveCandidate(candidate);
+  }
+
+  receiveReject(): void {
+    void this.negotiator.receiveReject();
   }
 
   /** Whether `sdp` describes the very connection that this link is joined to. */

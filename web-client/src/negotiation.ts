@@ -34,6 +34,8 @@ export interface NegotiatorOptions {
   readonly polite: boolean;
   readonly sendDescription: (type: "offer" | "answer", sdp: string) => void;
   readonly sendCandidate: (candidate: Candidate) => void;
+  /** The remote's offer could not be taken: it is told, or it would wait for its answer. */
+  readonly sendReject: () => void;
   /** Runs between a remote offer and its answer: the place to add what this side sends. */
   readonly beforeAnswer?: () => void;
   /** What the remote said could not be applied, or this side could not describe itself. */
@@ -45,6 +47,9 @@ export type NegotiationStep = "describe" | "offer" | "answer" | "candidate";
 /** Candidates held until a description comes; a remote that sends more loses the rest. */
 export const HELD_CANDIDATES = 64;
 
+/** Offers in a row that may be rejected: what was refused so often is refused for good. */
+export const MAX_REJECTED = 3;
+
 export class Negotiator {
   private readonly options: NegotiatorOptions;
   private readonly connection: NegotiablePeerConnection;
@@ -52,6 +57,8 @@ export class Negotiator {
   private makingOffer = false;
   private ignoreOffer = false;
   private settingRemoteAnswer = false;
+  /** Offers of ours that were rejected, since a description of the remote's was taken last. */
+  private rejected = 0;
   private held: Candidate[] = [];
   /** Of the generation being gathered: where its end belongs. `null` once the end was told. */
   private lastGathered: Candidate | null = null;
@@ -61,7 +68,9 @@ export class Negotiator {
     this.options = options;
     this.connection = options.connection;
     this.polite = options.polite;
-    this.connection.onnegotiationneeded = () => void this.offer();
+    this.connection.onnegotiationneeded = () => {
+      if (this.rejected < MAX_REJECTED) void this.offer();
+    };
     this.connection.onicecandidate = (event) => this.gathered(event.candidate);
   }
 
@@ -81,10 +90,12 @@ export class Negotiator {
       await connection.setRemoteDescription({ type, sdp });
     } catch (error) {
       this.problem(type, error);
+      if (type === "offer") this.reject();
       return;
     } finally {
       this.settingRemoteAnswer = false;
     }
+    this.rejected = 0;
     await this.releaseHeld();
     if (type === "offer") await this.answer();
   }
@@ -104,9 +115,28 @@ export class Negotiator {
     }
   }
 
+  /**
+   * The remote could not take the offer that is open. It is taken back; the connection then says by
+   * `negotiationneeded` whether another is wanted.
+   */
+  async receiveReject(): Promise<void> {
+    if (this.closed || this.connection.signalingState !== "have-local-offer") return;
+    this.rejected += 1;
+    if (this.rejected === MAX_REJECTED) {
+      this.problem("describe", new Error("the other side can take no offer of this one"));
+    }
+    try {
+      await this.connection.setLocalDescription({ type: "rollback" });
+    } catch (error) {
+      this.problem("describe", error);
+    }
+  }
+
   /** New ICE credentials and an offer with them; an offer that waits for its answer is repeated. */
   restartIce(): void {
     if (this.closed) return;
+    // With other credentials an offer may fare better than those that were rejected.
+    this.rejected = Math.min(this.rejected, MAX_REJECTED - 1);
     if (this.connection.signalingState === "have-local-offer") this.resend();
     else this.connection.restartIce();
   }
@@ -160,7 +190,14 @@ export class Negotiator {
       this.tell();
     } catch (error) {
       this.problem("describe", error);
+      this.reject();
+      // Left open, it would keep this side from ever offering. A connection that is closed has none.
+      await this.connection.setRemoteDescription({ type: "rollback" }).catch(() => undefined);
     }
+  }
+
+  private reject(): void {
+    if (!this.closed) this.options.sendReject();
   }
 
   private tell(): void {

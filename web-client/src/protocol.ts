@@ -43,7 +43,7 @@ export type ClientMessage =
   | { readonly type: "leave" }
   | { readonly type: "offer" | "answer"; readonly to: string; readonly sdp: string }
   | ({ readonly type: "candidate"; readonly to: string } & IceCandidate)
-  | { readonly type: "bye"; readonly to: string }
+  | { readonly type: "reject" | "bye"; readonly to: string }
   | { readonly type: "ping" };
 
 export interface Joined {
@@ -90,7 +90,7 @@ export type ServerMessage =
   | { readonly type: "peer-left"; readonly id: string; readonly reason: LeaveReason }
   | { readonly type: "offer" | "answer"; readonly from: string; readonly sdp: string }
   | ({ readonly type: "candidate"; readonly from: string } & IceCandidate)
-  | { readonly type: "bye"; readonly from: string }
+  | { readonly type: "reject" | "bye"; readonly from: string }
   | { readonly type: "pong" }
   | ServerError;
 
@@ -177,6 +177,7 @@ function read(text: string): ServerMessage {
         ...present("sdpMLineIndex", optional(fields, "sdpMLineIndex", integer)),
         ...present("usernameFragment", optional(fields, "usernameFragment", string)),
       };
+    case "reject":
     case "bye":
       return { type, from: string(fields, "from") };
     case "pong":

@@ -13,6 +13,7 @@ import type { DeviceKind } from "./media";
 import type { Link, LinkOptions, LocalMedia } from "./link";
 import type { NegotiationStep } from "./negotiation";
 import type { ErrorCode, Joined, LeaveReason, PeerInfo, ServerError, ServerMessage } from "./protocol";
+import { bytesReceived } from "./stats";
 import { SignalingClient, type Membership, type SignalingOptions } from "./signaling";
 
 /** What the session uses of a link; a test passes its own. */
@@ -22,6 +23,7 @@ export type SessionLink = Pick<
   | "remote"
   | "receiveDescription"
   | "receiveCandidate"
+  | "receiveReject"
   | "isDescribedBy"
   | "isUntouched"
   | "rebind"
@@ -137,6 +139,8 @@ export class CallSession {
         });
         return;
       }
+      case "reject":
+        return this.linkOf(message.from)?.link.receiveReject();
       case "bye":
         return this.hungUp(message.from);
       case "error":
@@ -288,6 +292,10 @@ export class CallSession {
           ...(sdpMLineIndex === null ? {} : { sdpMLineIndex }),
           ...(usernameFragment === null ? {} : { usernameFragment }),
         });
+      },
+      sendReject: () => {
+        const id = to();
+        if (id !== null) signaling.send({ type: "reject", to: id });
       },
       onState: (state) => {
         if (bound !== null) this.stateChanged(bound, state);
@@ -478,16 +486,4 @@ function failureOf(code: ErrorCode): Failure | null {
     case "other":
       return null;
   }
-}
-
-async function bytesReceived(connection: RTCPeerConnection): Promise<number> {
-  let bytes = 0;
-  try {
-    for (const [, entry] of await connection.getStats()) {
-      if (entry.type === "inbound-rtp") bytes += (entry.bytesReceived as number | undefined) ?? 0;
-    }
-  } catch {
-    // Closed meanwhile: nothing is received any more.
-  }
-  return bytes;
 }

@@ -193,3 +193,16 @@ function number(value: unknown): number | null {
 function text(value: unknown): string | null {
   return typeof value === "string" ? value : null;
 }
+
+/** How much media came in so far. */
+export async function bytesReceived(connection: RTCPeerConnection): Promise<number> {
+  let bytes = 0;
+  try {
+    for (const [, entry] of await connection.getStats()) {
+      if (entry.type === "inbound-rtp") bytes += (entry.bytesReceived as number | undefined) ?? 0;
+    }
+  } catch {
+    // Closed meanwhile: nothing is received any more.
+  }
+  return bytes;
+}

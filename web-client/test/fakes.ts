@@ -105,6 +105,7 @@ export class FakeConnection {
   onicecandidate: ((event: { candidate: unknown }) => void) | null = null;
   readonly added: RTCIceCandidateInit[] = [];
   restarts = 0;
+  cannotAnswer = false;
   rollbacks = 0;
   /** Held back, until the test lets it go. */
   gate: Promise<void> = Promise.resolve();
@@ -119,8 +120,17 @@ export class FakeConnection {
     return this as unknown as NegotiablePeerConnection;
   }
 
-  async setLocalDescription(): Promise<void> {
+  async setLocalDescription(description?: RTCLocalSessionDescriptionInit): Promise<void> {
     await this.gate;
+    if (description?.type === "rollback") {
+      this.rollbacks += 1;
+      this.signalingState = "stable";
+      this.onnegotiationneeded?.();
+      return;
+    }
+    if (this.cannotAnswer && this.signalingState === "have-remote-offer") {
+      throw new DOMException("no answer", "OperationError");
+    }
     const type = this.signalingState === "have-remote-offer" ? "answer" : "offer";
     this.signalingState = type === "offer" ? "have-local-offer" : "stable";
     this.serial += 1;
@@ -129,6 +139,10 @@ export class FakeConnection {
 
   async setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void> {
     await this.gate;
+    if (description.type === "rollback") {
+      this.signalingState = "stable";
+      return;
+    }
     if (description.sdp === "garbage") throw new DOMException("no SDP", "OperationError");
     if (description.type === "answer" && this.signalingState !== "have-local-offer") {
       throw new DOMException("no offer to answer", "InvalidStateError");

@@ -1,8 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { HELD_CANDIDATES, Negotiator, type Candidate } from "../src/negotiation";
+import { HELD_CANDIDATES, MAX_REJECTED, Negotiator, type Candidate } from "../src/negotiation";
 import { FakeConnection, settle } from "./fakes";
 
-type Said = { type: "offer" | "answer"; sdp: string } | { type: "candidate"; candidate: Candidate };
+type Said =
+  | { type: "offer" | "answer"; sdp: string }
+  | { type: "candidate"; candidate: Candidate }
+  | { type: "reject" };
 
 class Side {
   readonly connection: FakeConnection;
@@ -18,6 +21,7 @@ class Side {
       polite,
       sendDescription: (type, sdp) => this.said.push({ type, sdp }),
       sendCandidate: (candidate) => this.said.push({ type: "candidate", candidate }),
+      sendReject: () => this.said.push({ type: "reject" }),
       beforeAnswer: () => {
         this.addedBeforeAnswer += 1;
         expect(this.connection.signalingState).toBe("have-remote-offer");
@@ -44,7 +48,8 @@ async function converse(a: Side, b: Side): Promise<void> {
 
 async function deliver(said: Said[], to: Side): Promise<void> {
   for (const one of said) {
-    if (one.type === "candidate") await to.negotiator.receiveCandidate(one.candidate);
+    if (one.type === "reject") await to.negotiator.receiveReject();
+    else if (one.type === "candidate") await to.negotiator.receiveCandidate(one.candidate);
     else await to.negotiator.receiveDescription(one.type, one.sdp);
   }
 }
@@ -109,10 +114,54 @@ describe("offer and answer", () => {
     await side.negotiator.receiveDescription("answer", "to no offer");
     await side.negotiator.receiveDescription("offer", "garbage");
     expect(side.problems).toEqual(["answer", "offer"]);
-    expect(side.said).toEqual([]);
+    expect(side.said.splice(0)).toEqual([{ type: "reject" }]);
     expect(side.connection.signalingState).toBe("stable");
     await side.negotiator.receiveDescription("offer", "a good one");
     expect(side.said.map(({ type }) => type)).toEqual(["answer"]);
+  });
+});
+
+describe("an offer that the other side cannot take", () => {
+  const taken = (side: Side) => side.said.splice(0).map(({ type }) => type);
+
+  it("is rejected and taken back where it cannot be answered", async () => {
+    const side = new Side("side", false);
+    side.connection.cannotAnswer = true;
+    await side.negotiator.receiveDescription("offer", "an offer");
+    expect(taken(side)).toEqual(["reject"]);
+    expect(side.connection.signalingState).toBe("stable");
+    side.connection.cannotAnswer = false;
+    await side.negotiator.receiveDescription("offer", "another");
+    expect(taken(side)).toEqual(["answer"]);
+  });
+
+  it("is taken back and made again, three times in all", async () => {
+    const side = new Side("side", true);
+    side.change();
+    await settle();
+    for (let offers = 1; offers <= MAX_REJECTED; offers += 1) {
+      expect(taken(side)).toEqual(["offer"]);
+      await side.negotiator.receiveReject();
+      await settle();
+      expect(side.connection.rollbacks).toBe(offers);
+    }
+    expect(taken(side)).toEqual([]);
+    expect(side.problems).toEqual(["describe"]);
+    // A restart may try once; once anything is agreed on, all is as before.
+    side.negotiator.restartIce();
+    await settle();
+    expect(taken(side)).toEqual(["offer"]);
+    await side.negotiator.receiveDescription("answer", "an answer");
+    side.change();
+    await settle();
+    expect(taken(side)).toEqual(["offer"]);
+  });
+
+  it("and a rejection of nothing changes nothing", async () => {
+    const side = new Side("side", true);
+    await side.negotiator.receiveReject();
+    expect(side.connection.rollbacks).toBe(0);
+    expect(side.said).toEqual([]);
   });
 });
 

@@ -19,6 +19,7 @@ class FakeLink {
   };
   readonly descriptions: string[] = [];
   readonly candidates: string[] = [];
+  rejections = 0;
   remoteSdp: string | null = null;
   closed = false;
   returns = 0;
@@ -44,6 +45,10 @@ class FakeLink {
 
   receiveCandidate({ candidate }: { candidate: string }): void {
     this.candidates.push(candidate);
+  }
+
+  receiveReject(): void {
+    this.rejections += 1;
   }
 
   replaceLocal(): Promise<void> {
@@ -217,8 +222,19 @@ describe("two meet", () => {
     expect(link(0).candidates).toEqual(["c"]);
   });
 
+  it("an offer that cannot be taken is rejected, and the one who made it is told", () => {
+    inCallWithBen();
+    link(0).options.sendReject();
+    expect(sent("reject")).toEqual([{ type: "reject", to: "ben" }]);
+    say({ type: "reject", from: "ben" });
+    expect(link(0).rejections).toBe(1);
+    expect(status()).toBe("connected");
+  });
+
   it("what comes from nobody in the room goes nowhere", () => {
     inCallWithBen();
+    say({ type: "reject", from: "eve" });
+    expect(link(0).rejections).toBe(0);
     say({ type: "answer", from: "eve", sdp: sdp("E") });
     say({ type: "offer", from: "eve", sdp: sdp("E") });
     say({ type: "candidate", from: "eve", candidate: "c" });
