@@ -1,6 +1,6 @@
 //! Events on objects, as subscriptions.
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use std::sync::{Arc, Weak};
 
 type Handler<E> = Arc<dyn Fn(&E) + Send + Sync>;

@@ -8,16 +8,21 @@
 //! no codec and no network. Frames arrive by [`MediaSource::publish`] on the caller's thread and are
 //! handed to the sinks on that same thread.
 
+pub mod channels;
 pub mod clock;
 mod configure;
 pub mod constraints;
+mod derive;
 pub mod event;
 pub mod frame;
+mod local_stream;
+pub mod process;
 mod settings;
 pub mod shape;
 mod sink;
 mod source;
 mod stream;
+mod sync;
 mod track;
 
 pub use clock::{Clock, ManualClock, MediaTime, MonotonicClock};
@@ -27,12 +32,13 @@ pub use constraints::{
 };
 pub use event::{EventTarget, Subscription};
 pub use frame::{AudioBuffer, AudioFrame, Frame, I420Buffer, Pool, VideoFrame};
+pub use local_stream::{LocalMediaStream, MediaStreamTrackList};
 pub use settings::{
     EchoCancellation, MediaTrackCapabilities, MediaTrackSettings, Range, VideoFacingMode,
     VideoResizeMode,
 };
 pub use sink::{FrameQueue, Sink, SinkHandle};
-pub use source::{MediaSource, ReconfigureError, SourceControl};
+pub use source::{MediaSource, ReconfigureError, SourceControl, WeakMediaSource};
 pub use stream::{MediaStream, StreamEvent};
 pub use track::{MediaStreamTrack, TrackEvent, TrackState};
 

@@ -50,6 +50,19 @@ impl MediaTrackSettings {
     }
 }
 
+impl MediaTrackSettings {
+    /// Of a microphone that leaves sound as it is: neither echo nor noise is taken out, and loudness is
+    /// not evened out.
+    pub fn unprocessed_sound() -> Self {
+        MediaTrackSettings {
+            echo_cancellation: Some(EchoCancellation::Off),
+            auto_gain_control: Some(false),
+            noise_suppression: Some(false),
+            ..Default::default()
+        }
+    }
+}
+
 /// An aspect ratio as the specification has it: with ten decimals.
 pub(crate) fn round_ratio(ratio: f64) -> f64 {
     (ratio * 1e10).round() / 1e10
@@ -174,10 +187,20 @@ pub struct MediaTrackCapabilities {
 }
 
 impl MediaTrackCapabilities {
+    /// Of a microphone that can do nothing but leave sound as it is.
+    pub fn unprocessed_sound() -> Self {
+        MediaTrackCapabilities {
+            echo_cancellation: vec![EchoCancellation::Off],
+            auto_gain_control: vec![false],
+            noise_suppression: vec![false],
+            ..Default::default()
+        }
+    }
+
     /// With what every video track can do beyond its source: be made smaller, down to a pixel, and
     /// slower. Anything that has no size is left as it is.
     #[must_use]
-    pub(crate) fn with_crop_and_scale(mut self) -> Self {
+    pub fn with_crop_and_scale(mut self) -> Self {
         if let (Some(width), Some(height)) = (&mut self.width, &mut self.height) {
             (width.min, height.min) = (1, 1);
             self.aspect_ratio = Some(Range {

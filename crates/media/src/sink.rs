@@ -13,7 +13,7 @@ pub trait Sink: Send + Sync + 'static {
     /// A frame. Whether the track is enabled and unmuted has been seen to.
     fn accept(&self, frame: &Frame);
 
-    /// There will be no more frames.
+    /// There will be no more frames. Told once to each attached sink.
     fn ended(&self) {}
 }
 

@@ -1,9 +1,10 @@
 //! Where frames come from.
 
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::track::TrackShared;
 use crate::{Frame, MediaKind, MediaStreamTrack, MediaTrackCapabilities, MediaTrackSettings};
-use parking_lot::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::fmt;
 use std::sync::{Arc, Weak};
 
 /// Why a source could not take on other settings.
@@ -21,6 +22,13 @@ pub enum ReconfigureError {
 pub trait SourceControl: Send + Sync + 'static {
     /// The last track was stopped: let the device go. Called once, on the thread that stopped it.
     fn stop(&self) {}
+
+    /// Whether any live track lets content through, when that changes: none does while all are muted,
+    /// disabled or ended, and a device should then be
+    /// [let go within three seconds](https://w3c.github.io/mediacapture-main/#life-cycle), and be had
+    /// again when one does. Called on the thread that brought it about, one call at a time; it must
+    /// not enable, mute or end tracks of this source.
+    fn demand(&self, _wanted: bool) {}
 
     /// Take on other settings; returns those that were reached. Called on the thread of whoever
     /// applies constraints, and never twice at a time; it may block for as long as the device takes.
@@ -42,6 +50,17 @@ impl SourceControl for () {}
 #[derive(Clone)]
 pub struct MediaSource(Arc<SourceShared>);
 
+/// A source that is not kept alive by this; see [`MediaSource::downgrade`].
+#[derive(Clone)]
+pub struct WeakMediaSource(Weak<SourceShared>);
+
+impl WeakMediaSource {
+    /// The source, if anybody still has it.
+    pub fn upgrade(&self) -> Option<MediaSource> {
+        self.0.upgrade().map(MediaSource)
+    }
+}
+
 pub(crate) struct SourceShared {
     pub(crate) kind: MediaKind,
     pub(crate) label: String,
@@ -53,6 +72,8 @@ pub(crate) struct SourceShared {
     modes: Mutex<Vec<MediaTrackSettings>>,
     settings: Mutex<MediaTrackSettings>,
     tracks: Mutex<Tracks>,
+    /// What the control was last told of the demand. Held while it is told.
+    demanded: Mutex<bool>,
 }
 
 #[derive(Default)]
@@ -82,12 +103,37 @@ impl MediaSource {
             modes: Mutex::default(),
             settings: Mutex::new(settings),
             tracks: Mutex::default(),
+            demanded: Mutex::new(true),
         }))
+    }
+
+    pub(crate) fn of(shared: Arc<SourceShared>) -> Self {
+        MediaSource(shared)
+    }
+
+    /// A handle that does not keep the source alive.
+    pub fn downgrade(&self) -> WeakMediaSource {
+        WeakMediaSource(Arc::downgrade(&self.0))
+    }
+
+    /// Audio or video.
+    pub fn kind(&self) -> MediaKind {
+        self.0.kind
+    }
+
+    /// The device's name.
+    pub fn label(&self) -> &str {
+        &self.0.label
+    }
+
+    /// What it can be set to.
+    pub fn capabilities(&self) -> &MediaTrackCapabilities {
+        &self.0.capabilities
     }
 
     /// A new live track of this source. Once the source is spent the track is ended from the start.
     pub fn create_track(&self) -> MediaStreamTrack {
-        MediaStreamTrack::of(&self.0)
+        MediaStreamTrack::of(&self.0, true)
     }
 
     /// Hands a frame to every live track. A frame of the other kind is ignored.
@@ -115,12 +161,45 @@ impl MediaSource {
         }
     }
 
+    /// The permission was taken back: every track ends and fires
+    /// [`TrackEvent::Ended`](crate::TrackEvent::Ended), and the control is told to let the device go.
+    /// See the
+    /// [device permission revocation algorithm](https://w3c.github.io/mediacapture-main/#dfn-device-permission-revocation-algorithm).
+    pub fn revoke(&self) {
+        for track in self.0.snapshot() {
+            track.end(true);
+        }
+    }
+
+    /// Everything that used it is gone: every track ends, which fires nothing, and the control is told
+    /// to let the device go.
+    pub fn stop(&self) {
+        for track in self.0.snapshot() {
+            track.end(false);
+        }
+    }
+
+    /// Sets the device itself, past all tracks; for whoever stands between a device and its tracks.
+    ///
+    /// # Errors
+    /// [`ReconfigureError`], and the old settings hold.
+    pub fn reconfigure(
+        &self,
+        wanted: &MediaTrackSettings,
+    ) -> Result<MediaTrackSettings, ReconfigureError> {
+        let _in_order = self.0.configuring.lock();
+        let reached = self.0.control.reconfigure(wanted)?;
+        self.0.set_settings(reached.clone());
+        Ok(reached)
+    }
+
     /// The source cannot deliver for now, or can again; tracks fire `mute` and `unmute`.
     pub fn set_muted(&self, muted: bool) {
         if self.0.muted.swap(muted, Ordering::AcqRel) != muted {
             for track in self.0.snapshot() {
                 track.muted_changed(muted);
             }
+            self.0.demand_changed();
         }
     }
 
@@ -145,9 +224,32 @@ impl MediaSource {
         *self.0.modes.lock() = modes;
     }
 
+    /// The modes that were named, if any were.
+    pub fn modes(&self) -> Vec<MediaTrackSettings> {
+        self.0.modes()
+    }
+
     /// Whether any live track is left.
     pub fn is_wanted(&self) -> bool {
         self.0.tracks.lock().live > 0
+    }
+}
+
+impl fmt::Debug for MediaSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MediaSource")
+            .field("kind", &self.kind())
+            .field("label", &self.label())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for WeakMediaSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.upgrade() {
+            Some(source) => source.fmt(f),
+            None => f.write_str("(gone)"),
+        }
     }
 }
 
@@ -172,6 +274,8 @@ impl SourceShared {
         }
         Arc::make_mut(&mut tracks.list).push(track.clone());
         tracks.live += 1;
+        drop(tracks);
+        self.demand_changed();
         true
     }
 
@@ -191,7 +295,23 @@ impl SourceShared {
         };
         if stop {
             self.control.stop();
+        } else {
+            self.demand_changed();
         }
+    }
+
+    /// Tells the control if the demand is another than it was told.
+    pub(crate) fn demand_changed(&self) {
+        // Dropped last: a track that is dropped here for good comes back to this very method.
+        let tracks: Vec<_>;
+        let mut demanded = self.demanded.lock();
+        tracks = self.snapshot().collect();
+        let wanted = tracks.iter().any(|track| track.flows());
+        if *demanded != wanted && tracks.iter().any(|track| track.is_live()) {
+            *demanded = wanted;
+            self.control.demand(wanted);
+        }
+        drop(demanded);
     }
 
     /// The live tracks.

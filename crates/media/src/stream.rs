@@ -1,7 +1,7 @@
 //! Tracks that belong together.
 
+use crate::sync::Mutex;
 use crate::{EventTarget, MediaKind, MediaStreamTrack, Subscription, TrackState};
-use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
 
@@ -38,6 +38,11 @@ impl MediaStream {
     /// A stream of the given tracks, each once. They are shared, not cloned; ended ones are kept.
     pub fn from_tracks(tracks: impl IntoIterator<Item = MediaStreamTrack>) -> Self {
         Self::with_id(uuid::Uuid::new_v4().to_string(), tracks)
+    }
+
+    /// A stream of another stream's tracks, as they are now; they are shared, not cloned.
+    pub fn from_stream(stream: &MediaStream) -> Self {
+        Self::from_tracks(stream.get_tracks())
     }
 
     /// A stream with an id that somebody else chose, as a remote stream has it (`a=msid`).

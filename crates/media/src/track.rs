@@ -3,15 +3,15 @@
 use crate::configure;
 use crate::shape::Shape;
 use crate::source::SourceShared;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::{
     AudioBuffer, AudioFrame, ConstrainableProperty, EventTarget, Frame, I420Buffer, MediaKind,
-    MediaTime, MediaTrackCapabilities, MediaTrackConstraints, MediaTrackSettings,
+    MediaSource, MediaTime, MediaTrackCapabilities, MediaTrackConstraints, MediaTrackSettings,
     OverconstrainedError, Sink, SinkHandle, Subscription, VideoFrame, VideoResizeMode,
 };
-use parking_lot::Mutex;
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 /// [`MediaStreamTrack.readyState`](https://w3c.github.io/mediacapture-main/#dom-mediastreamtrackstate).
@@ -51,8 +51,7 @@ pub(crate) struct TrackShared {
     muted: AtomicBool,
     ended: AtomicBool,
     events: EventTarget<TrackEvent>,
-    /// Copy on write, so that a sink may detach itself while it is called.
-    sinks: Mutex<Arc<Sinks>>,
+    sinks: Mutex<Sinks>,
     next_sink: AtomicU64,
     configured: Mutex<Configured>,
     /// What it makes of the source's pictures; nothing if it shows them as they are.
@@ -61,7 +60,15 @@ pub(crate) struct TrackShared {
     blank: Mutex<Blank>,
 }
 
-type Sinks = Vec<(u64, Arc<dyn Sink>)>;
+#[derive(Default)]
+struct Sinks {
+    /// Copy on write, so that a sink may detach itself while it is called.
+    list: Arc<SinkList>,
+    /// Whether they were told of the end.
+    ended: bool,
+}
+
+type SinkList = Vec<(u64, Arc<dyn Sink>)>;
 
 /// What was asked of a track, and what was selected for it.
 #[derive(Clone, Default)]
@@ -78,12 +85,12 @@ struct Blank {
 }
 
 impl MediaStreamTrack {
-    pub(crate) fn of(source: &Arc<SourceShared>) -> Self {
+    pub(crate) fn of(source: &Arc<SourceShared>, enabled: bool) -> Self {
         let track = Arc::new_cyclic(|this| TrackShared {
             id: uuid::Uuid::new_v4().to_string(),
             source: source.clone(),
             this: this.clone(),
-            enabled: AtomicBool::new(true),
+            enabled: AtomicBool::new(enabled),
             muted: AtomicBool::new(source.muted.load(Ordering::Acquire)),
             ended: AtomicBool::new(false),
             events: EventTarget::new(),
@@ -121,7 +128,14 @@ impl MediaStreamTrack {
 
     /// Lets content through, or not.
     pub fn set_enabled(&self, enabled: bool) {
-        self.0.enabled.store(enabled, Ordering::Release);
+        if self.0.enabled.swap(enabled, Ordering::AcqRel) != enabled {
+            self.0.source.demand_changed();
+        }
+    }
+
+    /// Where its content comes from, together with all other tracks of that source.
+    pub fn source(&self) -> MediaSource {
+        MediaSource::of(self.0.source.clone())
     }
 
     /// Whether the source cannot deliver for now.
@@ -147,8 +161,9 @@ impl MediaStreamTrack {
     /// constrained like this one. The clone of an ended track is ended.
     #[must_use]
     pub fn clone_track(&self) -> MediaStreamTrack {
-        let clone = MediaStreamTrack::of(&self.0.source);
-        clone.set_enabled(self.enabled());
+        // The steps of the specification say nothing of `enabled`, a note beside them does, and browsers
+        // copy it: what a person has switched off does not come back by way of a clone.
+        let clone = MediaStreamTrack::of(&self.0.source, self.enabled());
         clone.0.configure(self.0.configured.lock().clone());
         if self.ready_state() == TrackState::Ended {
             clone.stop();
@@ -188,7 +203,7 @@ impl MediaStreamTrack {
 
     /// The properties that can be constrained; in a browser `MediaDevices` tells.
     pub fn get_supported_constraints() -> &'static [ConstrainableProperty] {
-        ConstrainableProperty::ALL
+        ConstrainableProperty::SUPPORTED
     }
 
     /// [`applyConstraints()`](https://w3c.github.io/mediacapture-main/#dom-mediastreamtrack-applyconstraints):
@@ -213,7 +228,12 @@ impl MediaStreamTrack {
             .filter(|other| !std::ptr::eq(Arc::as_ptr(other), Arc::as_ptr(&self.0)))
             .filter_map(|other| other.configured.lock().settings.clone())
             .collect();
-        let settings = configure::apply(source, &others, &constraints)?;
+        let mut settings = configure::apply(source, &others, &constraints)?;
+        let made = |s: &MediaTrackSettings| s.resize_mode == Some(VideoResizeMode::CropAndScale);
+        if constraints == MediaTrackConstraints::default() && !settings.as_ref().is_some_and(made) {
+            // It asks for nothing, and so it stands in nobody's way.
+            settings = None;
+        }
         self.0.configure(Configured {
             constraints,
             settings,
@@ -231,19 +251,20 @@ impl MediaStreamTrack {
     pub fn add_sink(&self, sink: Arc<dyn Sink>) -> SinkHandle {
         let id = self.0.next_sink.fetch_add(1, Ordering::Relaxed);
         let late = sink.clone();
-        {
+        let ended = {
             let mut sinks = self.0.sinks.lock();
-            Arc::make_mut(&mut sinks).push((id, sink));
-        }
-        if self.ready_state() == TrackState::Ended {
+            Arc::make_mut(&mut sinks.list).push((id, sink));
+            sinks.ended
+        };
+        if ended {
             late.ended();
         }
         let weak = self.0.this.clone();
         SinkHandle::new(Subscription::new(move || {
             if let Some(track) = weak.upgrade() {
                 let mut sinks = track.sinks.lock();
-                let old = sinks.clone();
-                Arc::make_mut(&mut sinks).retain(|(other, _)| *other != id);
+                let old = sinks.list.clone();
+                Arc::make_mut(&mut sinks.list).retain(|(other, _)| *other != id);
                 drop(sinks);
                 drop(old);
             }
@@ -272,11 +293,22 @@ impl fmt::Debug for MediaStreamTrack {
 }
 
 impl TrackShared {
+    pub(crate) fn is_live(&self) -> bool {
+        !self.ended.load(Ordering::Acquire)
+    }
+
+    /// Whether content gets through.
+    pub(crate) fn flows(&self) -> bool {
+        self.is_live()
+            && self.enabled.load(Ordering::Acquire)
+            && !self.muted.load(Ordering::Acquire)
+    }
+
     pub(crate) fn deliver(&self, frame: &Frame) {
         if self.ended.load(Ordering::Acquire) {
             return;
         }
-        let sinks = self.sinks.lock().clone();
+        let sinks = self.sinks.lock().list.clone();
         if sinks.is_empty() {
             return;
         }
@@ -336,7 +368,11 @@ impl TrackShared {
             return;
         }
         self.source.detach(&self.this);
-        let sinks = self.sinks.lock().clone();
+        let sinks = {
+            let mut sinks = self.sinks.lock();
+            sinks.ended = true;
+            sinks.list.clone()
+        };
         for (_, sink) in sinks.iter() {
             sink.ended();
         }
@@ -377,122 +413,4 @@ impl Drop for TrackShared {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{FrameQueue, MediaSource, MediaTime, SourceControl};
-    use std::sync::atomic::AtomicU32;
-
-    struct CountStops(Arc<AtomicU32>);
-    impl SourceControl for CountStops {
-        fn stop(&self) {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    fn source(kind: MediaKind) -> (MediaSource, Arc<AtomicU32>) {
-        let stops = Arc::new(AtomicU32::new(0));
-        let control = CountStops(stops.clone());
-        let none = MediaTrackSettings::default();
-        (
-            MediaSource::new(
-                kind,
-                "test",
-                none,
-                MediaTrackCapabilities::default(),
-                control,
-            ),
-            stops,
-        )
-    }
-
-    fn grey() -> Frame {
-        let mut buffer = I420Buffer::new(4, 4);
-        buffer.as_bytes_mut().fill(100);
-        VideoFrame::new(Arc::new(buffer), MediaTime::from_millis(7)).into()
-    }
-
-    fn luma(frame: Option<Frame>) -> Option<u8> {
-        match frame? {
-            Frame::Video(frame) => Some(frame.buffer.y()[0]),
-            Frame::Audio(_) => None,
-        }
-    }
-
-    #[test]
-    fn the_source_stops_with_its_last_track_and_once() {
-        let (source, stops) = source(MediaKind::Video);
-        let first = source.create_track();
-        let second = first.clone_track();
-        first.stop();
-        first.stop();
-        assert_eq!(stops.load(Ordering::SeqCst), 0);
-        drop(second);
-        assert_eq!(stops.load(Ordering::SeqCst), 1);
-        assert_eq!(source.create_track().ready_state(), TrackState::Ended);
-        assert_eq!(stops.load(Ordering::SeqCst), 1);
-    }
-
-    #[test]
-    fn a_disabled_track_shows_black_and_its_clone_does_not_follow() {
-        let (source, _) = source(MediaKind::Video);
-        let (track, clone) = (source.create_track(), source.create_track());
-        let (seen, seen_by_clone) = (
-            Arc::new(FrameQueue::latest()),
-            Arc::new(FrameQueue::latest()),
-        );
-        let _sinks = (
-            track.add_sink(seen.clone()),
-            clone.add_sink(seen_by_clone.clone()),
-        );
-        track.set_enabled(false);
-        source.publish(&grey());
-        assert_eq!(luma(seen.try_pop()), Some(16));
-        assert_eq!(luma(seen_by_clone.try_pop()), Some(100));
-        track.set_enabled(true);
-        source.publish(&grey());
-        assert_eq!(luma(seen.try_pop()), Some(100));
-    }
-
-    #[test]
-    fn a_lost_source_ends_its_tracks_with_one_event_and_a_stop_with_none() {
-        let (source, stops) = source(MediaKind::Audio);
-        let (kept, stopped) = (source.create_track(), source.create_track());
-        let events = Arc::new(Mutex::new(Vec::new()));
-        let log = |name: &'static str| {
-            let events = events.clone();
-            move |event: &TrackEvent| events.lock().push((name, *event))
-        };
-        let _subscriptions = (
-            kept.subscribe(log("kept")),
-            stopped.subscribe(log("stopped")),
-        );
-        stopped.stop();
-        source.set_muted(true);
-        source.set_muted(true);
-        source.set_muted(false);
-        source.end();
-        source.end();
-        assert_eq!(
-            *events.lock(),
-            [
-                ("kept", TrackEvent::Mute),
-                ("kept", TrackEvent::Unmute),
-                ("kept", TrackEvent::Ended)
-            ]
-        );
-        assert_eq!(stops.load(Ordering::SeqCst), 0, "the device went by itself");
-    }
-
-    #[test]
-    fn a_detached_sink_gets_nothing_and_a_late_one_hears_of_the_end() {
-        let (source, _) = source(MediaKind::Video);
-        let track = source.create_track();
-        let queue = Arc::new(FrameQueue::latest());
-        drop(track.add_sink(queue.clone()));
-        source.publish(&grey());
-        assert!(queue.try_pop().is_none());
-        track.stop();
-        let _sink = track.add_sink(queue.clone());
-        assert!(queue.is_ended());
-    }
-}
+mod tests;

@@ -24,7 +24,8 @@ pub(super) struct Demands<'a> {
 
 impl<'a> Demands<'a> {
     pub(super) fn new(kind: MediaKind, set: &'a MediaTrackConstraintSet, bare: Bare) -> Self {
-        let mut terms: Vec<_> = set.all_terms(bare).collect();
+        let supported = |(property, _): &(ConstrainableProperty, _)| property.is_supported();
+        let mut terms: Vec<_> = set.all_terms(bare).filter(supported).collect();
         for (property, terms) in &mut terms {
             // The property is defined with ten decimals; 16/9 is meant to be met by 1280x720.
             if let (ConstrainableProperty::AspectRatio, Terms::Number(range)) = (*property, terms) {

@@ -29,8 +29,7 @@ pub enum ConstrainableProperty {
 use ConstrainableProperty as P;
 
 impl ConstrainableProperty {
-    /// All of them, in the order of the specification:
-    /// [`getSupportedConstraints()`](https://w3c.github.io/mediacapture-main/#dom-mediadevices-getsupportedconstraints).
+    /// All of them, in the order of the specification.
     pub const ALL: &[ConstrainableProperty] = &[
         P::Width,
         P::Height,
@@ -49,6 +48,16 @@ impl ConstrainableProperty {
         P::GroupId,
         P::BackgroundBlur,
     ];
+
+    /// Those that are supported:
+    /// [`getSupportedConstraints()`](https://w3c.github.io/mediacapture-main/#dom-mediadevices-getsupportedconstraints).
+    /// Nothing here blurs a background.
+    pub const SUPPORTED: &[ConstrainableProperty] = {
+        let [supported @ .., P::BackgroundBlur] = Self::ALL else {
+            unreachable!()
+        };
+        supported
+    };
 
     /// The W3C's name.
     pub fn name(self) -> &'static str {
@@ -91,6 +100,11 @@ impl ConstrainableProperty {
             | P::Latency
             | P::ChannelCount => kind == MediaKind::Audio,
         }
+    }
+
+    /// Whether constraints of it count. Of those that are not supported none does, required or not.
+    pub fn is_supported(self) -> bool {
+        self != P::BackgroundBlur
     }
 
     /// Whether `getUserMedia` may be asked to

@@ -1,8 +1,8 @@
 //! Buffers that are used again once their last reader is gone.
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Hands out buffers of type `T` and takes each back when nobody but the pool holds it.
 ///

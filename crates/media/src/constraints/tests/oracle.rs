@@ -370,3 +370,75 @@ proptest! {
         }
     }
 }
+
+/// Which advanced sets count, in their order, of all that could be chosen from.
+fn counting(kind: MediaKind, all: &[Candidate], c: &MediaTrackConstraints) -> Vec<bool> {
+    let meets =
+        |set, advanced, i: usize| distance_of(kind, set, advanced, &all[i].settings).is_finite();
+    let mut left: Vec<usize> = (0..all.len())
+        .filter(|i| meets(&c.basic, false, *i))
+        .collect();
+    let sets = c.advanced.iter();
+    sets.map(|set| {
+        let kept: Vec<usize> = left
+            .iter()
+            .copied()
+            .filter(|i| meets(set, true, *i))
+            .collect();
+        let counts = !kept.is_empty();
+        if counts {
+            left = kept;
+        }
+        counts
+    })
+    .collect()
+}
+
+fn pictures() -> impl Strategy<Value = MediaTrackConstraintSet> {
+    let sides: &[u32] = &[1, 7, 12, 18, 20, 24, 30];
+    let some = |p: f64| prop::option::weighted(p, numbers(sides));
+    let rate = prop::option::weighted(0.4, doubles(&[5, 10, 15, 30, 60]));
+    (some(0.6), some(0.6), rate).prop_map(|(width, height, frame_rate)| MediaTrackConstraintSet {
+        width,
+        height,
+        frame_rate,
+        ..Default::default()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// What is chosen from the candidates is as good as what would be chosen from every size and rate
+    /// that a camera of 24x18 at 30 a second can be brought to, advanced sets and all.
+    #[test]
+    fn a_choice_from_the_candidates_is_as_good_as_one_from_everything(
+        basic in pictures(),
+        advanced in prop::collection::vec(pictures(), 0..3),
+    ) {
+        let kind = MediaKind::Video;
+        let constraints = MediaTrackConstraints { basic, advanced };
+        let sizes = (1..=24).flat_map(|w| (1..=18).map(move |h| (w, h)));
+        let everything: Vec<Candidate> = sizes
+            .flat_map(|(w, h)| [1.0, 5.0, 10.0, 15.0, 30.0].map(|rate| mode(w, h, rate).into()))
+            .collect();
+        let nothing = MediaTrackCapabilities::default();
+        let ours = candidates(kind, &[mode(24, 18, 30.0)], &nothing, &constraints);
+        let got = select_settings(kind, &ours, &constraints, &default_settings(kind));
+        match (got, allowed(kind, &everything, &constraints)) {
+            (Ok(selected), Ok(best)) => {
+                let chosen = &ours[selected.index].settings;
+                let count = counting(kind, &everything, &constraints);
+                for (set, counts) in constraints.advanced.iter().zip(count) {
+                    let met = distance_of(kind, set, true, chosen).is_finite();
+                    prop_assert!(met || !counts, "{chosen:?} fails {set:?}");
+                }
+                let best = distance_of(kind, &constraints.basic, false, &everything[best[0]].settings);
+                let ours = selected.fitness_distance;
+                prop_assert!(ours <= best + 1e-9, "{ours} where {best} is possible: {chosen:?}");
+            }
+            (Err(_), Err(_)) => {}
+            (got, best) => prop_assert!(false, "{got:?} instead of {best:?}"),
+        }
+    }
+}
