@@ -97,6 +97,37 @@ fn a_key_frame_that_was_asked_for_comes_even_if_pictures_are_being_dropped() {
     assert!(tried > 3, "{tried} tries");
 }
 
+/// How long each key frame takes to send at the target bitrate, in milliseconds: the first, and others
+/// asked for every second.
+fn key_frames(max_key_frame: Duration) -> Vec<f64> {
+    let options = Vp8EncoderOptions {
+        max_key_frame,
+        ..Vp8EncoderOptions::default()
+    };
+    let scene = Scene::new(CONFIG.width, CONFIG.height);
+    let mut encoder = Vp8Encoder::new(&CONFIG, options).unwrap();
+    (0..150)
+        .filter_map(|number| {
+            let ask = number % 30 == 0;
+            encoder.encode(&scene.at_rate(number, 30.0), ask).unwrap()
+        })
+        .filter(|encoded| encoded.key_frame)
+        .map(|encoded| encoded.data.len() as f64 * 8_000.0 / f64::from(CONFIG.bitrate))
+        .collect()
+}
+
+#[test]
+fn key_frames_come_ever_closer_to_the_size_that_was_chosen() {
+    let short = key_frames(Duration::from_millis(120));
+    // libvpx guesses what the first one will take, and learns from each.
+    assert!(short[0] < 2.0 * 120.0, "{short:.0?}");
+    assert!(short.is_sorted_by(|a, b| a > b), "{short:.0?}");
+    assert!(short[4] < 1.25 * 120.0, "{short:.0?}");
+    // And it is the choice that makes them small, not the scene.
+    let long = key_frames(Duration::from_millis(400));
+    assert!(long[0] > 1.5 * short[0], "{long:.0?} against {short:.0?}");
+}
+
 #[test]
 fn every_profile_and_thread_count_gives_a_picture() {
     let base = Vp8EncoderOptions::default();

@@ -23,6 +23,7 @@ pub struct Vp8EncoderOptions {
     pub max_key_interval: Option<u32>,
     /// How long a key frame should at most take to send at the target bitrate, up to 10 s; but it may
     /// always have three pictures' share of the bits. Less is a smaller burst and a blurrier start.
+    /// libvpx aims at it: the first may be nearly twice as large, later ones come close.
     pub max_key_frame: Duration,
     /// From how empty a rate buffer on pictures are dropped, in percent of what it should hold, 0 to
     /// 100; 0 drops none and overshoots instead.
