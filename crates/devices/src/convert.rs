@@ -4,7 +4,10 @@
 //! memory is taken before they are known to be sane. What it is not: it scales nothing; tracks do.
 
 use duet_media::I420Buffer;
-use yuv::{BufferStoreMut, YuvPackedImage, YuvPlanarImageMut};
+use yuv::{
+    BufferStoreMut, YuvConversionMode, YuvPackedImage, YuvPlanarImageMut, YuvRange,
+    YuvStandardMatrix,
+};
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
@@ -54,18 +57,7 @@ pub fn from_yuyv(
     let even = width.is_multiple_of(2);
     let data = checked(data, width, height, even, |w, h| w * h * 2)?;
     to.resize(width, height);
-    let chroma = to.chroma_width();
-    let (y, u, v) = to.planes_mut();
-    let mut planes = YuvPlanarImageMut {
-        y_plane: BufferStoreMut::Borrowed(y),
-        y_stride: width,
-        u_plane: BufferStoreMut::Borrowed(u),
-        u_stride: chroma,
-        v_plane: BufferStoreMut::Borrowed(v),
-        v_stride: chroma,
-        width,
-        height,
-    };
+    let mut planes = planes(to);
     let packed = YuvPackedImage {
         yuy: data,
         yuy_stride: width * 2,
@@ -97,6 +89,31 @@ pub fn from_nv12(
     Ok(())
 }
 
+/// Converts what screens are made of: blue, green, red and a filler, eight bits each, by
+/// [BT.601](https://www.itu.int/rec/R-REC-BT.601) in the limited range, as cameras deliver.
+///
+/// # Errors
+/// [`ConvertError::Size`] or [`ConvertError::TooShort`].
+pub fn from_bgrx(
+    data: &[u8],
+    width: u32,
+    height: u32,
+    to: &mut I420Buffer,
+) -> Result<(), ConvertError> {
+    let data = checked(data, width, height, true, |w, h| w * h * 4)?;
+    to.resize(width, height);
+    let mut planes = planes(to);
+    yuv::bgra_to_yuv420(
+        &mut planes,
+        data,
+        width * 4,
+        YuvRange::Limited,
+        YuvStandardMatrix::Bt601,
+        YuvConversionMode::Balanced,
+    )
+    .map_err(|_| ConvertError::Size { width, height })
+}
+
 /// Takes over I420 as it is.
 ///
 /// # Errors
@@ -111,6 +128,22 @@ pub fn from_i420(
     to.resize(width, height);
     to.as_bytes_mut().copy_from_slice(data);
     Ok(())
+}
+
+/// A picture as the conversions want to have it.
+fn planes(to: &mut I420Buffer) -> YuvPlanarImageMut<'_, u8> {
+    let (width, height, chroma) = (to.width(), to.height(), to.chroma_width());
+    let (y, u, v) = to.planes_mut();
+    YuvPlanarImageMut {
+        y_plane: BufferStoreMut::Borrowed(y),
+        y_stride: width,
+        u_plane: BufferStoreMut::Borrowed(u),
+        u_stride: chroma,
+        v_plane: BufferStoreMut::Borrowed(v),
+        v_stride: chroma,
+        width,
+        height,
+    }
 }
 
 /// Whether a picture may have this size.

@@ -7,7 +7,10 @@ pub enum GetUserMediaError {
     /// Nothing was asked for, or something that cannot be required was. Ask differently.
     #[error("TypeError: {0}")]
     Type(String),
-    /// The system forbids it. Grant the permission.
+    /// The devices were closed ([`MediaDevices::close`](crate::MediaDevices::close)). Make new ones.
+    #[error("InvalidStateError: {0}")]
+    InvalidState(String),
+    /// The system, or whoever answers for the user, forbids it. Grant the permission.
     #[error("NotAllowedError: {0}")]
     NotAllowed(String),
     /// There is no such device. Plug one in, name another, or go on without.
@@ -35,11 +38,25 @@ impl GetUserMediaError {
     pub fn name(&self) -> &'static str {
         match self {
             GetUserMediaError::Type(_) => "TypeError",
+            GetUserMediaError::InvalidState(_) => "InvalidStateError",
             GetUserMediaError::NotAllowed(_) => "NotAllowedError",
             GetUserMediaError::NotFound(_) => "NotFoundError",
             GetUserMediaError::NotReadable(_) => "NotReadableError",
             GetUserMediaError::Overconstrained { .. } => "OverconstrainedError",
             GetUserMediaError::Abort(_) => "AbortError",
+        }
+    }
+
+    /// The sentence, without the name.
+    pub fn message(&self) -> &str {
+        match self {
+            GetUserMediaError::Type(message)
+            | GetUserMediaError::InvalidState(message)
+            | GetUserMediaError::NotAllowed(message)
+            | GetUserMediaError::NotFound(message)
+            | GetUserMediaError::NotReadable(message)
+            | GetUserMediaError::Overconstrained { message, .. }
+            | GetUserMediaError::Abort(message) => message,
         }
     }
 }

@@ -8,11 +8,15 @@
 #[cfg(feature = "hardware")]
 mod camera;
 pub mod convert;
+#[cfg(all(feature = "hardware", target_os = "linux"))]
+mod display;
 mod error;
 pub mod file;
 mod media_devices;
 #[cfg(feature = "hardware")]
 mod microphone;
+#[cfg(all(feature = "hardware", target_os = "linux"))]
+mod monitor;
 mod output;
 mod pacing;
 pub mod resample;
@@ -23,8 +27,15 @@ mod source_spec;
 mod speaker;
 pub mod synthetic;
 
+#[cfg(all(feature = "hardware", target_os = "linux"))]
+pub use display::{DisplayCaptureSurfaceType, DisplaySurface};
 pub use error::GetUserMediaError;
-pub use media_devices::{MediaDeviceInfo, MediaDeviceKind, MediaDevices};
+#[cfg(all(feature = "hardware", target_os = "linux"))]
+pub use media_devices::{CursorCaptureConstraint, DisplayMediaStreamOptions};
+pub use media_devices::{
+    DeviceChangeEvent, MediaDeviceInfo, MediaDeviceKind, MediaDevices, Permission, PermissionState,
+    Permissions, UserMediaRequest,
+};
 pub use output::{AudioOutput, TrackOutput};
 pub use source_spec::{SourceSpec, SourceSpecError};
 #[cfg(feature = "hardware")]

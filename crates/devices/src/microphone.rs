@@ -101,7 +101,7 @@ pub(crate) fn settings(channels: u16, device_id: Option<&str>) -> MediaTrackSett
         channel_count: Some(channels.into()),
         device_id: device_id.map(str::to_owned),
         group_id: device_id.map(str::to_owned),
-        ..Default::default()
+        ..MediaTrackSettings::unprocessed_sound()
     }
 }
 
@@ -118,7 +118,7 @@ pub(crate) fn capabilities(channels: u16, device_id: Option<&str>) -> MediaTrack
         channel_count: only(channels.into()),
         device_id: device_id.map(str::to_owned),
         group_id: device_id.map(str::to_owned),
-        ..Default::default()
+        ..MediaTrackCapabilities::unprocessed_sound()
     }
 }
 

@@ -1,8 +1,7 @@
 //! Waiting for a moment, unless somebody says stop.
 
-use duet_media::{Clock, MediaTime, SourceControl};
+use duet_media::{Clock, MediaTime};
 use parking_lot::{Condvar, Mutex};
-use std::sync::Arc;
 
 /// Tells a device's thread that its last track is gone.
 #[derive(Debug, Default)]
@@ -35,14 +34,5 @@ impl Stop {
             self.changed.wait_for(&mut stopped, left);
         }
         false
-    }
-}
-
-/// The control of a source that can do nothing but stop.
-pub(crate) struct StopControl(pub(crate) Arc<Stop>);
-
-impl SourceControl for StopControl {
-    fn stop(&self) {
-        self.0.set();
     }
 }

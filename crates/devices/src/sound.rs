@@ -54,6 +54,10 @@ pub(crate) fn list(direction: Direction) -> Vec<SoundDevice> {
     found
 }
 
+/// What the default speaker is listed as, beside its own id:
+/// <https://w3c.github.io/mediacapture-main/#dfn-creating-a-list-of-device-info-objects>.
+pub(crate) const DEFAULT_OUTPUT: &str = "default";
+
 /// The device of that id; without one, the default device.
 pub(crate) fn find(
     direction: Direction,
@@ -63,6 +67,8 @@ pub(crate) fn find(
         Direction::Input => "microphone",
         Direction::Output => "speaker",
     };
+    let is_default = |id: &&str| matches!(direction, Direction::Output) && *id == DEFAULT_OUTPUT;
+    let id = id.filter(|id| !is_default(id));
     let host = host();
     let device = host.and_then(|host| match id {
         None => default_device(&host, direction),

@@ -1,10 +1,11 @@
 //! Where a track is to come from, as a person says it on a command line.
 
+use crate::file::Repeat;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// A source by name: `default`, `none`, `synthetic`, `file:PATH` or `device:ID`.
+/// A source by name: `default`, `none`, `synthetic`, `file:PATH`, `once:PATH` or `device:ID`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceSpec {
     /// The machine's default device, or whatever fits the constraints best.
@@ -13,18 +14,39 @@ pub enum SourceSpec {
     None,
     /// The synthetic camera or microphone.
     Synthetic,
-    /// A Y4M file for a camera, a WAV file for a microphone.
+    /// A file, played in a loop: Y4M for a camera and WAV for a microphone, or what a program with
+    /// codecs can play.
     File(PathBuf),
+    /// A file, played once: then its tracks end.
+    FileOnce(PathBuf),
     /// The device of that id, as [`MediaDevices::enumerate_devices`](crate::MediaDevices) lists it.
     Device(String),
 }
 
 /// What was said is no source.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no source: expected default, none, synthetic, file:PATH or device:ID")]
+#[error(
+    "\"{0}\" is no source: expected default, none, synthetic, file:PATH, once:PATH or device:ID"
+)]
 pub struct SourceSpecError(String);
 
 impl SourceSpec {
+    /// The file that is to be played, if it is one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            SourceSpec::File(path) | SourceSpec::FileOnce(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// How often a file is to be played.
+    pub fn repeat(&self) -> Repeat {
+        match self {
+            SourceSpec::FileOnce(_) => Repeat::Once,
+            _ => Repeat::Forever,
+        }
+    }
+
     /// Reads a source.
     ///
     /// # Errors
@@ -39,6 +61,7 @@ impl SourceSpec {
                 _ => Err(wrong()),
             },
             Some(("file", path)) if !path.is_empty() => Ok(SourceSpec::File(path.into())),
+            Some(("once", path)) if !path.is_empty() => Ok(SourceSpec::FileOnce(path.into())),
             Some(("device", id)) if !id.is_empty() => Ok(SourceSpec::Device(id.to_owned())),
             Some(_) => Err(wrong()),
         }
@@ -60,6 +83,7 @@ impl fmt::Display for SourceSpec {
             SourceSpec::None => f.write_str("none"),
             SourceSpec::Synthetic => f.write_str("synthetic"),
             SourceSpec::File(path) => write!(f, "file:{}", path.display()),
+            SourceSpec::FileOnce(path) => write!(f, "once:{}", path.display()),
             SourceSpec::Device(id) => write!(f, "device:{id}"),
         }
     }
@@ -76,6 +100,7 @@ mod tests {
             ("none", SourceSpec::None),
             ("synthetic", SourceSpec::Synthetic),
             ("file:/a b/c:d.y4m", SourceSpec::File("/a b/c:d.y4m".into())),
+            ("once:clip.webm", SourceSpec::FileOnce("clip.webm".into())),
             ("device:alsa:hw:0", SourceSpec::Device("alsa:hw:0".into())),
         ] {
             assert_eq!(text.parse::<SourceSpec>().as_ref(), Ok(&spec));
@@ -85,12 +110,14 @@ mod tests {
 
     #[test]
     fn nonsense_is_answered_with_what_was_expected() {
-        for text in ["", "camera", "file:", "device:", "Default", "http://x", ":"] {
+        for text in [
+            "", "camera", "file:", "once:", "device:", "Default", "http://x", ":",
+        ] {
             let error = SourceSpec::parse(text).unwrap_err().to_string();
             assert_eq!(
                 error,
                 format!(
-                    "\"{text}\" is no source: expected default, none, synthetic, file:PATH or device:ID"
+                    "\"{text}\" is no source: expected default, none, synthetic, file:PATH, once:PATH or device:ID"
                 )
             );
         }

@@ -115,6 +115,11 @@ fn a_lost_device_ends_the_track_and_the_speaker() {
 }
 
 #[test]
+fn a_sound_device_that_comes_or_goes_is_told_of() {
+    run_with_server("with_server_devices_change");
+}
+
+#[test]
 fn opening_and_closing_leaves_nothing_behind() {
     run_with_server("with_server_nothing_is_left");
 }
@@ -142,7 +147,7 @@ fn with_server_a_melody_goes_round() {
     assert_eq!(ids(MediaDeviceKind::AudioInput)[0], "pulseaudio:ear");
     assert_eq!(
         ids(MediaDeviceKind::AudioOutput),
-        ["pulseaudio:loudspeaker", "pulseaudio:unused"]
+        ["default", "pulseaudio:loudspeaker", "pulseaudio:unused"]
     );
 
     let heard = microphone(&clock);
@@ -153,7 +158,7 @@ fn with_server_a_melody_goes_round() {
     let queue = Arc::new(FrameQueue::new(100));
     let _sink = heard.add_sink(queue.clone());
     let melody = SyntheticMicrophone::start(SyntheticMicrophoneConfig::default(), clock.clone());
-    let speaker = Speaker::open(None, TrackOutput::new(&melody), clock.clone()).unwrap();
+    let speaker = Speaker::open(Some("default"), TrackOutput::new(&melody), clock.clone()).unwrap();
 
     let mut listener = Listener::new();
     let (mut delays, mut notes, mut frames) = (Vec::new(), 0, 0u32);
@@ -232,6 +237,46 @@ fn with_server_the_server_goes() {
     let any = MediaTrackConstraints::default();
     let again = MediaDevices::new(clock).open_audio(&SourceSpec::Default, &any);
     assert_eq!(again.unwrap_err().name(), "NotFoundError");
+}
+
+#[test]
+#[ignore = "needs a sound server: a_sound_device_that_comes_or_goes_is_told_of runs it"]
+fn with_server_devices_change() {
+    let pactl = |words: &[&str]| {
+        let output = Command::new("pactl").args(words).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let devices = MediaDevices::new(Arc::new(MonotonicClock::new()));
+    let (told, events) = mpsc::sync_channel(16);
+    let subscription = devices.subscribe(move |event| {
+        let speakers = event.devices.iter();
+        let speakers = speakers.filter(|device| device.kind == MediaDeviceKind::AudioOutput);
+        // Of the default one the group tells which it is.
+        let groups: Vec<_> = speakers.map(|device| device.group_id.clone()).collect();
+        told.try_send(groups).unwrap();
+    });
+    let next = || events.recv_timeout(Duration::from_secs(10)).unwrap();
+    let start = Instant::now();
+    let module = pactl(&["load-module", "module-null-sink", "sink_name=new"]);
+    let all = next();
+    assert!(all.contains(&"pulseaudio:new".to_owned()), "{all:?}");
+    println!("told {:?} after the sink was asked for", start.elapsed());
+    // Another default comes first in the list.
+    pactl(&["set-default-sink", "new"]);
+    assert_eq!(next()[0], "pulseaudio:new");
+    pactl(&["unload-module", &module]);
+    let left = next();
+    assert!(!left.contains(&"pulseaudio:new".to_owned()), "{left:?}");
+    // Volume is no device.
+    pactl(&["set-sink-volume", "unused", "50%"]);
+    drop(subscription);
+    let module = pactl(&["load-module", "module-null-sink", "sink_name=late"]);
+    pactl(&["unload-module", &module]);
+    assert_eq!(
+        events.recv_timeout(Duration::from_secs(1)),
+        Err(mpsc::RecvTimeoutError::Disconnected)
+    );
 }
 
 #[test]

@@ -1,12 +1,15 @@
-//! Files as devices: Y4M as a camera and WAV as a microphone, played in a loop at the speed that they
-//! were recorded at.
+//! Files as devices: Y4M as a camera and WAV as a microphone, played at the speed that they were
+//! recorded at, in a loop or once. What is coded is not played here, since devices know no codec; but
+//! [`play`] plays whatever somebody else has made [`Footage`] of.
 //!
 //! A file is read as it is played, by a thread of its own; it is never in memory as a whole. What its
 //! header says is checked before memory is taken. A file that becomes unreadable ends its track.
 
+mod player;
 mod wav;
 mod y4m;
 
+pub use player::{Footage, Repeat, play};
 pub use wav::open_audio;
 pub use y4m::open_video;
 
@@ -76,7 +79,11 @@ impl FileError {
     }
 }
 
-fn open(path: &Path) -> Result<BufReader<File>, FileError> {
+/// Opens a file to be played.
+///
+/// # Errors
+/// [`FileError::Io`], also for what is no regular file: it could not be played in a loop.
+pub fn open(path: &Path) -> Result<BufReader<File>, FileError> {
     let file = File::open(path).map_err(|source| FileError::io(path, source))?;
     let meta = file
         .metadata()

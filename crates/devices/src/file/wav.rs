@@ -1,27 +1,28 @@
 //! WAV files.
 
-use super::{FileError, device_id, name, open};
-use crate::pacing::{Stop, StopControl};
-use crate::resample::{FRAME, Reframer, SAMPLE_RATE};
+use super::{FileError, Footage, Repeat, open, play};
+use crate::resample::{Reframer, SAMPLE_RATE};
 use duet_media::{
-    AudioFrame, Clock, MediaKind, MediaSource, MediaStreamTrack, MediaTime, MediaTrackCapabilities,
-    MediaTrackSettings, Range,
+    AudioFrame, Clock, Frame, MediaKind, MediaStreamTrack, MediaTime, MediaTrackSettings,
 };
 use hound::{SampleFormat, WavReader, WavSpec};
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// Plays a WAV file (PCM of 8, 16, 24 or 32 bits, or 32-bit float; 8 to 384 kHz) as a microphone, in
-/// a loop, until the last track stops. It is brought to 48 kHz; more than two channels are mixed into
-/// two.
+/// Plays a WAV file (PCM of 8, 16, 24 or 32 bits, or 32-bit float; 8 to 384 kHz) as a microphone,
+/// until the last track stops or, if it is played but once, until it is over. It is brought to 48 kHz;
+/// more than two channels are mixed into two.
 ///
 /// # Errors
 /// [`FileError`]; nothing was started.
-pub fn open_audio(path: &Path, clock: Arc<dyn Clock>) -> Result<MediaStreamTrack, FileError> {
+pub fn open_audio(
+    path: &Path,
+    clock: Arc<dyn Clock>,
+    repeat: Repeat,
+) -> Result<MediaStreamTrack, FileError> {
     let unsupported = |reason: String| FileError::Unsupported {
         path: path.into(),
         reason,
@@ -58,140 +59,95 @@ pub fn open_audio(path: &Path, clock: Arc<dyn Clock>) -> Result<MediaStreamTrack
     if reader.duration() == 0 {
         return Err(FileError::Empty { path: path.into() });
     }
-    let channels = u32::from(reframer.channels());
     let settings = MediaTrackSettings {
         sample_rate: Some(SAMPLE_RATE),
-        channel_count: Some(channels),
-        device_id: Some(device_id(path)),
+        channel_count: Some(reframer.channels().into()),
         ..Default::default()
     };
-    let only = |value| {
-        Some(Range {
-            min: value,
-            max: value,
-        })
-    };
-    let capabilities = MediaTrackCapabilities {
-        sample_rate: only(SAMPLE_RATE),
-        channel_count: only(channels),
-        device_id: settings.device_id.clone(),
-        ..Default::default()
-    };
-    let stop = Arc::new(Stop::default());
-    let control = StopControl(stop.clone());
-    let source = MediaSource::new(
-        MediaKind::Audio,
-        name(path),
-        settings,
-        capabilities,
-        control,
-    );
-    let track = source.create_track();
-    let player = Player {
+    let sound = Sound {
         reader,
         spec,
         reframer,
-        source,
-        stop,
-        clock,
         chunk: Vec::new(),
+        position: 0,
+        ready: VecDeque::new(),
     };
-    std::thread::Builder::new()
-        .name("file-mic".into())
-        .spawn(move || player.run())
-        .map_err(|source| FileError::Thread {
-            path: path.into(),
-            source,
-        })?;
-    Ok(track)
+    let tracks = [(MediaKind::Audio, settings)];
+    let mut played = play(path, &tracks, sound, clock, repeat)?;
+    Ok(played.remove(0))
 }
 
-struct Player {
+struct Sound {
     reader: WavReader<BufReader<File>>,
     spec: WavSpec,
     reframer: Reframer,
-    source: MediaSource,
-    stop: Arc<Stop>,
-    clock: Arc<dyn Clock>,
     chunk: Vec<f32>,
+    /// Samples of each channel that were read, in all passes.
+    position: u64,
+    ready: VecDeque<AudioFrame>,
 }
 
-impl Player {
-    /// After a longer standstill the lost time is not made up for.
-    const PATIENCE: Duration = Duration::from_millis(500);
-
-    fn run(mut self) {
-        let mut start = self.clock.now();
-        let mut position = 0u64;
-        let mut ready = VecDeque::<AudioFrame>::new();
+impl Footage for Sound {
+    fn next(&mut self) -> io::Result<Option<(usize, Frame)>> {
         loop {
+            if let Some(frame) = self.ready.pop_front() {
+                return Ok(Some((0, frame.into())));
+            }
             if !self.read() {
-                return self.source.end();
+                return Ok(None);
             }
             let rate = u128::from(self.spec.sample_rate);
-            let nanos = u128::from(position) * 1_000_000_000 / rate;
-            let time = start + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-            position += (self.chunk.len() / usize::from(self.spec.channels)) as u64;
+            let nanos = u128::from(self.position) * 1_000_000_000 / rate;
+            let nanos = i64::try_from(nanos).unwrap_or(i64::MAX);
+            self.position += (self.chunk.len() / usize::from(self.spec.channels)) as u64;
+            let ready = &mut self.ready;
             self.reframer
-                .push(&self.chunk, time, |frame| ready.push_back(frame));
-            for frame in ready.drain(..) {
-                // A frame is delivered when it is over, as by a device.
-                let over: MediaTime = frame.capture_time + FRAME;
-                let late = self.clock.now().saturating_since(over);
-                if late > Self::PATIENCE {
-                    start += late;
-                }
-                if !self.stop.sleep_until(&*self.clock, over) {
-                    return;
-                }
-                self.source.publish(&frame.into());
-            }
+                .push(&self.chunk, MediaTime::from_nanos(nanos), |frame| {
+                    ready.push_back(frame);
+                });
         }
     }
 
-    /// Fills the chunk with about 10 ms, from the start again at the end. False if nothing can be
-    /// read any more.
+    fn rewind(&mut self) -> io::Result<()> {
+        self.reader.seek(0)
+    }
+}
+
+impl Sound {
+    /// Fills the chunk with about 10 ms. False at the end.
     fn read(&mut self) -> bool {
         let channels = usize::from(self.spec.channels);
         let wanted = (self.spec.sample_rate / 100).max(1) as usize * channels;
         self.chunk.clear();
-        for attempt in 0..2 {
-            match self.spec.sample_format {
-                SampleFormat::Float => {
-                    let samples = self
-                        .reader
-                        .samples::<f32>()
-                        .take(wanted)
-                        .map_while(Result::ok);
-                    // A file may hold anything, infinity too.
-                    let samples = samples.map(|s| {
-                        if s.is_finite() {
-                            s.clamp(-1.0, 1.0)
-                        } else {
-                            0.0
-                        }
-                    });
-                    self.chunk.extend(samples);
-                }
-                SampleFormat::Int => {
-                    let scale = 1.0 / (1u64 << (self.spec.bits_per_sample - 1)) as f32;
-                    let samples = self
-                        .reader
-                        .samples::<i32>()
-                        .take(wanted)
-                        .map_while(Result::ok);
-                    self.chunk.extend(samples.map(|s| s as f32 * scale));
-                }
+        match self.spec.sample_format {
+            SampleFormat::Float => {
+                let samples = self
+                    .reader
+                    .samples::<f32>()
+                    .take(wanted)
+                    .map_while(Result::ok);
+                // A file may hold anything, infinity too.
+                let samples = samples.map(|s| {
+                    if s.is_finite() {
+                        s.clamp(-1.0, 1.0)
+                    } else {
+                        0.0
+                    }
+                });
+                self.chunk.extend(samples);
             }
-            self.chunk.truncate(self.chunk.len() / channels * channels);
-            if !self.chunk.is_empty() {
-                return true;
-            }
-            if attempt == 0 && self.reader.seek(0).is_err() {
-                return false;
+            SampleFormat::Int => {
+                let scale = 1.0 / (1u64 << (self.spec.bits_per_sample - 1)) as f32;
+                let samples = self
+                    .reader
+                    .samples::<i32>()
+                    .take(wanted)
+                    .map_while(Result::ok);
+                self.chunk.extend(samples.map(|s| s as f32 * scale));
             }
         }
-        false
+        self.chunk.truncate(self.chunk.len() / channels * channels);
+        !self.chunk.is_empty()
     }
 }
 
@@ -200,8 +156,9 @@ mod tests {
     use super::*;
     use crate::synthetic::hear;
     use crate::synthetic::marks::audio::Listener;
-    use duet_media::{AudioBuffer, Frame, FrameQueue, MonotonicClock};
+    use duet_media::{AudioBuffer, FrameQueue, MonotonicClock};
     use std::io::Write;
+    use std::time::Duration;
 
     fn spec(rate: u32, channels: u16, bits: u16, format: SampleFormat) -> WavSpec {
         WavSpec {
@@ -233,7 +190,7 @@ mod tests {
     }
 
     fn play(path: &Path) -> Result<MediaStreamTrack, FileError> {
-        open_audio(path, Arc::new(MonotonicClock::new()))
+        open_audio(path, Arc::new(MonotonicClock::new()), Repeat::Forever)
     }
 
     #[test]

@@ -1,23 +1,27 @@
 //! YUV4MPEG2, the simplest of all video files: a line of text, then for each picture a line of text
 //! and the planes as they are. See the [description](https://wiki.multimedia.cx/index.php/YUV4MPEG2).
 
-use super::{FileError, Stream, device_id, name, open};
+use super::{FileError, Footage, Repeat, Stream, open, play};
 use crate::convert::{self, i420_len};
-use crate::pacing::{Stop, StopControl};
 use duet_media::{
-    Clock, I420Buffer, MediaKind, MediaSource, MediaStreamTrack, MediaTrackCapabilities,
-    MediaTrackSettings, Pool, Range, VideoFrame,
+    Clock, Frame, I420Buffer, MediaKind, MediaStreamTrack, MediaTime, MediaTrackSettings, Pool,
+    VideoFrame,
 };
 use std::io::{self, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Plays a Y4M file (8 bits, 4:2:0) as a camera, in a loop, until the last track stops.
+/// Plays a Y4M file (8 bits, 4:2:0) as a camera, until the last track stops or, if it is played but
+/// once, until it is over.
 ///
 /// # Errors
 /// [`FileError`]; nothing was started.
-pub fn open_video(path: &Path, clock: Arc<dyn Clock>) -> Result<MediaStreamTrack, FileError> {
+pub fn open_video(
+    path: &Path,
+    clock: Arc<dyn Clock>,
+    repeat: Repeat,
+) -> Result<MediaStreamTrack, FileError> {
     let mut reader = Reader::new(open(path)?, path)?;
     let header = reader.header;
     // The first picture shows whether there is any.
@@ -31,49 +35,15 @@ pub fn open_video(path: &Path, clock: Arc<dyn Clock>) -> Result<MediaStreamTrack
             reason: "expected the word FRAME".into(),
         },
     })?;
-    let settings = header.settings(path);
-    let stop = Arc::new(Stop::default());
-    let source = MediaSource::new(
-        MediaKind::Video,
-        name(path),
-        settings.clone(),
-        capabilities(&settings),
-        StopControl(stop.clone()),
-    );
-    // There is but one way to play it; tracks make smaller pictures of that by themselves.
-    source.set_modes(vec![settings]);
-    let track = source.create_track();
-    let player = Player {
+    let pictures = Pictures {
         reader,
         pool,
-        source,
-        stop,
-        clock,
+        first: Some(first),
+        shown: 0,
     };
-    std::thread::Builder::new()
-        .name("file-camera".into())
-        .spawn(move || player.run(first))
-        .map_err(|source| FileError::Thread {
-            path: path.into(),
-            source,
-        })?;
-    Ok(track)
-}
-
-fn capabilities(settings: &MediaTrackSettings) -> MediaTrackCapabilities {
-    fn only<T: Copy>(value: Option<T>) -> Option<Range<T>> {
-        value.map(|value| Range {
-            min: value,
-            max: value,
-        })
-    }
-    MediaTrackCapabilities {
-        width: only(settings.width),
-        height: only(settings.height),
-        frame_rate: only(settings.frame_rate),
-        device_id: settings.device_id.clone(),
-        ..Default::default()
-    }
+    let tracks = [(MediaKind::Video, header.settings())];
+    let mut played = play(path, &tracks, pictures, clock, repeat)?;
+    Ok(played.remove(0))
 }
 
 /// Pictures on their way that need no new allocation.
@@ -101,12 +71,11 @@ impl Header {
         f64::from(self.rate.0) / f64::from(self.rate.1)
     }
 
-    fn settings(&self, path: &Path) -> MediaTrackSettings {
+    fn settings(&self) -> MediaTrackSettings {
         MediaTrackSettings {
             width: Some(self.width),
             height: Some(self.height),
             frame_rate: Some(self.frame_rate()),
-            device_id: Some(device_id(path)),
             ..Default::default()
         }
     }
@@ -275,51 +244,34 @@ fn read_line(stream: &mut impl io::Read, line: &mut Vec<u8>) -> Result<(), Troub
     }
 }
 
-struct Player<R> {
+struct Pictures<R> {
     reader: Reader<R>,
     pool: Pool<I420Buffer>,
-    source: MediaSource,
-    stop: Arc<Stop>,
-    clock: Arc<dyn Clock>,
+    /// Read already, when the file was opened.
+    first: Option<Arc<I420Buffer>>,
+    /// Counts on through all passes.
+    shown: u64,
 }
 
-impl<R: Stream> Player<R> {
-    /// After a longer standstill the lost time is not made up for.
-    const PATIENCE: Duration = Duration::from_millis(500);
-
-    fn run(mut self, first: Arc<I420Buffer>) {
-        let mut start = self.clock.now();
-        let mut picture = first;
-        for n in 0u64.. {
-            let mut time = start + self.reader.header.time(n);
-            let late = self.clock.now().saturating_since(time);
-            if late > Self::PATIENCE {
-                start += late;
-                time += late;
-            }
-            if !self.stop.sleep_until(&*self.clock, time) {
-                return;
-            }
-            self.source.publish(&VideoFrame::new(picture, time).into());
-            picture = match self.next() {
-                Some(picture) => picture,
-                None => return self.source.end(),
-            };
-        }
+impl<R: Stream> Footage for Pictures<R> {
+    fn next(&mut self) -> io::Result<Option<(usize, Frame)>> {
+        let reader = &mut self.reader;
+        let picture = match self.first.take() {
+            Some(first) => first,
+            None => match self.pool.try_fill(|to| reader.read(to)) {
+                Ok(picture) => picture,
+                // Whatever stands behind the last whole picture is not played.
+                Err(Trouble::End | Trouble::NotAFrame) => return Ok(None),
+                Err(Trouble::Io(error)) => return Err(error),
+            },
+        };
+        let time = MediaTime::ZERO + reader.header.time(self.shown);
+        self.shown += 1;
+        Ok(Some((0, VideoFrame::new(picture, time).into())))
     }
 
-    /// The next picture, the first again after the last. None if the file cannot be read any more.
-    fn next(&mut self) -> Option<Arc<I420Buffer>> {
-        let reader = &mut self.reader;
-        match self.pool.try_fill(|to| reader.read(to)) {
-            Ok(picture) => Some(picture),
-            Err(Trouble::Io(_)) => None,
-            // Whatever stands behind the last whole picture is not played.
-            Err(Trouble::End | Trouble::NotAFrame) => {
-                reader.rewind().ok()?;
-                self.pool.try_fill(|to| reader.read(to)).ok()
-            }
-        }
+    fn rewind(&mut self) -> io::Result<()> {
+        self.reader.rewind()
     }
 }
 
@@ -327,8 +279,9 @@ impl<R: Stream> Player<R> {
 mod tests {
     use super::*;
     use crate::synthetic::{marks, render};
-    use duet_media::{Frame, FrameQueue, MonotonicClock, TrackState};
+    use duet_media::{FrameQueue, MonotonicClock, TrackEvent, TrackState};
     use std::io::Write;
+    use std::sync::mpsc;
 
     fn clip(header: &str, frames: u32, tail: &[u8]) -> tempfile::NamedTempFile {
         let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -351,7 +304,7 @@ mod tests {
     }
 
     fn play(path: &Path) -> Result<MediaStreamTrack, FileError> {
-        open_video(path, Arc::new(MonotonicClock::new()))
+        open_video(path, Arc::new(MonotonicClock::new()), Repeat::Forever)
     }
 
     #[test]
@@ -386,6 +339,28 @@ mod tests {
         assert_eq!(track.get_capabilities().width.unwrap().max, 80);
         track.stop();
         assert_eq!(track.ready_state(), TrackState::Ended);
+    }
+
+    #[test]
+    fn a_clip_that_is_played_once_ends_its_track() {
+        let file = clip("YUV4MPEG2 W80 H36 F10:1", 3, b"");
+        let track = open_video(file.path(), Arc::new(MonotonicClock::new()), Repeat::Once).unwrap();
+        let queue = Arc::new(FrameQueue::new(16));
+        let _sink = track.add_sink(queue.clone());
+        let (ended, fired) = mpsc::channel();
+        let _subscription = track.subscribe(move |event| ended.send(*event).unwrap());
+        let limit = Duration::from_secs(10);
+        assert_eq!(fired.recv_timeout(limit), Ok(TrackEvent::Ended));
+        assert_eq!(track.ready_state(), TrackState::Ended);
+        let times = std::iter::from_fn(|| queue.try_pop()).map(|frame| frame.capture_time());
+        let times: Vec<_> = times.collect();
+        // The first may have been shown before anybody looked.
+        assert!((2..=3).contains(&times.len()), "{times:?}");
+        assert!(
+            times
+                .windows(2)
+                .all(|w| w[1].nanos_since(w[0]) == 100_000_000)
+        );
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub(super) enum Device {
     Camera(CameraDevice),
     #[cfg(feature = "hardware")]
     Microphone(SoundDevice),
+    /// A camera that a test has in hand.
+    #[cfg(test)]
+    Test(super::tests::TestCamera),
 }
 
 /// The machine's inputs of a kind, the default first.
@@ -43,7 +46,7 @@ pub(super) fn inputs(_kind: MediaKind) -> Vec<Device> {
     Vec::new()
 }
 
-/// The machine's outputs, the default first.
+/// The machine's outputs, the default first: once as the default, whichever that is, and once as itself.
 #[cfg(feature = "hardware")]
 pub(super) fn outputs() -> Vec<MediaDeviceInfo> {
     let found = sound::list(Direction::Output).into_iter();
@@ -54,7 +57,16 @@ pub(super) fn outputs() -> Vec<MediaDeviceInfo> {
         label: device.label,
         capabilities: MediaTrackCapabilities::default(),
     });
-    outputs.collect()
+    let mut outputs: Vec<_> = outputs.collect();
+    if let Some(first) = outputs.first() {
+        let default = MediaDeviceInfo {
+            device_id: sound::DEFAULT_OUTPUT.into(),
+            label: format!("Default: {}", first.label),
+            ..first.clone()
+        };
+        outputs.insert(0, default);
+    }
+    outputs
 }
 
 /// Without hardware there are none.
@@ -71,8 +83,9 @@ impl Device {
         }
     }
 
-    pub(super) fn info(&self) -> MediaDeviceInfo {
-        let (device_id, group_id, label) = match self {
+    /// Its id, its group and its name.
+    fn identity(&self) -> (&str, &str, &str) {
+        match self {
             Device::SyntheticCamera => (
                 SyntheticCamera::DEVICE_ID,
                 SyntheticCamera::GROUP_ID,
@@ -84,16 +97,49 @@ impl Device {
                 SyntheticMicrophone::LABEL,
             ),
             #[cfg(feature = "hardware")]
-            Device::Camera(device) => (&*device.id, &*device.id, &*device.label),
+            Device::Camera(device) => (&device.id, &device.id, &device.label),
             #[cfg(feature = "hardware")]
-            Device::Microphone(device) => (&*device.id, &*device.id, &*device.label),
-        };
+            Device::Microphone(device) => (&device.id, &device.id, &device.label),
+            #[cfg(test)]
+            Device::Test(camera) => (camera.id, camera.id, camera.id),
+        }
+    }
+
+    pub(super) fn id(&self) -> &str {
+        self.identity().0
+    }
+
+    pub(super) fn info(&self) -> MediaDeviceInfo {
+        self.info_with(self.capabilities())
+    }
+
+    /// The same with capabilities that are known, so that the device need not be asked.
+    pub(super) fn info_with(&self, capabilities: MediaTrackCapabilities) -> MediaDeviceInfo {
+        let (device_id, group_id, label) = self.identity();
         MediaDeviceInfo {
             device_id: device_id.into(),
             kind: self.kind(),
             label: label.into(),
             group_id: group_id.into(),
-            capabilities: self.capabilities(),
+            capabilities,
+        }
+    }
+
+    /// What is told of it before there was a capture.
+    pub(super) fn anonymous(&self) -> MediaDeviceInfo {
+        MediaDeviceInfo {
+            device_id: String::new(),
+            kind: self.kind(),
+            label: String::new(),
+            group_id: String::new(),
+            capabilities: MediaTrackCapabilities::default(),
+        }
+    }
+
+    pub(super) fn media_kind(&self) -> MediaKind {
+        match self.kind() {
+            MediaDeviceKind::VideoInput => MediaKind::Video,
+            MediaDeviceKind::AudioInput | MediaDeviceKind::AudioOutput => MediaKind::Audio,
         }
     }
 
@@ -105,10 +151,16 @@ impl Device {
             Device::Camera(_) => MediaDeviceKind::VideoInput,
             #[cfg(feature = "hardware")]
             Device::Microphone(_) => MediaDeviceKind::AudioInput,
+            #[cfg(test)]
+            Device::Test(_) => MediaDeviceKind::VideoInput,
         }
     }
 
     fn capabilities(&self) -> MediaTrackCapabilities {
+        self.native_capabilities().with_crop_and_scale()
+    }
+
+    fn native_capabilities(&self) -> MediaTrackCapabilities {
         match self {
             Device::SyntheticCamera => SyntheticCamera::capabilities(),
             Device::SyntheticMicrophone => SyntheticMicrophone::capabilities(),
@@ -118,6 +170,8 @@ impl Device {
             Device::Microphone(device) => {
                 microphone::capabilities(device.channels, Some(&device.id))
             }
+            #[cfg(test)]
+            Device::Test(_) => SyntheticCamera::capabilities(),
         }
     }
 
@@ -135,15 +189,19 @@ impl Device {
                 device.channels,
                 Some(&device.id),
             )]),
+            #[cfg(test)]
+            Device::Test(camera) => Ok(vec![camera.settings()]),
         }
     }
 
     /// Within what the modes can be changed at will.
     pub(super) fn free(&self) -> MediaTrackCapabilities {
         match self {
-            Device::SyntheticCamera | Device::SyntheticMicrophone => self.capabilities(),
+            Device::SyntheticCamera | Device::SyntheticMicrophone => self.native_capabilities(),
             #[cfg(feature = "hardware")]
             Device::Camera(_) | Device::Microphone(_) => MediaTrackCapabilities::default(),
+            #[cfg(test)]
+            Device::Test(_) => MediaTrackCapabilities::default(),
         }
     }
 
@@ -164,6 +222,8 @@ impl Device {
             Device::Camera(device) => device.open(native, clock)?,
             #[cfg(feature = "hardware")]
             Device::Microphone(device) => microphone::open(Some(&device.id), clock)?,
+            #[cfg(test)]
+            Device::Test(camera) => camera.open()?,
         })
     }
 }

@@ -1,7 +1,9 @@
 use super::*;
 use crate::synthetic::{SyntheticCamera, SyntheticMicrophone, marks};
 use duet_media::constraints::ConstrainNumber;
-use duet_media::{Frame, FrameQueue, MediaTrackConstraintSet, MonotonicClock, TrackState};
+use duet_media::{
+    Frame, FrameQueue, MediaStreamConstraints, MediaTrackConstraintSet, MonotonicClock, TrackState,
+};
 use std::time::Duration;
 
 fn devices() -> MediaDevices {
@@ -201,3 +203,9 @@ fn a_devices_thread_goes_with_its_last_track() {
         std::thread::yield_now();
     }
 }
+
+mod failing;
+mod guarded;
+mod shared;
+
+pub(super) use failing::TestCamera;

@@ -4,7 +4,7 @@ use super::Painter;
 use crate::pacing::Stop;
 use duet_media::{
     Clock, I420Buffer, MediaKind, MediaSource, MediaStreamTrack, MediaTime, MediaTrackCapabilities,
-    MediaTrackSettings, Pool, Range, ReconfigureError, SourceControl, VideoFrame,
+    MediaTrackSettings, Pool, Range, ReconfigureError, SourceControl, VideoFacingMode, VideoFrame,
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -73,6 +73,7 @@ impl SyntheticCameraConfig {
             frame_rate: Some(self.frame_rate),
             device_id: Some(SyntheticCamera::DEVICE_ID.into()),
             group_id: Some(SyntheticCamera::GROUP_ID.into()),
+            facing_mode: Some(VideoFacingMode::User),
             ..Default::default()
         }
     }
@@ -143,6 +144,7 @@ impl SyntheticCamera {
             }),
             device_id: Some(Self::DEVICE_ID.into()),
             group_id: Some(Self::GROUP_ID.into()),
+            facing_mode: vec![VideoFacingMode::User],
             ..Default::default()
         }
     }

@@ -41,7 +41,9 @@ impl SyntheticMicrophoneConfig {
             channel_count: Some(self.channels.into()),
             device_id: Some(SyntheticMicrophone::DEVICE_ID.into()),
             group_id: Some(super::SyntheticCamera::GROUP_ID.into()),
-            ..Default::default()
+            sample_size: Some(SAMPLE_SIZE),
+            latency: Some(FRAME.as_secs_f64()),
+            ..MediaTrackSettings::unprocessed_sound()
         }
     }
 }
@@ -96,10 +98,18 @@ impl SyntheticMicrophone {
                 min: SAMPLE_RATE,
                 max: SAMPLE_RATE,
             }),
+            sample_size: Some(Range {
+                min: SAMPLE_SIZE,
+                max: SAMPLE_SIZE,
+            }),
+            latency: Some(Range {
+                min: FRAME.as_secs_f64(),
+                max: FRAME.as_secs_f64(),
+            }),
             channel_count: Some(Range { min: 1, max: 2 }),
             device_id: Some(Self::DEVICE_ID.into()),
             group_id: Some(super::SyntheticCamera::GROUP_ID.into()),
-            ..Default::default()
+            ..MediaTrackCapabilities::unprocessed_sound()
         }
     }
 }
@@ -149,6 +159,7 @@ pub fn hear(unix: Duration, buffer: &mut AudioBuffer) {
 }
 
 const SAMPLE_RATE: u32 = 48_000;
+const SAMPLE_SIZE: u32 = 32;
 const FRAME: Duration = Duration::from_millis(10);
 const TONE_LEVEL: f64 = 0.12;
 const BEEP_LEVEL: f64 = 0.35;

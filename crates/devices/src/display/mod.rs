@@ -1,0 +1,44 @@
+//! Monitors and windows as cameras. X11 for now.
+//!
+//! What it is not: it captures no sound of the system, and moves no window.
+
+mod capture;
+mod cursor;
+mod x11;
+
+pub(crate) use capture::start;
+pub(crate) use x11::Display;
+
+/// [`DisplayCaptureSurfaceType`](https://w3c.github.io/mediacapture-screen-share/#dom-displaycapturesurfacetype).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DisplayCaptureSurfaceType {
+    /// All that a monitor shows.
+    Monitor,
+    /// One window, whatever lies over it.
+    Window,
+}
+
+impl DisplayCaptureSurfaceType {
+    /// The W3C's string.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DisplayCaptureSurfaceType::Monitor => "monitor",
+            DisplayCaptureSurfaceType::Window => "window",
+        }
+    }
+}
+
+/// Something that can be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DisplaySurface {
+    /// `monitor:NAME` or `window:NUMBER`; a monitor's stays the same, a window's lasts as long as it.
+    pub id: String,
+    /// What it is.
+    pub kind: DisplayCaptureSurfaceType,
+    /// The monitor's name or the window's title, for a person.
+    pub label: String,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+}

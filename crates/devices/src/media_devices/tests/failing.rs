@@ -1,0 +1,211 @@
+//! Devices that fail, and devices beside which there is a better one.
+
+use super::*;
+use duet_media::{
+    I420Buffer, MediaSource, MediaTime, MediaTrackSettings, SourceControl, TrackEvent, VideoFrame,
+};
+use std::sync::mpsc;
+use std::time::Instant;
+
+/// A camera that does as it is told, and keeps count.
+#[derive(Clone, Debug)]
+pub(crate) struct TestCamera {
+    pub(crate) id: &'static str,
+    width: u32,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    refusal: Option<GetUserMediaError>,
+    opened: u32,
+    stopped: u32,
+    source: Option<WeakMediaSource>,
+}
+
+impl TestCamera {
+    fn new(id: &'static str, width: u32) -> Self {
+        let state = Arc::default();
+        TestCamera { id, width, state }
+    }
+
+    fn refusing(self, refusal: GetUserMediaError) -> Self {
+        self.state.lock().refusal = Some(refusal);
+        self
+    }
+
+    pub(crate) fn settings(&self) -> MediaTrackSettings {
+        MediaTrackSettings {
+            width: Some(self.width),
+            height: Some(self.width / 4 * 3),
+            frame_rate: Some(30.0),
+            device_id: Some(self.id.into()),
+            group_id: Some(self.id.into()),
+            ..Default::default()
+        }
+    }
+
+    pub(crate) fn open(&self) -> Result<MediaStreamTrack, GetUserMediaError> {
+        let mut state = self.state.lock();
+        if let Some(refusal) = &state.refusal {
+            return Err(refusal.clone());
+        }
+        let capabilities = SyntheticCamera::capabilities();
+        let control = Count(self.state.clone());
+        let source = MediaSource::new(
+            MediaKind::Video,
+            self.id,
+            self.settings(),
+            capabilities,
+            control,
+        );
+        state.opened += 1;
+        state.source = Some(source.downgrade());
+        Ok(source.create_track())
+    }
+
+    fn source(&self) -> Option<MediaSource> {
+        self.state.lock().source.as_ref()?.upgrade()
+    }
+
+    fn counts(&self) -> (u32, u32) {
+        let state = self.state.lock();
+        (state.opened, state.stopped)
+    }
+}
+
+struct Count(Arc<Mutex<State>>);
+
+impl SourceControl for Count {
+    fn stop(&self) {
+        self.0.lock().stopped += 1;
+    }
+}
+
+fn machine<const N: usize>(cameras: [&TestCamera; N]) -> MediaDevices {
+    let mut devices = MediaDevices::new(Arc::new(MonotonicClock::new())).without_hardware();
+    devices.test = cameras.map(|camera| Device::Test(camera.clone())).to_vec();
+    devices
+}
+
+fn ask(devices: &MediaDevices, width: u32) -> Result<MediaStreamTrack, GetUserMediaError> {
+    let set = MediaTrackConstraintSet {
+        width: Some(ConstrainNumber::ideal(width)),
+        ..Default::default()
+    };
+    let (audio, video) = (None, Some(set.into()));
+    let stream = devices.get_user_media(&MediaStreamConstraints { audio, video })?;
+    Ok(stream.get_video_tracks().remove(0))
+}
+
+fn busy() -> GetUserMediaError {
+    GetUserMediaError::NotReadable("somebody else has it".into())
+}
+
+#[test]
+fn the_camera_that_fits_best_is_taken_and_of_equals_the_first() {
+    let (first, large, same) = (
+        TestCamera::new("first", 640),
+        TestCamera::new("large", 1280),
+        TestCamera::new("same", 640),
+    );
+    let devices = machine([&first, &large, &same]);
+    assert_eq!(ask(&devices, 640).unwrap().label(), "first");
+    assert_eq!(ask(&devices, 1280).unwrap().label(), "large");
+    let ids: Vec<_> = devices
+        .enumerate_devices()
+        .into_iter()
+        .map(|d| d.device_id)
+        .collect();
+    assert!(
+        ids.starts_with(&["first".into(), "large".into(), "same".into()]),
+        "{ids:?}"
+    );
+}
+
+#[test]
+fn a_camera_that_cannot_be_had_is_passed_over_and_the_last_refusal_is_told() {
+    let broken = TestCamera::new("broken", 640).refusing(busy());
+    let works = TestCamera::new("works", 320);
+    assert_eq!(
+        ask(&machine([&broken, &works]), 640).unwrap().label(),
+        "works"
+    );
+    let error = ask(&machine([&broken]), 640).unwrap_err();
+    assert_eq!(
+        (error.name(), error.message()),
+        ("NotReadableError", "somebody else has it")
+    );
+    let odd = TestCamera::new("odd", 640).refusing(GetUserMediaError::Abort("smoke".into()));
+    assert_eq!(ask(&machine([&odd]), 640).unwrap_err().name(), "AbortError");
+}
+
+#[test]
+fn what_was_opened_is_closed_when_another_part_of_the_request_fails() {
+    let camera = TestCamera::new("camera", 640);
+    let mut devices = machine([&camera]).with_synthetic();
+    devices.synthetic = true;
+    let impossible = MediaTrackConstraintSet {
+        sample_rate: Some(ConstrainNumber::exact(11_025)),
+        ..named(SyntheticMicrophone::DEVICE_ID)
+    };
+    let constraints = MediaStreamConstraints {
+        audio: Some(impossible.into()),
+        video: Some(Default::default()),
+    };
+    let error = devices.get_user_media(&constraints).unwrap_err();
+    assert_eq!(error.name(), "OverconstrainedError");
+    let (opened, stopped) = camera.counts();
+    assert_eq!(opened, stopped);
+    assert!(devices.open_sources(None).is_empty());
+}
+
+#[test]
+fn a_camera_is_opened_once_for_all_and_unplugged_for_all() {
+    let camera = TestCamera::new("camera", 640);
+    let devices = machine([&camera]);
+    let (a, b) = (ask(&devices, 640).unwrap(), ask(&devices, 320).unwrap());
+    assert_eq!(camera.counts(), (1, 0));
+    let (ended, heard) = mpsc::channel();
+    let _subscriptions = [&a, &b].map(|track| {
+        let ended = ended.clone();
+        track.subscribe(move |event| ended.send(*event).unwrap())
+    });
+    camera.source().unwrap().end();
+    let events: Vec<_> = heard.try_iter().collect();
+    assert_eq!(events, [TrackEvent::Ended, TrackEvent::Ended]);
+    assert_eq!(camera.counts(), (1, 0), "it went by itself");
+    drop((a, b));
+    assert!(camera.source().is_none(), "something of it is left");
+    let again = ask(&devices, 640).unwrap();
+    assert_eq!(
+        (again.ready_state(), camera.counts().0),
+        (TrackState::Live, 2)
+    );
+}
+
+#[test]
+fn a_camera_that_cannot_be_had_again_ends_its_tracks() {
+    let camera = TestCamera::new("camera", 640);
+    let devices = machine([&camera]);
+    let track = ask(&devices, 640).unwrap();
+    let picture = Arc::new(I420Buffer::new(640, 480));
+    let frame = VideoFrame::new(picture, MediaTime::ZERO).into();
+    camera.source().unwrap().publish(&frame);
+    let (ended, heard) = mpsc::channel();
+    let _subscription = track.subscribe(move |event| ended.send(*event).unwrap());
+    track.set_enabled(false);
+    let disabled = Instant::now();
+    while camera.counts() != (1, 1) {
+        assert!(
+            disabled.elapsed() < Duration::from_secs(3),
+            "it is still held"
+        );
+        std::thread::yield_now();
+    }
+    camera.state.lock().refusal = Some(busy());
+    track.set_enabled(true);
+    let event = heard.recv_timeout(Duration::from_secs(10));
+    assert_eq!(event, Ok(TrackEvent::Ended));
+    assert_eq!(track.ready_state(), TrackState::Ended);
+}
