@@ -267,10 +267,9 @@ impl RTCDataChannel {
 
     /// Closes it, here and over there. Nothing happens if it is closed.
     pub async fn close(&self) -> Result<(), RTCError> {
-        if self.ready_state() == RTCDataChannelState::Closed {
+        if !advance(&self.0.state, RTCDataChannelState::Closing) {
             return Ok(());
         }
-        *self.0.state.lock() = RTCDataChannelState::Closing;
         Ok(self.0.substrate.close().await?)
     }
 
@@ -368,21 +367,25 @@ impl Pump {
         }
     }
 
-    /// Moves the state forward; false if it is there or further already.
     fn advance(&self, to: RTCDataChannelState) -> bool {
-        let rank = |state| match state {
-            RTCDataChannelState::Connecting => 0,
-            RTCDataChannelState::Open => 1,
-            RTCDataChannelState::Closing => 2,
-            RTCDataChannelState::Closed => 3,
-        };
-        let mut state = self.state.lock();
-        let forward = rank(to) > rank(*state);
-        if forward {
-            *state = to;
-        }
-        forward
+        advance(&self.state, to)
     }
+}
+
+/// Moves the state forward; false if it is there or further already.
+fn advance(state: &Mutex<RTCDataChannelState>, to: RTCDataChannelState) -> bool {
+    let rank = |state| match state {
+        RTCDataChannelState::Connecting => 0,
+        RTCDataChannelState::Open => 1,
+        RTCDataChannelState::Closing => 2,
+        RTCDataChannelState::Closed => 3,
+    };
+    let mut state = state.lock();
+    let forward = rank(to) > rank(*state);
+    if forward {
+        *state = to;
+    }
+    forward
 }
 
 impl RTCDataChannelInit {

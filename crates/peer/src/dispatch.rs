@@ -1,6 +1,6 @@
 //! A connection's two tasks: one tells the program what happened, one divides up the bandwidth.
 
-use crate::interceptor::{MediaPath, Receive};
+use crate::interceptor::{MediaPath, Route};
 use crate::peer_connection::Shared;
 use crate::{
     PeerConnectionEvent, PeerContext, RTCDataChannel, RTCIceConnectionState, RTCIceGatheringState,
@@ -16,6 +16,8 @@ use webrtc::data_channel::DataChannel;
 
 /// On a round trip up to this, pictures need not be spread out over their interval.
 const SHORT_PATH: Duration = Duration::from_millis(10);
+/// The DTLS handshake took one round trip at least, and mostly two: done within this, the path is short.
+const SHORT_HANDSHAKE: Duration = Duration::from_millis(20);
 
 /// So long the two may take to agree on keys once a way is found. What is not done by then never will
 /// be: the certificate is not the one that was announced, say.
@@ -26,6 +28,8 @@ pub(crate) struct States {
     pub(crate) connection: RTCPeerConnectionState,
     pub(crate) ice_connection: RTCIceConnectionState,
     pub(crate) ice_gathering: RTCIceGatheringState,
+    /// When ICE had found a way for the first time, and the DTLS handshake could begin.
+    pub(crate) ice_connected_at: Option<Instant>,
 }
 
 impl Default for States {
@@ -34,6 +38,7 @@ impl Default for States {
             connection: RTCPeerConnectionState::New,
             ice_connection: RTCIceConnectionState::New,
             ice_gathering: RTCIceGatheringState::New,
+            ice_connected_at: None,
         }
     }
 }
@@ -43,7 +48,7 @@ pub(crate) enum Item {
     Event(PeerConnectionEvent),
     Channel(Arc<dyn DataChannel>),
     /// Packets of a track began to come, or the source said goodbye.
-    Flow(Arc<Receive>, bool),
+    Flow(Arc<Route>),
 }
 
 /// Queues for the event task. The queue is only ever full when a handler blocks; then the event is
@@ -119,7 +124,7 @@ impl Dispatcher {
                     }
                     self.events.dispatch(&event);
                 }
-                Item::Flow(receive, flows) => receive.set_muted(!flows),
+                Item::Flow(route) => route.follow_flow(),
                 Item::Channel(channel) => self.take_channel(channel).await,
             }
         }
@@ -155,6 +160,8 @@ pub(crate) struct Divider {
     peer: Weak<Shared>,
     max_bitrate: f64,
     allocator: RateAllocator,
+    /// Until the first receiver report tells the round trip: whether the handshake was that of a short path.
+    short_handshake: bool,
 }
 
 impl Divider {
@@ -164,15 +171,20 @@ impl Divider {
             peer,
             max_bitrate: f64::from(context.max_bitrate),
             allocator: RateAllocator::new(RateConfig::default()),
+            short_handshake: false,
         }
     }
 
     pub(crate) async fn run(mut self) {
         self.path.ready().await;
+        let ready_at = Instant::now();
         loop {
             let Some(peer) = self.peer.upgrade() else {
                 return;
             };
+            let ice_connected_at = peer.states.lock().ice_connected_at;
+            self.short_handshake =
+                ice_connected_at.is_some_and(|at| ready_at.duration_since(at) <= SHORT_HANDSHAKE);
             let senders: Vec<RTCRtpSender> = {
                 let transceivers = peer.transceivers.lock();
                 let senders = transceivers.iter().map(|t| t.0.sender.clone());
@@ -205,10 +217,13 @@ impl Divider {
         let largest = of_kind(MediaKind::Video).map(RTCRtpSender::pixels).max();
         let of_720p = largest.unwrap_or(0).max(320 * 180) as f64 / (1_280.0 * 720.0);
         let usual = RateConfig::default();
+        // Each picture has its least; what a program wishes below that, its sender sees to.
+        let video_min_bps = usual.video_min_bps * videos.max(1) as u64;
         self.allocator.set_config(RateConfig {
             // A smaller picture is as good with less.
             video_full_bps: (usual.video_full_bps as f64 * of_720p) as u64,
-            video_max_bps: wished.clamp(60_000, max.max(60_000)),
+            video_min_bps,
+            video_max_bps: wished.clamp(video_min_bps, max.max(video_min_bps)),
             ..usual
         });
         let input = RateInput {
@@ -232,10 +247,10 @@ impl Divider {
                 shares.video_frame_rate,
             );
         }
-        let short = self
-            .path
-            .round_trip()
-            .is_some_and(|round_trip| round_trip <= SHORT_PATH);
+        let short = match self.path.round_trip() {
+            Some(round_trip) => round_trip <= SHORT_PATH,
+            None => self.short_handshake,
+        };
         self.path.set_pace(target, short);
     }
 }

@@ -112,7 +112,7 @@ impl RTCRtpReceiver {
     pub(crate) fn route(
         &self,
         section: &Section,
-        on_flow: impl Fn(Arc<Receive>, bool) + Send + Sync + 'static,
+        on_flow: impl Fn(Arc<Route>) + Send + Sync + 'static,
     ) -> Arc<Route> {
         let mut current = self.0.route.lock();
         if let Some(route) = &*current
@@ -122,15 +122,15 @@ impl RTCRtpReceiver {
         {
             return route.clone();
         }
-        let receive = self.0.receive.clone();
         let route = Arc::new(Route {
             mid: section.mid.clone(),
             ssrcs: section.ssrcs.clone(),
             mid_extension: section.mid_extension,
-            receive: receive.clone(),
+            receive: self.0.receive.clone(),
             media_ssrc: self.0.media_ssrc.clone(),
             flowing: AtomicBool::new(false),
-            on_flow: Box::new(move |flows| on_flow(receive.clone(), flows)),
+            over: AtomicBool::new(false),
+            on_flow: Box::new(on_flow),
         });
         *current = Some(route.clone());
         route
@@ -142,8 +142,10 @@ impl RTCRtpReceiver {
 
     /// The other side stopped sending.
     pub(crate) fn mute(&self) {
-        if let Some(route) = &*self.0.route.lock() {
-            route.flowing.store(false, Ordering::Release);
+        let route = self.0.route.lock().take();
+        if let Some(route) = route {
+            // A packet may be on its way through it now: that unmutes nothing any more.
+            route.over.store(true, Ordering::Release);
         }
         self.0.receive.set_muted(true);
     }

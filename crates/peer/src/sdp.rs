@@ -348,6 +348,7 @@ fn opus(lines: &[&str]) -> Option<OpusParameters> {
 }
 
 /// How a transceiver stands in a description that is handed out.
+#[derive(Clone)]
 pub(crate) struct Presented {
     pub(crate) direction: Direction,
     /// Ids of the streams that the sender's track belongs to.

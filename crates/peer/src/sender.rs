@@ -1,6 +1,7 @@
 //! What sends a track.
 
 use crate::interceptor::{Feedbacks, MediaPath};
+use crate::peer_connection::Shared;
 use crate::pipeline::{
     AudioSendSettings, EncoderHub, OutboundAudio, OutboundFrame, OutboundVideo, VideoSendSettings,
 };
@@ -36,6 +37,7 @@ pub(crate) struct SenderShared {
     pub(crate) track_id: String,
     outbound: Outbound,
     path: Arc<MediaPath>,
+    peer: Weak<Shared>,
     state: Mutex<SenderState>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -78,6 +80,7 @@ impl RTCRtpSender {
         encoders: &EncoderHub,
         start_bitrate: u32,
         encoding: RTCRtpEncodingParameters,
+        peer: Weak<Shared>,
     ) -> Self {
         let opus = AudioSendSettings::default();
         let outbound = match kind {
@@ -97,6 +100,7 @@ impl RTCRtpSender {
             track_id: format!("{kind}-{ssrc:08x}"),
             outbound: outbound.clone(),
             path: path.clone(),
+            peer,
             state: Mutex::new(SenderState {
                 track: None,
                 streams: Vec::new(),
@@ -151,20 +155,27 @@ impl RTCRtpSender {
             return Err(RTCError::new(RTCErrorKind::Type, message));
         }
         let mut state = self.0.state.lock();
-        state.track = track.cloned();
+        let old = std::mem::replace(&mut state.track, track.cloned());
         self.feed(&state);
+        drop(state);
+        // The last handle of a track stops its source, whose owner may ask this sender something.
+        drop(old);
         Ok(())
     }
 
     /// Names the streams that its track belongs to, from the next negotiation on
     /// ([`setStreams`](https://www.w3.org/TR/webrtc/#dom-rtcrtpsender-setstreams)).
     pub fn set_streams(&self, streams: &[duet_media::MediaStream]) {
-        let mut ids: Vec<String> = streams
-            .iter()
-            .map(|stream| stream.id().to_owned())
-            .collect();
-        ids.dedup();
+        let mut ids: Vec<String> = Vec::with_capacity(streams.len());
+        for stream in streams {
+            if !ids.iter().any(|id| id == stream.id()) {
+                ids.push(stream.id().to_owned());
+            }
+        }
         self.0.state.lock().streams = ids;
+        if let Some(peer) = self.0.peer.upgrade() {
+            peer.update_negotiation_needed();
+        }
     }
 
     /// [`getParameters`](https://www.w3.org/TR/webrtc/#dom-rtcrtpsender-getparameters): its one
@@ -291,17 +302,21 @@ impl RTCRtpSender {
 
     /// Ends its task, and waits for the end.
     pub(crate) async fn close(&self) {
+        if let Some(task) = self.end() {
+            // Aborted: there is nothing to learn from the result.
+            let _ = task.await;
+        }
+    }
+
+    /// Ends its encoder and its stream, and tells its task to end, which is returned the first time.
+    pub(crate) fn end(&self) -> Option<JoinHandle<()>> {
         self.set_live(false);
         match &self.0.outbound {
             Outbound::Audio(audio) => audio.close(),
             Outbound::Video(video) => video.close(),
         }
-        let task = self.0.task.lock().take();
-        if let Some(task) = task {
-            task.abort();
-            // Aborted: there is nothing to learn from the result.
-            let _ = task.await;
-        }
+        self.0.path.remove_sender(self.0.ssrc);
+        self.0.task.lock().take().inspect(JoinHandle::abort)
     }
 }
 

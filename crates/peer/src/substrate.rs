@@ -20,6 +20,7 @@ use rtc::rtp_transceiver::rtp_sender::{
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
@@ -202,7 +203,12 @@ impl substrate::PeerConnectionEventHandler for Handler {
             Substrate::Closed => RTCIceConnectionState::Closed,
             _ => RTCIceConnectionState::New,
         };
-        let before = std::mem::replace(&mut self.states.lock().ice_connection, state);
+        let mut states = self.states.lock();
+        let before = std::mem::replace(&mut states.ice_connection, state);
+        if state == RTCIceConnectionState::Connected {
+            states.ice_connected_at.get_or_insert_with(Instant::now);
+        }
+        drop(states);
         if before != state {
             self.post(PeerConnectionEvent::IceConnectionStateChange(state));
         }

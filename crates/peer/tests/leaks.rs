@@ -4,8 +4,11 @@
 mod common;
 
 use common::{Camera, PATIENCE, Viewer, microphone, negotiate, pair_of, within};
-use duet_media::TrackState;
-use duet_peer::RTCDataChannelInit;
+use duet_media::{Clock, MediaTime, TrackState};
+use duet_peer::{EncoderHub, PeerContext, RTCDataChannelInit};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
 
 #[derive(Debug, Clone, Copy)]
 struct Held {
@@ -30,7 +33,51 @@ fn held() -> Held {
     }
 }
 
-/// Waits until no more is held than `before`: threads end a moment after they were told to.
+/// The clock of one call, which tells when the last of its parts has let go of it: connections, tasks,
+/// decoders and encoders.
+struct CallClock {
+    clock: Arc<dyn Clock>,
+    gone: Option<oneshot::Sender<()>>,
+}
+
+impl CallClock {
+    fn context(of: &PeerContext) -> (PeerContext, oneshot::Receiver<()>) {
+        let (gone, heard) = oneshot::channel();
+        let clock = Arc::new(CallClock {
+            clock: of.clock.clone(),
+            gone: Some(gone),
+        });
+        let context = PeerContext {
+            encoders: EncoderHub::new(clock.clone()),
+            clock,
+            ..of.clone()
+        };
+        (context, heard)
+    }
+}
+
+impl Clock for CallClock {
+    fn now(&self) -> MediaTime {
+        self.clock.now()
+    }
+
+    fn unix_time(&self, time: MediaTime) -> Duration {
+        self.clock.unix_time(time)
+    }
+}
+
+impl Drop for CallClock {
+    fn drop(&mut self) {
+        if let Some(gone) = self.gone.take() {
+            // The test may have failed already.
+            let _ = gone.send(());
+        }
+    }
+}
+
+/// Waits until no more is held than `before`. All parts of the calls have ended by then; what is left
+/// is the kernel's: a thread stands in the list for a moment after its last instruction, and nothing
+/// tells when it goes.
 async fn settle(before: Held) -> Held {
     let start = std::time::Instant::now();
     within("all to end", async {
@@ -59,7 +106,8 @@ async fn a_hundred_calls_leave_nothing_behind() {
     let camera = camera.roll();
     let (hum, audio) = microphone(&context);
     let call = async |close_first_only: bool| {
-        let (mut a, mut b) = pair_of(context.clone(), context.clone()).await;
+        let (of_call, gone) = CallClock::context(&context);
+        let (mut a, mut b) = pair_of(of_call.clone(), of_call).await;
         a.pc.add_track(&video, &[]).await.unwrap();
         a.pc.add_track(&audio, &[]).await.unwrap();
         let channel =
@@ -82,7 +130,10 @@ async fn a_hundred_calls_leave_nothing_behind() {
             );
         }
         // Dropped without a close, the other end goes by itself.
-        drop((b, channel));
+        drop((a, b, channel, tracks));
+        within("the end of all parts of the call", gone)
+            .await
+            .expect("the clock tells");
     };
     for warm_up in 0..4 {
         call(warm_up % 2 == 0).await;

@@ -45,7 +45,7 @@ async fn tracks_come_and_go_by_renegotiation() {
     let mut happened = track_events(&first.track);
     let viewer = Viewer::of(&first.track);
     viewer.frame().await;
-    assert!(!first.track.muted());
+    common::unmuted(&first.track).await;
 
     // Sound joins the same stream: nobody calls again.
     let (hum, audio) = microphone(&context);

@@ -72,21 +72,40 @@ pub(crate) struct Route {
     pub(crate) media_ssrc: Arc<AtomicU32>,
     /// Packets have come since the track was last muted.
     pub(crate) flowing: AtomicBool,
-    /// Hears that the first packet came (true), or that the source said goodbye (false).
-    pub(crate) on_flow: Box<dyn Fn(bool) + Send + Sync>,
+    /// The other side sends the track no more.
+    pub(crate) over: AtomicBool,
+    /// Hears that the first packet came, or that the source said goodbye, and sees to it that
+    /// [`follow_flow`](Self::follow_flow) is called, away from the driver.
+    pub(crate) on_flow: Box<dyn Fn(Arc<Route>) + Send + Sync>,
 }
 
 impl Route {
-    pub(super) fn deliver(&self, packet: RtpPacket, arrival: MediaTime) {
+    pub(super) fn deliver(self: &Arc<Self>, packet: RtpPacket, arrival: MediaTime) {
         self.receive.push(packet, arrival);
         if !self.flowing.load(Ordering::Relaxed) && !self.flowing.swap(true, Ordering::AcqRel) {
-            (self.on_flow)(true);
+            (self.on_flow)(self.clone());
         }
     }
 
-    fn dry_up(&self) {
+    fn dry_up(self: &Arc<Self>) {
         if self.flowing.swap(false, Ordering::AcqRel) {
-            (self.on_flow)(false);
+            (self.on_flow)(self.clone());
+        }
+    }
+
+    fn flows(&self) -> bool {
+        self.flowing.load(Ordering::Acquire) && !self.over.load(Ordering::Acquire)
+    }
+
+    /// Mutes or unmutes the track as it is now, whatever was so when `on_flow` was called; again if
+    /// that changed meanwhile.
+    pub(crate) fn follow_flow(&self) {
+        loop {
+            let flows = self.flows();
+            self.receive.set_muted(!flows);
+            if self.flows() == flows {
+                return;
+            }
         }
     }
 }
@@ -167,8 +186,8 @@ impl Incoming {
     }
 
     pub(crate) fn bind(&mut self, info: &StreamInfo) {
-        if self.bindings.len() >= MAX_STREAMS {
-            return;
+        if !self.bindings.contains_key(&info.ssrc) && self.bindings.len() >= MAX_STREAMS {
+            self.forget_stalest();
         }
         if let (Some(rtx), Some(_)) = (info.ssrc_rtx, info.payload_type_rtx) {
             self.rtx.insert(rtx, info.ssrc);
@@ -185,8 +204,21 @@ impl Incoming {
         self.bindings.insert(info.ssrc, binding);
     }
 
+    /// Makes room for another stream: goes without the one that has been silent for longest. In a
+    /// long call sources change, and the other side need not say so.
+    fn forget_stalest(&mut self) {
+        let last_packet = |ssrc: &u32| {
+            let primary = self.rtx.get(ssrc).unwrap_or(ssrc);
+            self.streams.get(primary)?.counters.last_packet
+        };
+        if let Some(stalest) = self.bindings.keys().copied().min_by_key(last_packet) {
+            self.unbind(stalest);
+        }
+    }
+
     pub(crate) fn unbind(&mut self, ssrc: u32) {
         self.bindings.remove(&ssrc);
+        self.streams.remove(&ssrc);
         self.rtx
             .retain(|rtx, primary| *rtx != ssrc && *primary != ssrc);
     }
@@ -264,10 +296,6 @@ impl Incoming {
             self.strangers += 1;
             return None;
         };
-        if self.streams.len() >= MAX_STREAMS {
-            self.strangers += 1;
-            return None;
-        }
         let stream = Stream {
             route: route.clone(),
             payload_type: binding.payload_type,
@@ -397,3 +425,6 @@ pub(super) fn on_report(incoming: &Mutex<Incoming>, packet: &dyn Any, arrival: M
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -176,13 +176,19 @@ impl MediaPath {
 
     /// Queues RTCP of ours.
     pub(crate) fn send_rtcp(&self, packet: Box<dyn rtcp::Packet>) {
-        self.out.lock().rtcp.push(packet);
+        self.out.lock().push_rtcp(packet);
         self.wake.notify_one();
     }
 
     /// Makes an outgoing stream known; `feedback` hears of key-frame requests.
     pub(crate) fn add_sender(&self, ssrc: u32, kind: MediaKind, feedback: Arc<dyn Feedbacks>) {
         self.out.lock().add(ssrc, kind, feedback);
+    }
+
+    /// Forgets an outgoing stream for good.
+    pub(crate) fn remove_sender(&self, ssrc: u32) {
+        self.out.lock().remove(ssrc);
+        self.senders.notify_waiters();
     }
 
     /// What the section of this stream is called.
@@ -344,7 +350,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for MediaLink {
             self.path.incoming.lock().due_nacks(now, round_trip)
         };
         let mut out = self.path.out.lock();
-        out.rtcp.extend(wanted);
+        wanted.into_iter().for_each(|packet| out.push_rtcp(packet));
         let clock = &self.path.clock;
         out.make_reports(now, clock.now(), |time| clock.unix_time(time));
         Ok(())

@@ -17,7 +17,7 @@ use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use rtc::rtp;
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,10 @@ const MAX_PAYLOAD: usize = 1_150;
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// The section's id goes along until the other side has shown that it knows the stream.
 const MID_PACKETS: u64 = 100;
+/// Of a call with every stream that may be: a report, a request and a goodbye for each.
+const MAX_WAITING_RTCP: usize = 256;
+/// So many are put into one datagram: a sender report takes 28 bytes.
+const RTCP_TOGETHER: usize = 16;
 /// On a short path pictures leave at this rate at least, in bits a second.
 const SHORT_PATH_RATE: f64 = 40e6;
 
@@ -87,8 +91,9 @@ struct Stream {
 pub(crate) struct Outgoing {
     streams: HashMap<u32, Stream>,
     pacer: Pacer,
-    /// RTCP that waits to leave. Bounded by what asks for it: a report or request per stream.
-    pub(crate) rtcp: Vec<Box<dyn rtcp::Packet>>,
+    /// RTCP that waits to leave; the newest is lost when it is full. Nothing takes it out once the
+    /// driver has ended, and a program may go on asking for key frames.
+    rtcp: VecDeque<Box<dyn rtcp::Packet>>,
 }
 
 impl Outgoing {
@@ -99,7 +104,13 @@ impl Outgoing {
         Outgoing {
             streams: HashMap::new(),
             pacer,
-            rtcp: Vec::new(),
+            rtcp: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn push_rtcp(&mut self, packet: Box<dyn rtcp::Packet>) {
+        if self.rtcp.len() < MAX_WAITING_RTCP {
+            self.rtcp.push_back(packet);
         }
     }
 
@@ -123,6 +134,12 @@ impl Outgoing {
             said_goodbye: false,
         };
         self.streams.insert(ssrc, stream);
+    }
+
+    /// Forgets a stream for good, and with it who hears of key-frame requests.
+    pub(crate) fn remove(&mut self, ssrc: u32) {
+        self.pacer.drop_video(ssrc);
+        self.streams.remove(&ssrc);
     }
 
     pub(crate) fn set_mid(&mut self, ssrc: u32, mid: &str) {
@@ -209,7 +226,8 @@ impl Outgoing {
     /// The next packet that may leave at `now`: reports first, then sound, then pictures.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Packet> {
         if !self.rtcp.is_empty() {
-            return Some(Packet::Rtcp(std::mem::take(&mut self.rtcp)));
+            let some = self.rtcp.len().min(RTCP_TOGETHER);
+            return Some(Packet::Rtcp(self.rtcp.drain(..some).collect()));
         }
         let packet = self.pacer.pop(now)?;
         if let Some(stream) = self.streams.get_mut(&packet.header.ssrc)
@@ -228,6 +246,7 @@ impl Outgoing {
         time: MediaTime,
         unix: impl Fn(MediaTime) -> Duration,
     ) {
+        let mut reports: Vec<Box<dyn rtcp::Packet>> = Vec::new();
         for (ssrc, stream) in &mut self.streams {
             if stream.next_report.is_none_or(|due| due > now) {
                 continue;
@@ -245,8 +264,11 @@ impl Outgoing {
                 octet_count: stream.counters.bytes as u32,
                 ..Default::default()
             };
-            self.rtcp.push(Box::new(report));
+            reports.push(Box::new(report));
         }
+        reports
+            .into_iter()
+            .for_each(|report| self.push_rtcp(report));
     }
 
     pub(crate) fn next_due(&self) -> Option<Instant> {
@@ -276,7 +298,7 @@ impl Outgoing {
         }
         // 31 fit one packet.
         for sources in sources.chunks(31) {
-            self.rtcp.push(Box::new(Goodbye {
+            self.push_rtcp(Box::new(Goodbye {
                 sources: sources.to_vec(),
                 reason: Bytes::new(),
             }));
@@ -397,3 +419,6 @@ fn want_key_frame(out: &Mutex<Outgoing>, ssrc: u32, count: impl Fn(&mut Outbound
         feedback.key_frame_wanted();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,11 @@
 //! One audio encoder for each (track, settings), however many connections it is sent through.
 
 use super::audio_encoder::{AudioEncoding, Listener};
+use super::outbox::Outbox;
 use super::stats::OutboundAudioStats;
+use super::subscription::{Group, Hub, Kind, Member, Subscription};
 use bytes::Bytes;
 use duet_media::{MediaKind, MediaStreamTrack, MediaTime};
-use parking_lot::Mutex;
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How an audio track is to be encoded. Subscriptions with equal settings share an encoder.
@@ -71,37 +69,17 @@ pub struct OutboundPacket {
 
 /// One sender's view of an encoded track: dropping it ends the subscription, and the encoder ends
 /// with its last one. Share it by `Arc`; one task at a time takes packets.
-pub struct OutboundAudio {
-    hub: AudioHub,
-    listener: Arc<Listener>,
-    /// Whether anybody takes packets yet.
-    active: AtomicBool,
-    binding: Mutex<Binding>,
-}
-
-struct Binding {
-    track: Option<MediaStreamTrack>,
-    settings: AudioSendSettings,
-}
+pub struct OutboundAudio(Subscription<Sound>);
 
 impl OutboundAudio {
     pub(super) fn new(
-        hub: AudioHub,
+        hub: Hub<Sound>,
         track: Option<&MediaStreamTrack>,
         settings: AudioSendSettings,
     ) -> Self {
         let settings = settings.in_range();
-        let outbound = OutboundAudio {
-            hub,
-            listener: Arc::new(Listener::new(settings.default_bitrate())),
-            active: AtomicBool::new(false),
-            binding: Mutex::new(Binding {
-                track: None,
-                settings,
-            }),
-        };
-        outbound.retarget(track);
-        outbound
+        let listener = Listener::new(settings.default_bitrate());
+        OutboundAudio(Subscription::new(hub, track, settings, listener))
     }
 
     /// The next packet. Waits while there is no track, or it has ended. `None` once
@@ -109,57 +87,43 @@ impl OutboundAudio {
     ///
     /// Nothing is encoded before the first call: make it when the connection can carry packets.
     pub async fn next(&self) -> Option<OutboundPacket> {
-        std::future::poll_fn(|cx| {
-            if !self.active.load(Ordering::Acquire) {
-                self.activate();
-            }
-            self.listener.outbox.poll_next(cx)
-        })
-        .await
+        self.0.next().await
     }
 
     /// What this listener's path carries, in bits a second, 6,000 to 510,000; the least of all
     /// listeners' counts.
     pub fn set_target_bitrate(&self, bits_per_second: u32) {
-        self.listener
-            .set_target(bits_per_second.clamp(6_000, 510_000));
-        self.hub.change(&self.binding.lock(), |_| ());
+        let bits_per_second = bits_per_second.clamp(6_000, 510_000);
+        self.0.client.set_target(bits_per_second);
+        self.0.changed();
     }
 
     /// Packets in a hundred that this listener loses; the greatest of all listeners' counts.
     pub fn set_expected_loss(&self, percent: u8) {
-        self.listener.set_expected_loss(percent);
-        self.hub.change(&self.binding.lock(), |_| ());
+        self.0.client.set_expected_loss(percent);
+        self.0.changed();
     }
 
     /// Sends another track, or none, through the same queue. No track is stopped by it. A track of
     /// the other kind is taken as none.
     pub fn retarget(&self, track: Option<&MediaStreamTrack>) {
-        let track = track.filter(|track| track.kind() == MediaKind::Audio);
-        self.rebind(|binding| Binding {
-            track: track.cloned(),
-            settings: binding.settings,
-        });
+        self.0.retarget(track);
     }
 
     /// Encodes with other settings from the next packet on.
     pub fn set_settings(&self, settings: AudioSendSettings) {
-        self.rebind(|binding| Binding {
-            track: binding.track.clone(),
-            settings: settings.in_range(),
-        });
+        self.0.set_settings(settings.in_range());
     }
 
     /// Ends the subscription; `next` returns `None` from then on.
     pub fn close(&self) {
-        self.listener.outbox.close();
-        self.retarget(None);
+        self.0.close();
     }
 
     /// Its counters so far.
     pub fn stats(&self) -> OutboundAudioStats {
-        let encoder = self.listener.encoder_counters();
-        let outbox = self.listener.outbox.counters();
+        let encoder = self.0.client.encoder_counters();
+        let outbox = self.0.client.outbox.counters();
         OutboundAudioStats {
             packets_encoded: encoder.encoded,
             packets_sent: outbox.taken,
@@ -172,146 +136,68 @@ impl OutboundAudio {
             total_samples_duration: encoder.duration,
         }
     }
-
-    fn activate(&self) {
-        // The lock first: who holds it reads `active`, and joins a group with it.
-        let binding = self.binding.lock();
-        if !self.active.swap(true, Ordering::AcqRel) {
-            self.hub
-                .change(&binding, |group| group.activate(&self.listener));
-        }
-    }
-
-    fn rebind(&self, new: impl FnOnce(&Binding) -> Binding) {
-        let mut binding = self.binding.lock();
-        let mut new = new(&binding);
-        if self.listener.outbox.is_closed() {
-            new.track = None;
-        }
-        if (&new.track, new.settings) == (&binding.track, binding.settings) {
-            return;
-        }
-        self.hub
-            .change(&binding, |group| group.leave(&self.listener));
-        let active = self.active.load(Ordering::Acquire);
-        self.hub.join(&new, &self.listener, active);
-        let old = std::mem::replace(&mut *binding, new);
-        drop(binding);
-        drop(old);
-    }
 }
 
-impl Drop for OutboundAudio {
-    fn drop(&mut self) {
-        self.close();
-    }
-}
+/// A group of listeners has one encoder.
+pub(super) struct Sound;
 
-type GroupKey = (String, AudioSendSettings);
+impl Kind for Sound {
+    const KIND: MediaKind = MediaKind::Audio;
+    type Client = Listener;
+    type Item = OutboundPacket;
+    type Settings = AudioSendSettings;
+    type Key = AudioSendSettings;
+    type Encoders = Option<AudioEncoding>;
+    /// Whether it is served.
+    type Seat = bool;
+    type Context = ();
 
-/// The audio half of the hub.
-#[derive(Clone, Default)]
-pub(super) struct AudioHub(Arc<Mutex<HashMap<GroupKey, Group>>>);
-
-impl AudioHub {
-    pub(super) fn encoders(&self) -> usize {
-        let groups = self.0.lock();
-        groups
-            .values()
-            .filter(|group| group.encoding.is_some())
-            .count()
+    fn key(settings: &AudioSendSettings) -> AudioSendSettings {
+        *settings
     }
 
-    fn join(&self, binding: &Binding, listener: &Arc<Listener>, active: bool) {
-        let Some(track) = &binding.track else { return };
-        let mut groups = self.0.lock();
-        let group = groups
-            .entry(key(track, binding.settings))
-            .or_insert_with(|| {
-                let bitrate = listener.target();
-                let encoding = AudioEncoding::start(track, &binding.settings, bitrate)
-                    .inspect_err(|error| tracing::error!(%error, "no thread for an encoder"));
-                Group {
-                    _track: track.clone(),
-                    members: Vec::new(),
-                    encoding: encoding.ok(),
-                }
-            });
-        group.members.push(Member {
-            listener: listener.clone(),
-            active: false,
-        });
-        if active {
-            group.activate(listener);
-        }
-        group.settle();
+    fn outbox(listener: &Listener) -> &Outbox<OutboundPacket> {
+        &listener.outbox
     }
 
-    /// Changes the group of `binding` and lets it settle; a group without members goes.
-    fn change(&self, binding: &Binding, change: impl FnOnce(&mut Group)) {
-        let Some(track) = &binding.track else { return };
-        let key = key(track, binding.settings);
-        let mut groups = self.0.lock();
-        let Some(group) = groups.get_mut(&key) else {
+    fn settle(group: &mut Group<Self>, (): &()) {
+        let least = |active| {
+            let members = group.members.iter().filter(move |m| m.active == active);
+            members.map(|member| member.client.target()).min()
+        };
+        // Made ready for those who take nothing yet, if there are no others.
+        let Some(bitrate) = least(true).or_else(|| least(false)) else {
             return;
         };
-        change(group);
-        group.settle();
-        let gone = if group.members.is_empty() {
-            groups.remove(&key)
-        } else {
-            None
+        if group.encoders.is_none() {
+            let started = AudioEncoding::start(&group.track, &group.settings, bitrate)
+                .inspect_err(|error| tracing::error!(%error, "no thread for an encoder"));
+            group.encoders = started.ok();
+        }
+        let Some(encoding) = &group.encoders else {
+            return;
         };
-        drop(groups);
-        // It may hold the last handle of a track, whose source's owner then does what it likes.
-        drop(gone);
-    }
-}
-
-fn key(track: &MediaStreamTrack, settings: AudioSendSettings) -> GroupKey {
-    (track.id().to_owned(), settings)
-}
-
-/// The listeners of one (track, settings), and the encoder that serves them.
-struct Group {
-    _track: MediaStreamTrack,
-    members: Vec<Member>,
-    encoding: Option<AudioEncoding>,
-}
-
-struct Member {
-    listener: Arc<Listener>,
-    active: bool,
-}
-
-impl Group {
-    fn activate(&mut self, listener: &Arc<Listener>) {
-        for member in &mut self.members {
-            if Arc::ptr_eq(&member.listener, listener) && !member.active {
-                member.active = true;
-                if let Some(encoding) = &self.encoding {
-                    encoding.attach(listener);
-                }
+        let mut loss = 0;
+        for member in group.members.iter_mut().filter(|member| member.active) {
+            loss = loss.max(member.client.expected_loss());
+            if !std::mem::replace(&mut member.seat, true) {
+                encoding.attach(&member.client);
             }
         }
+        encoding.set_target(bitrate, loss);
     }
 
-    fn leave(&mut self, listener: &Arc<Listener>) {
-        let is_it = |member: &Member| Arc::ptr_eq(&member.listener, listener);
-        if let Some(at) = self.members.iter().position(is_it) {
-            let member = self.members.swap_remove(at);
-            if let (true, Some(encoding)) = (member.active, &self.encoding) {
-                encoding.detach(&member.listener);
-            }
+    fn detach(encoding: &Option<AudioEncoding>, member: &Member<Self>) {
+        if let (true, Some(encoding)) = (member.seat, encoding) {
+            encoding.detach(&member.client);
         }
     }
 
-    fn settle(&self) {
-        let active = || self.members.iter().filter(|member| member.active);
-        let bitrate = active().map(|member| member.listener.target()).min();
-        let loss = active().map(|member| member.listener.expected_loss()).max();
-        if let (Some(encoding), Some(bitrate), Some(loss)) = (&self.encoding, bitrate, loss) {
-            encoding.set_target(bitrate, loss);
-        }
+    fn take_on(_: &Option<AudioEncoding>, _: &AudioSendSettings) -> bool {
+        false
+    }
+
+    fn running(encoding: &Option<AudioEncoding>) -> usize {
+        usize::from(encoding.is_some())
     }
 }

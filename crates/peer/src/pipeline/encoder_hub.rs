@@ -1,15 +1,14 @@
 //! One encoder for each (track, settings), however many connections it is sent through.
 
-use super::audio_hub::{AudioHub, AudioSendSettings, OutboundAudio};
+use super::audio_hub::{AudioSendSettings, OutboundAudio, Sound};
+use super::outbox::Outbox;
 use super::stats::OutboundVideoStats;
+use super::subscription::{Group, Hub, Kind, Member, Subscription};
 use super::tiers::{Placement, TIERS};
 use super::video_encoder::{VideoEncoding, Viewer};
 use duet_codec::EncodedVideo;
-use duet_media::{Clock, MediaKind, MediaStreamTrack, MediaTime};
-use parking_lot::Mutex;
-use std::collections::HashMap;
+use duet_media::{Clock, MediaKind, MediaStreamTrack};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One encoded picture; its bytes are shared by all viewers.
 pub type OutboundFrame = EncodedVideo;
@@ -39,24 +38,21 @@ impl Default for VideoSendSettings {
 ///
 /// An encoder of video aims at the least target of those who watch it. A viewer whose target falls
 /// below half of the best one's gets a picture of its own tier, so that it spoils nobody else's; no
-/// more than three encoders of one (track, settings) run at once.
+/// more than three encoders of one (track, settings) run at once. Who takes nothing yet holds nobody
+/// to anything.
 #[derive(Clone)]
-pub struct EncoderHub(Arc<HubShared>);
-
-struct HubShared {
-    clock: Arc<dyn Clock>,
-    groups: Mutex<HashMap<GroupKey, Group>>,
-    audio: AudioHub,
+pub struct EncoderHub {
+    video: Hub<Pictures>,
+    audio: Hub<Sound>,
 }
 
 impl EncoderHub {
     /// A hub without encoders. `clock` is that of the tracks' capture times.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        EncoderHub(Arc::new(HubShared {
-            clock,
-            groups: Mutex::default(),
-            audio: AudioHub::default(),
-        }))
+        EncoderHub {
+            video: Hub::new(clock),
+            audio: Hub::new(()),
+        }
     }
 
     /// A viewer of `track`, which may still be to come. `target_bitrate` in bits a second.
@@ -69,17 +65,13 @@ impl EncoderHub {
         settings: VideoSendSettings,
         target_bitrate: u32,
     ) -> OutboundVideo {
-        let outbound = OutboundVideo {
-            hub: self.clone(),
-            viewer: Arc::new(Viewer::new(target_bitrate)),
-            active: AtomicBool::new(false),
-            binding: Mutex::new(Binding {
-                track: None,
-                settings,
-            }),
-        };
-        outbound.retarget(track);
-        outbound
+        let viewer = Viewer::new(target_bitrate);
+        OutboundVideo(Subscription::new(
+            self.video.clone(),
+            track,
+            settings,
+            viewer,
+        ))
     }
 
     /// A listener to `track`, which may still be to come.
@@ -88,91 +80,23 @@ impl EncoderHub {
         track: Option<&MediaStreamTrack>,
         settings: AudioSendSettings,
     ) -> OutboundAudio {
-        OutboundAudio::new(self.0.audio.clone(), track, settings)
+        OutboundAudio::new(self.audio.clone(), track, settings)
     }
 
     /// How many video encoders run.
     pub fn video_encoders(&self) -> usize {
-        let groups = self.0.groups.lock();
-        groups.values().map(Group::encoders).sum()
+        self.video.encoders()
     }
 
     /// How many audio encoders run.
     pub fn audio_encoders(&self) -> usize {
-        self.0.audio.encoders()
-    }
-
-    fn join(&self, binding: &Binding, viewer: &Arc<Viewer>, active: bool) {
-        let Some(track) = &binding.track else { return };
-        let now = self.0.clock.now();
-        let mut groups = self.0.groups.lock();
-        let group = groups
-            .entry(GroupKey::of(track, &binding.settings))
-            .or_insert_with(|| Group::new(track.clone(), binding.settings));
-        group.join(viewer, active);
-        group.settle(now, &self.0.clock);
-    }
-
-    fn leave(&self, binding: &Binding, viewer: &Arc<Viewer>) {
-        self.change(binding, |group| group.leave(viewer));
-    }
-
-    /// Where the only viewer of a track wants other settings, its encoder takes them on and goes on.
-    /// False if others watch, or if others have those settings already.
-    fn rekey(&self, old: &Binding, new: &Binding) -> bool {
-        let (Some(track), true) = (&old.track, old.track == new.track) else {
-            return false;
-        };
-        let key = |binding: &Binding| GroupKey::of(track, &binding.settings);
-        let mut groups = self.0.groups.lock();
-        let alone = |group: &Group| group.members.len() == 1;
-        if !groups.get(&key(old)).is_some_and(alone) || groups.contains_key(&key(new)) {
-            return false;
-        }
-        let Some(mut group) = groups.remove(&key(old)) else {
-            return false;
-        };
-        group.set_settings(new.settings);
-        groups.insert(key(new), group);
-        true
-    }
-
-    /// Changes the group of `binding` and lets it settle; a group without members goes.
-    fn change(&self, binding: &Binding, change: impl FnOnce(&mut Group)) {
-        let Some(track) = &binding.track else { return };
-        let key = GroupKey::of(track, &binding.settings);
-        let now = self.0.clock.now();
-        let mut groups = self.0.groups.lock();
-        let Some(group) = groups.get_mut(&key) else {
-            return;
-        };
-        change(group);
-        group.settle(now, &self.0.clock);
-        let gone = if group.members.is_empty() {
-            groups.remove(&key)
-        } else {
-            None
-        };
-        drop(groups);
-        // It may hold the last handle of a track, whose source's owner then does what it likes.
-        drop(gone);
+        self.audio.encoders()
     }
 }
 
 /// One sender's view of an encoded track: dropping it ends the subscription, and the encoder ends
 /// with its last one. Share it by `Arc`; one task at a time takes frames.
-pub struct OutboundVideo {
-    hub: EncoderHub,
-    viewer: Arc<Viewer>,
-    /// Whether anybody takes frames yet.
-    active: AtomicBool,
-    binding: Mutex<Binding>,
-}
-
-struct Binding {
-    track: Option<MediaStreamTrack>,
-    settings: VideoSendSettings,
-}
+pub struct OutboundVideo(Subscription<Pictures>);
 
 impl OutboundVideo {
     /// The next frame, starting with a key frame after each change of track or size. Waits while there
@@ -181,55 +105,41 @@ impl OutboundVideo {
     ///
     /// Nothing is encoded before the first call: make it when the connection can carry frames.
     pub async fn next(&self) -> Option<OutboundFrame> {
-        std::future::poll_fn(|cx| {
-            if !self.active.load(Ordering::Acquire) {
-                self.activate();
-            }
-            self.viewer.outbox.poll_next(cx)
-        })
-        .await
+        self.0.next().await
     }
 
     /// The viewer needs a key frame (PLI, FIR). One serves all that ask at about the same time.
     pub fn request_key_frame(&self) {
-        self.viewer.request_key_frame();
+        self.0.client.request_key_frame();
     }
 
     /// What this viewer's path carries, in bits a second.
     pub fn set_target_bitrate(&self, bits_per_second: u32) {
-        self.viewer.set_target(bits_per_second);
-        self.hub.change(&self.binding.lock(), |_| ());
+        self.0.client.set_target(bits_per_second);
+        self.0.changed();
     }
 
     /// Shows another track, or none, through the same queue
     /// ([`replaceTrack`](https://www.w3.org/TR/webrtc/#dom-rtcrtpsender-replacetrack)). No track is
     /// stopped by it. A track of the other kind is taken as none.
     pub fn retarget(&self, track: Option<&MediaStreamTrack>) {
-        let track = track.filter(|track| track.kind() == MediaKind::Video);
-        self.rebind(|binding| Binding {
-            track: track.cloned(),
-            settings: binding.settings,
-        });
+        self.0.retarget(track);
     }
 
     /// Encodes with other settings from the next picture on (`setParameters`).
     pub fn set_settings(&self, settings: VideoSendSettings) {
-        self.rebind(|binding| Binding {
-            track: binding.track.clone(),
-            settings,
-        });
+        self.0.set_settings(settings);
     }
 
     /// Ends the subscription; `next` returns `None` from then on.
     pub fn close(&self) {
-        self.viewer.outbox.close();
-        self.retarget(None);
+        self.0.close();
     }
 
     /// Its counters so far.
     pub fn stats(&self) -> OutboundVideoStats {
-        let encoder = self.viewer.encoder_counters();
-        let outbox = self.viewer.outbox.counters();
+        let encoder = self.0.client.encoder_counters();
+        let outbox = self.0.client.outbox.counters();
         OutboundVideoStats {
             frames_encoded: encoder.encoded,
             key_frames_encoded: encoder.key_frames,
@@ -244,181 +154,116 @@ impl OutboundVideo {
             target_bitrate: encoder.target_bitrate,
         }
     }
-
-    fn activate(&self) {
-        // The lock first: who holds it reads `active`, and joins a group with it.
-        let binding = self.binding.lock();
-        if !self.active.swap(true, Ordering::AcqRel) {
-            self.hub
-                .change(&binding, |group| group.activate(&self.viewer));
-        }
-    }
-
-    fn rebind(&self, new: impl FnOnce(&Binding) -> Binding) {
-        let mut binding = self.binding.lock();
-        let mut new = new(&binding);
-        if self.viewer.outbox.is_closed() {
-            new.track = None;
-        }
-        if (&new.track, new.settings) == (&binding.track, binding.settings) {
-            return;
-        }
-        if !self.hub.rekey(&binding, &new) {
-            self.hub.leave(&binding, &self.viewer);
-            let active = self.active.load(Ordering::Acquire);
-            self.hub.join(&new, &self.viewer, active);
-        }
-        let old = std::mem::replace(&mut *binding, new);
-        drop(binding);
-        drop(old);
-    }
 }
 
-impl Drop for OutboundVideo {
-    fn drop(&mut self) {
-        self.close();
-    }
-}
+/// A group of viewers has an encoder for each tier in which there is somebody.
+struct Pictures;
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct GroupKey {
-    track: String,
-    scale: u64,
-    frame_rate: Option<u64>,
-}
-
-impl GroupKey {
-    fn of(track: &MediaStreamTrack, settings: &VideoSendSettings) -> Self {
-        GroupKey {
-            track: track.id().to_owned(),
-            scale: settings.scale_resolution_down_by.to_bits(),
-            frame_rate: settings.max_frame_rate.map(f64::to_bits),
-        }
-    }
-}
-
-/// The viewers of one (track, settings), and the encoders that serve them.
-struct Group {
-    track: MediaStreamTrack,
-    settings: VideoSendSettings,
-    members: Vec<Member>,
-    tiers: [Option<VideoEncoding>; TIERS],
-}
-
-struct Member {
-    viewer: Arc<Viewer>,
-    active: bool,
-    /// `None` until it was first looked at.
+/// Where a viewer is.
+#[derive(Default)]
+struct Seat {
+    /// `None` until it takes something.
     placement: Option<Placement>,
     /// The tier whose encoder it watches.
     watches: Option<usize>,
 }
 
-impl Group {
-    fn new(track: MediaStreamTrack, settings: VideoSendSettings) -> Self {
-        Group {
+type Tiers = [Option<VideoEncoding>; TIERS];
+
+impl Kind for Pictures {
+    const KIND: MediaKind = MediaKind::Video;
+    type Client = Viewer;
+    type Item = OutboundFrame;
+    type Settings = VideoSendSettings;
+    type Key = (u64, Option<u64>);
+    type Encoders = Tiers;
+    type Seat = Seat;
+    type Context = Arc<dyn Clock>;
+
+    fn key(settings: &VideoSendSettings) -> Self::Key {
+        let frame_rate = settings.max_frame_rate.map(f64::to_bits);
+        (settings.scale_resolution_down_by.to_bits(), frame_rate)
+    }
+
+    fn outbox(viewer: &Viewer) -> &Outbox<OutboundFrame> {
+        &viewer.outbox
+    }
+
+    fn settle(group: &mut Group<Self>, clock: &Arc<dyn Clock>) {
+        let Group {
             track,
             settings,
-            members: Vec::new(),
-            tiers: Default::default(),
-        }
-    }
-
-    fn set_settings(&mut self, settings: VideoSendSettings) {
-        self.settings = settings;
-        for encoding in self.tiers.iter().flatten() {
-            encoding.set_settings(&settings);
-        }
-    }
-
-    fn join(&mut self, viewer: &Arc<Viewer>, active: bool) {
-        self.members.push(Member {
-            viewer: viewer.clone(),
-            active,
-            placement: None,
-            watches: None,
-        });
-    }
-
-    fn leave(&mut self, viewer: &Arc<Viewer>) {
-        let is_it = |member: &Member| Arc::ptr_eq(&member.viewer, viewer);
-        if let Some(at) = self.members.iter().position(is_it) {
-            let member = self.members.swap_remove(at);
-            self.detach(&member.viewer, member.watches);
-        }
-    }
-
-    fn activate(&mut self, viewer: &Arc<Viewer>) {
-        for member in &mut self.members {
-            member.active |= Arc::ptr_eq(&member.viewer, viewer);
-        }
-    }
-
-    fn encoders(&self) -> usize {
-        self.tiers.iter().flatten().count()
-    }
-
-    /// Puts every member where it belongs, and makes, feeds and ends encoders accordingly.
-    fn settle(&mut self, now: MediaTime, clock: &Arc<dyn Clock>) {
-        let targets = self.members.iter().map(|member| member.viewer.target());
-        let best = targets.max().unwrap_or(0);
-        for member in &mut self.members {
-            let target = member.viewer.target();
-            member.placement = Some(match member.placement {
+            members,
+            encoders: tiers,
+        } = group;
+        let now = clock.now();
+        let watching = members.iter().filter(|member| member.active);
+        let best = watching.map(|member| member.client.target()).max();
+        let best = best.unwrap_or(0);
+        for member in members.iter_mut().filter(|member| member.active) {
+            let target = member.client.target();
+            member.seat.placement = Some(match member.seat.placement {
                 Some(placement) => placement.review(target, best, now),
                 None => Placement::new(target, best),
             });
         }
-        for tier in 0..TIERS {
-            let of_tier = || self.members.iter().filter(move |m| m.tier() == tier);
-            // Who takes nothing yet holds nobody back.
-            let watching = of_tier()
-                .filter(|m| m.active)
-                .map(|m| m.viewer.target())
-                .min();
-            let Some(target) = watching.or(of_tier().map(|m| m.viewer.target()).min()) else {
+        for (tier, encoding) in tiers.iter_mut().enumerate() {
+            let of_tier = || members.iter().filter(move |m| m.seat.tier() == tier);
+            let least = |active| {
+                let members = of_tier().filter(move |m| m.active == active);
+                members.map(|m| m.client.target()).min()
+            };
+            // Made ready for those who take nothing yet, if there are no others.
+            let Some(target) = least(true).or_else(|| least(false)) else {
                 continue;
             };
-            match &self.tiers[tier] {
+            match encoding {
                 Some(encoding) => encoding.set_target_bitrate(target),
                 None => {
-                    let started =
-                        VideoEncoding::start(&self.track, &self.settings, target, clock.clone());
-                    match started {
-                        Ok(encoding) => self.tiers[tier] = Some(encoding),
-                        Err(error) => tracing::error!(%error, "no thread for an encoder"),
-                    }
+                    *encoding = VideoEncoding::start(track, settings, target, clock.clone())
+                        .inspect_err(|error| tracing::error!(%error, "no thread for an encoder"))
+                        .ok();
                 }
             }
         }
-        for at in 0..self.members.len() {
-            let member = &self.members[at];
-            let (tier, watches, viewer) = (member.tier(), member.watches, member.viewer.clone());
-            if member.active && watches != Some(tier) {
-                self.detach(&viewer, watches);
-                let encoding = self.tiers[tier].as_ref();
-                self.members[at].watches = encoding.map(|encoding| {
-                    encoding.attach(&viewer);
+        for member in members.iter_mut().filter(|member| member.active) {
+            let tier = member.seat.tier();
+            if member.seat.watches != Some(tier) {
+                Self::detach(tiers, member);
+                member.seat.watches = tiers[tier].as_ref().map(|encoding| {
+                    encoding.attach(&member.client);
                     tier
                 });
             }
         }
-        for tier in 0..TIERS {
-            if !self.members.iter().any(|member| member.tier() == tier) {
-                self.tiers[tier] = None;
+        for (tier, encoding) in tiers.iter_mut().enumerate() {
+            if !members.iter().any(|member| member.seat.tier() == tier) {
+                *encoding = None;
             }
         }
     }
 
-    fn detach(&self, viewer: &Arc<Viewer>, watches: Option<usize>) {
-        let encoding = watches.and_then(|tier| self.tiers[tier].as_ref());
+    fn detach(tiers: &Tiers, member: &Member<Self>) {
+        let encoding = member.seat.watches.and_then(|tier| tiers[tier].as_ref());
         if let Some(encoding) = encoding {
-            encoding.detach(viewer);
+            encoding.detach(&member.client);
         }
+    }
+
+    fn take_on(tiers: &Tiers, settings: &VideoSendSettings) -> bool {
+        for encoding in tiers.iter().flatten() {
+            encoding.set_settings(settings);
+        }
+        true
+    }
+
+    fn running(tiers: &Tiers) -> usize {
+        tiers.iter().flatten().count()
     }
 }
 
-impl Member {
+impl Seat {
+    /// Who has no place yet waits at the best.
     fn tier(&self) -> usize {
         self.placement.map_or(0, |placement| placement.tier)
     }

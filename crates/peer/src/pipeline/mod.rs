@@ -20,6 +20,7 @@ mod outbox;
 mod resample;
 mod shaper;
 mod stats;
+mod subscription;
 mod sync_group;
 mod tiers;
 mod video_encoder;

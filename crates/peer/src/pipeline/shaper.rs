@@ -39,7 +39,7 @@ impl Shaper {
     /// The picture in the size in which it is sent: even, so that no decoder has to guess at half a
     /// chroma sample. `None` for a picture that has no pixels.
     pub(super) fn shape(&mut self, frame: &VideoFrame) -> Option<VideoFrame> {
-        let (width, height) = (self.scaled(frame.width()), self.scaled(frame.height()));
+        let (width, height) = self.shaped((frame.width(), frame.height()));
         if frame.width() == 0 || frame.height() == 0 {
             return None;
         }
@@ -51,6 +51,11 @@ impl Shaper {
             .try_fill(|to| resize(resizer, &frame.buffer, to, width, height))
             .ok()?;
         Some(VideoFrame::new(buffer, frame.capture_time))
+    }
+
+    /// The size in which a picture of that size is sent.
+    pub(super) fn shaped(&self, (width, height): (u32, u32)) -> (u32, u32) {
+        (self.scaled(width), self.scaled(height))
     }
 
     fn scaled(&self, length: u32) -> u32 {

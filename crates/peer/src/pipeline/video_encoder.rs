@@ -82,14 +82,14 @@ struct Inbox {
     /// New ones, not taken on yet.
     settings: Option<VideoSendSettings>,
     watched: bool,
-    /// Whether the encoder was made ready for the first picture before anybody watched.
-    ready: bool,
+    /// The size that the source says its pictures have: an encoder is made ready for them at once.
+    expected: Option<(u32, u32)>,
     closed: bool,
 }
 
 enum Job {
-    /// Make an encoder for pictures like this, so that the first viewer need not wait for that.
-    Prepare(VideoFrame, u32),
+    /// Make an encoder for pictures of this size, so that the first one need not wait for that.
+    Prepare((u32, u32), u32),
     Encode(VideoFrame, u32),
 }
 
@@ -110,7 +110,7 @@ impl VideoEncoding {
                 target_bitrate,
                 settings: None,
                 watched: false,
-                ready: false,
+                expected: expected_size(track),
                 closed: false,
             }),
             changed: Condvar::new(),
@@ -241,7 +241,7 @@ impl Sink for Shared {
         if inbox.closed {
             return;
         }
-        let wake = inbox.watched || !inbox.ready;
+        let wake = inbox.watched;
         let lost = inbox.picture.replace(picture.clone());
         let late = lost.is_some() && inbox.watched;
         drop(inbox);
@@ -266,6 +266,9 @@ impl Shared {
             if inbox.closed {
                 return None;
             }
+            if let Some(size) = inbox.expected.take() {
+                return Some(Job::Prepare(size, inbox.target_bitrate));
+            }
             if inbox.watched {
                 if let Some(picture) = inbox.picture.take() {
                     return Some(Job::Encode(picture, inbox.target_bitrate));
@@ -284,10 +287,6 @@ impl Shared {
                     }
                     None => {}
                 }
-            } else if let Some(picture) = inbox.picture.as_ref().filter(|_| !inbox.ready) {
-                let job = Job::Prepare(picture.clone(), inbox.target_bitrate);
-                inbox.ready = true;
-                return Some(job);
             }
             self.changed.wait(&mut inbox);
         }
@@ -331,11 +330,7 @@ impl Worker {
                 self.shaper.set(&settings);
             }
             match job {
-                Job::Prepare(picture, target) => {
-                    if let Some(shaped) = self.shaper.shape(&picture) {
-                        self.prepare(&shaped, target);
-                    }
-                }
+                Job::Prepare(size, target) => self.prepare(self.shaper.shaped(size), target),
                 Job::Encode(picture, target) => {
                     if self.shaper.admit(picture.capture_time) {
                         self.encode(&picture, target);
@@ -386,7 +381,7 @@ impl Worker {
     }
 
     fn encode_shaped(&mut self, picture: &VideoFrame, target: u32) -> Option<EncodedVideo> {
-        self.prepare(picture, target);
+        self.prepare((picture.width(), picture.height()), target);
         let encoder = self.encoder.as_mut()?;
         let due = {
             let now = self.shared.clock.now();
@@ -404,10 +399,10 @@ impl Worker {
     }
 
     /// An encoder that takes pictures of this size, and aims at what is wanted now.
-    fn prepare(&mut self, picture: &VideoFrame, target: u32) {
+    fn prepare(&mut self, (width, height): (u32, u32), target: u32) {
         let config = VideoEncoderConfig {
-            width: picture.width(),
-            height: picture.height(),
+            width,
+            height,
             frame_rate: self.meter.rate(),
             bitrate: target,
         };
@@ -442,6 +437,11 @@ impl Worker {
             self.retry_at = Some(self.shared.clock.now() + RETRY);
         }
     }
+}
+
+fn expected_size(track: &MediaStreamTrack) -> Option<(u32, u32)> {
+    let settings = track.get_settings();
+    settings.width.zip(settings.height)
 }
 
 /// Estimates move all the time; an encoder is bothered with what makes a difference.

@@ -3,7 +3,7 @@
 
 use duet_media::{
     Frame, FrameQueue, I420Buffer, MediaKind, MediaSource, MediaStreamTrack, MediaTime,
-    MediaTrackCapabilities, MediaTrackSettings, SinkHandle, VideoFrame,
+    MediaTrackCapabilities, MediaTrackSettings, SinkHandle, TrackEvent, VideoFrame,
 };
 use duet_peer::{
     NetworkPolicy, PeerConnectionEvent as Event, PeerContext, RTCConfiguration, RTCPeerConnection,
@@ -238,6 +238,20 @@ pub(crate) fn microphone(context: &PeerContext) -> (tokio::task::JoinHandle<()>,
         }
     });
     (task, track)
+}
+
+/// Waits until packets of `track` are known to come. The first frame may be there a moment before.
+pub(crate) async fn unmuted(track: &MediaStreamTrack) {
+    let (tx, mut rx) = mpsc::channel(1);
+    let _subscription = track.subscribe(move |event| {
+        if *event == TrackEvent::Unmute {
+            // Full: there is a wake-up already.
+            let _ = tx.try_send(());
+        }
+    });
+    if track.muted() {
+        within("unmute", rx.recv()).await;
+    }
 }
 
 pub(crate) fn source(kind: MediaKind) -> MediaSource {

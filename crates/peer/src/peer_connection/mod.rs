@@ -1,21 +1,21 @@
 //! The connection itself: its making, its parts, its states and events, its end. Negotiation is in
 //! [`negotiation`](crate::negotiation).
 
+mod transceivers;
+
 use crate::data_channel::MAX_BUFFERED_BYTES;
 use crate::dispatch::{Dispatcher, Divider, Item, States, post};
-use crate::interceptor::{MediaPath, Receive};
+use crate::interceptor::{MediaPath, Route};
 use crate::negotiation::Negotiation;
 use crate::pipeline::SyncGroup;
 use crate::runtime::PeerRuntime;
-use crate::substrate::{Handler, local_track, media_engine, setting_engine};
-use crate::transceiver::{TransceiverShared, TransceiverState};
+use crate::substrate::{Handler, media_engine, setting_engine};
 use crate::{
     PeerConnectionEvent, PeerContext, RTCConfiguration, RTCDataChannel, RTCDataChannelInit,
-    RTCError, RTCErrorKind, RTCIceConnectionState, RTCIceGatheringState, RTCPeerConnectionState,
-    RTCRtpEncodingParameters, RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver,
-    RTCRtpTransceiverDirection as Direction, RTCRtpTransceiverInit, RTCSignalingState,
+    RTCError, RTCIceConnectionState, RTCIceGatheringState, RTCPeerConnectionState,
+    RTCRtpTransceiver, RTCSignalingState,
 };
-use duet_media::{EventTarget, MediaKind, MediaStream, MediaStreamTrack, Subscription};
+use duet_media::{EventTarget, MediaStream, Subscription};
 use parking_lot::Mutex;
 use rtc::ice::mdns::MulticastDnsMode;
 use std::collections::HashMap;
@@ -25,11 +25,11 @@ use std::sync::{Arc, Weak};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use webrtc::peer_connection as substrate;
-use webrtc::rtp_transceiver::RtpTransceiver;
 
 /// Events that wait for the program. It has a task of its own that does nothing else, so this is
 /// only ever filled by a handler that blocks; what is above is lost, and logged.
 const MAX_WAITING_EVENTS: usize = 1_024;
+
 /// [`RTCOfferOptions`](https://www.w3.org/TR/webrtc/#dom-rtcofferoptions).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RTCOfferOptions {
@@ -56,7 +56,7 @@ pub(crate) struct Shared {
     pub(crate) transceivers: Mutex<Vec<RTCRtpTransceiver>>,
     pub(crate) remote_streams: Mutex<HashMap<String, (MediaStream, SyncGroup)>>,
     channels: Mutex<Vec<RTCDataChannel>>,
-    states: Arc<Mutex<States>>,
+    pub(crate) states: Arc<Mutex<States>>,
     queue: mpsc::Sender<Item>,
     events: Arc<EventTarget<PeerConnectionEvent>>,
     closed: AtomicBool,
@@ -190,133 +190,6 @@ impl RTCPeerConnection {
         self.0.states.lock().ice_gathering
     }
 
-    /// [`addTrack`](https://www.w3.org/TR/webrtc/#dom-rtcpeerconnection-addtrack): sends `track`, as
-    /// a part of `streams`, from the next negotiation on.
-    ///
-    /// # Errors
-    /// `InvalidAccessError` if it is being sent already.
-    pub async fn add_track(
-        &self,
-        track: &MediaStreamTrack,
-        streams: &[&MediaStream],
-    ) -> Result<RTCRtpSender, RTCError> {
-        let _turn = self.0.turn().await?;
-        let transceivers = self.get_transceivers();
-        let senders = || transceivers.iter().map(|t| &t.0.sender);
-        if senders().any(|sender| sender.track().as_ref() == Some(track)) {
-            let message = "the track is being sent already";
-            return Err(RTCError::new(RTCErrorKind::InvalidAccess, message));
-        }
-        let streams: Vec<MediaStream> = streams.iter().map(|s| (*s).clone()).collect();
-        let free = transceivers.iter().find(|transceiver| {
-            let state = transceiver.0.state.lock();
-            transceiver.0.kind == track.kind()
-                && transceiver.0.sender.track().is_none()
-                && !state.has_sent
-                && state.direction != Direction::Stopped
-        });
-        let transceiver = match free {
-            Some(free) => {
-                let mut state = free.0.state.lock();
-                state.direction = Direction::of(true, state.direction.receives());
-                drop(state);
-                free.clone()
-            }
-            None => {
-                let init = RTCRtpTransceiverInit::default();
-                self.0.make_transceiver(track.kind(), &init).await?
-            }
-        };
-        transceiver.0.sender.set_streams(&streams);
-        transceiver.0.sender.replace_track(Some(track))?;
-        self.0.update_negotiation_needed();
-        Ok(transceiver.sender())
-    }
-
-    /// [`removeTrack`](https://www.w3.org/TR/webrtc/#dom-rtcpeerconnection-removetrack): sends
-    /// nothing through `sender` any more. Its track goes on.
-    ///
-    /// # Errors
-    /// `InvalidAccessError` for another connection's sender.
-    pub fn remove_track(&self, sender: &RTCRtpSender) -> Result<(), RTCError> {
-        self.0.check_open()?;
-        let transceivers = self.0.transceivers.lock().clone();
-        let Some(transceiver) = transceivers.iter().find(|t| t.0.sender == *sender) else {
-            let message = "the sender belongs to another connection";
-            return Err(RTCError::new(RTCErrorKind::InvalidAccess, message));
-        };
-        if sender.track().is_none() {
-            return Ok(());
-        }
-        sender.replace_track(None)?;
-        {
-            let mut state = transceiver.0.state.lock();
-            if state.direction != Direction::Stopped {
-                state.direction = Direction::of(false, state.direction.receives());
-            }
-        }
-        self.0.update_negotiation_needed();
-        Ok(())
-    }
-
-    /// [`addTransceiver`](https://www.w3.org/TR/webrtc/#dom-rtcpeerconnection-addtransceiver) for a
-    /// track.
-    ///
-    /// # Errors
-    /// `TypeError` or `RangeError` for encodings that cannot be had.
-    pub async fn add_transceiver_with_track(
-        &self,
-        track: &MediaStreamTrack,
-        init: RTCRtpTransceiverInit,
-    ) -> Result<RTCRtpTransceiver, RTCError> {
-        let transceiver = self.add_transceiver(track.kind(), init).await?;
-        transceiver.0.sender.replace_track(Some(track))?;
-        Ok(transceiver)
-    }
-
-    /// [`addTransceiver`](https://www.w3.org/TR/webrtc/#dom-rtcpeerconnection-addtransceiver) for a
-    /// kind.
-    ///
-    /// # Errors
-    /// `TypeError` or `RangeError` for encodings that cannot be had.
-    pub async fn add_transceiver(
-        &self,
-        kind: MediaKind,
-        init: RTCRtpTransceiverInit,
-    ) -> Result<RTCRtpTransceiver, RTCError> {
-        let _turn = self.0.turn().await?;
-        let transceiver = self.0.make_transceiver(kind, &init).await?;
-        transceiver.0.sender.set_streams(&init.streams);
-        self.0.update_negotiation_needed();
-        Ok(transceiver)
-    }
-
-    /// All senders of transceivers that are not stopped.
-    pub fn get_senders(&self) -> Vec<RTCRtpSender> {
-        self.get_transceivers()
-            .iter()
-            .map(RTCRtpTransceiver::sender)
-            .collect()
-    }
-
-    /// All receivers of transceivers that are not stopped.
-    pub fn get_receivers(&self) -> Vec<RTCRtpReceiver> {
-        self.get_transceivers()
-            .iter()
-            .map(RTCRtpTransceiver::receiver)
-            .collect()
-    }
-
-    /// All transceivers that are not stopped.
-    pub fn get_transceivers(&self) -> Vec<RTCRtpTransceiver> {
-        let transceivers = self.0.transceivers.lock();
-        transceivers
-            .iter()
-            .filter(|t| !t.stopped())
-            .cloned()
-            .collect()
-    }
-
     /// [`createDataChannel`](https://www.w3.org/TR/webrtc/#dom-rtcpeerconnection-createdatachannel).
     ///
     /// # Errors
@@ -341,9 +214,15 @@ impl RTCPeerConnection {
     }
 
     /// [`close`](https://www.w3.org/TR/webrtc/#dom-rtcpeerconnection-close): says goodbye and leaves
-    /// nothing running. No local track is stopped; remote ones end.
+    /// nothing running. No local track is stopped; remote ones end. It goes on to the end even if the
+    /// future is dropped.
     pub async fn close(&self) {
-        self.0.close().await;
+        if self.0.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (shared, own) = (self.0.clone(), tokio::task::try_id());
+        // It cannot fail but by a panic, and that is in the log.
+        let _ = tokio::spawn(async move { shared.finish(own).await }).await;
     }
 }
 
@@ -376,9 +255,9 @@ impl Shared {
         post(&self.queue, Item::Event(event));
     }
 
-    pub(crate) fn on_flow(&self) -> impl Fn(Arc<Receive>, bool) + Send + Sync + 'static {
+    pub(crate) fn on_flow(&self) -> impl Fn(Arc<Route>) + Send + Sync + 'static {
         let queue = self.queue.clone();
-        move |receive, flows| post(&queue, Item::Flow(receive, flows))
+        move |route| post(&queue, Item::Flow(route))
     }
 
     pub(crate) fn keep_channel(&self, channel: RTCDataChannel) {
@@ -387,93 +266,13 @@ impl Shared {
         channels.push(channel);
     }
 
-    pub(crate) fn find_transceiver(&self, mid: &str) -> Option<RTCRtpTransceiver> {
-        let transceivers = self.transceivers.lock();
-        let has_mid = |t: &&RTCRtpTransceiver| t.0.state.lock().mid.as_deref() == Some(mid);
-        transceivers.iter().find(has_mid).cloned()
-    }
-
-    /// A transceiver, here and in the substrate, with a sender that stays the same for its life.
-    async fn make_transceiver(
-        &self,
-        kind: MediaKind,
-        init: &RTCRtpTransceiverInit,
-    ) -> Result<RTCRtpTransceiver, RTCError> {
-        if init.direction == Direction::Stopped {
-            let message = "a transceiver cannot begin stopped";
-            return Err(RTCError::new(RTCErrorKind::Type, message));
-        }
-        let encoding = match init.send_encodings.as_slice() {
-            [] => RTCRtpEncodingParameters::default(),
-            [one] => *one,
-            _ => {
-                let message = "one encoding per sender: simulcast is not there yet";
-                return Err(RTCError::new(RTCErrorKind::NotSupported, message));
-            }
-        };
-        encoding.check()?;
-        let sender = self.make_sender(kind, encoding);
-        let track = local_track(&sender);
-        let substrate = self.substrate.add_transceiver_from_track(track, None).await;
-        let substrate = match substrate {
-            Ok(substrate) => substrate,
-            Err(error) => {
-                sender.close().await;
-                return Err(error.into());
-            }
-        };
-        Ok(self.adopt(substrate, kind, sender, init.direction, true))
-    }
-
-    pub(crate) fn make_sender(
-        &self,
-        kind: MediaKind,
-        encoding: RTCRtpEncodingParameters,
-    ) -> RTCRtpSender {
-        let (encoders, start) = (&self.context.encoders, self.context.start_bitrate);
-        RTCRtpSender::new(kind, &self.path, encoders, start, encoding)
-    }
-
-    pub(crate) fn adopt(
-        &self,
-        substrate: Arc<dyn RtpTransceiver>,
-        kind: MediaKind,
-        sender: RTCRtpSender,
-        direction: Direction,
-        attached: bool,
-    ) -> RTCRtpTransceiver {
-        let transceiver = RTCRtpTransceiver(Arc::new(TransceiverShared {
-            id: substrate.id(),
-            kind,
-            substrate,
-            sender,
-            receiver: RTCRtpReceiver::new(kind, &self.path),
-            peer: self.this.clone(),
-            state: Mutex::new(TransceiverState {
-                mid: None,
-                direction,
-                current_direction: None,
-                fired_direction: None,
-                described: None,
-                offered: None,
-                has_sent: false,
-                attached,
-                created_by_remote: !attached,
-            }),
-        }));
-        self.transceivers.lock().push(transceiver.clone());
-        transceiver
-    }
-
-    /// Where the substrate's report on candidates and transports is had.
+    /// The data channels that are not closed.
     pub(crate) fn channels(&self) -> Vec<RTCDataChannel> {
         self.channels.lock().clone()
     }
 
-    pub(crate) async fn close(&self) {
-        if self.closed.swap(true, Ordering::AcqRel) {
-            return;
-        }
+    /// The end. `caller` is the task that wants it.
+    async fn finish(&self, caller: Option<tokio::task::Id>) {
         self.path.goodbye();
         let _turn = self.operations.lock().await;
         let transceivers = std::mem::take(&mut *self.transceivers.lock());
@@ -486,17 +285,17 @@ impl Shared {
         for transceiver in &transceivers {
             transceiver.0.receiver.end();
         }
-        let channels = std::mem::take(&mut *self.channels.lock());
-        channels.iter().for_each(RTCDataChannel::abandon);
         let tasks = std::mem::take(&mut *self.tasks.lock());
-        let own = tokio::task::try_id();
         for task in tasks {
             task.abort();
             // A handler may close its own connection: it cannot wait for itself.
-            if Some(task.id()) != own {
+            if Some(task.id()) != caller {
                 let _ = task.await;
             }
         }
+        // Now that nobody adds one any more.
+        let channels = std::mem::take(&mut *self.channels.lock());
+        channels.iter().for_each(RTCDataChannel::abandon);
         self.events
             .dispatch(&PeerConnectionEvent::SignalingStateChange(
                 RTCSignalingState::Closed,
@@ -515,6 +314,13 @@ impl Drop for Shared {
             .lock()
             .iter()
             .for_each(RTCDataChannel::abandon);
+        self.path.goodbye();
+        // Whoever still holds a part of it sees that it is over.
+        let transceivers = std::mem::take(&mut *self.transceivers.lock());
+        for transceiver in &transceivers {
+            transceiver.0.sender.end();
+            transceiver.0.receiver.end();
+        }
         // The substrate's driver would run on.
         if !self.is_closed()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()

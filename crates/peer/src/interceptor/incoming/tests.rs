@@ -1,0 +1,84 @@
+use super::*;
+use crate::pipeline::{InboundVideoConfig, RtpPacket};
+use duet_media::MonotonicClock;
+
+struct Deaf;
+
+impl crate::pipeline::Feedback for Deaf {
+    fn request_key_frame(&self) {}
+}
+
+fn route() -> (Arc<Route>, duet_media::MediaStreamTrack) {
+    let (inbound, track) = InboundVideo::new(InboundVideoConfig {
+        clock: Arc::new(MonotonicClock::new()),
+        feedback: Arc::new(Deaf),
+        label: "test".into(),
+    });
+    let route = Route {
+        mid: "0".into(),
+        ssrcs: Vec::new(),
+        mid_extension: Some(1),
+        receive: Arc::new(Receive::Video(inbound)),
+        media_ssrc: Arc::default(),
+        flowing: AtomicBool::new(false),
+        over: AtomicBool::new(false),
+        on_flow: Box::new(|_| ()),
+    };
+    (Arc::new(route), track)
+}
+
+fn packet(ssrc: u32) -> rtp::Packet {
+    let mut header = rtp::Header {
+        version: 2,
+        payload_type: 96,
+        ssrc,
+        ..Default::default()
+    };
+    let mid = Bytes::from_static(b"0");
+    header.set_extension(1, mid).expect("an id of one byte");
+    rtp::Packet {
+        header,
+        payload: Bytes::from_static(&[0x10, 0, 0]),
+    }
+}
+
+#[test]
+fn a_source_that_changes_all_the_time_is_heard_and_forgotten() {
+    let mut incoming = Incoming::default();
+    incoming.set_routes(vec![route().0]);
+    let start = Instant::now();
+    for ssrc in 1..1_000 {
+        incoming.bind(&StreamInfo {
+            ssrc,
+            payload_type: 96,
+            clock_rate: 90_000,
+            ..Default::default()
+        });
+        let arrival = MediaTime::from_millis(i64::from(ssrc));
+        let heard = incoming.on_rtp(packet(ssrc), start, arrival);
+        assert!(heard.is_some(), "source {ssrc}");
+        assert!(incoming.bindings.len() <= MAX_STREAMS && incoming.streams.len() <= MAX_STREAMS);
+    }
+    assert_eq!(incoming.strangers, 0);
+}
+
+#[test]
+fn a_packet_on_its_way_unmutes_no_track_that_was_taken_away() {
+    let (route, track) = route();
+    let packet = || RtpPacket {
+        payload_type: 96,
+        sequence_number: 1,
+        timestamp: 0,
+        marker: false,
+        ssrc: 1,
+        payload: Bytes::from_static(&[0x10, 0, 0]),
+    };
+    route.deliver(packet(), MediaTime::ZERO);
+    route.follow_flow();
+    assert!(!track.muted());
+    route.over.store(true, Ordering::Release);
+    route.receive.set_muted(true);
+    route.deliver(packet(), MediaTime::ZERO);
+    route.follow_flow();
+    assert!(track.muted());
+}
