@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use duet_devices::SourceSpec;
+use duet_signaling::message::MAX_NAME_CHARS;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Join a room, and be in a call with whoever is there or comes.
     Call(Call),
+    /// Record camera and microphone to a WebM file.
+    Record(Record),
     /// List cameras, microphones and speakers.
     Devices(Devices),
     /// Call oneself over real sockets, and judge what arrived.
@@ -74,12 +77,14 @@ pub(crate) struct Serve {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Sources: default, none, synthetic, file:PATH (Y4M or WAV, in a loop), device:ID (see `duet devices`).
+    after_help = "Sources: default, none, synthetic, file:PATH (Y4M, WAV, WebM, IVF or Ogg Opus, in a loop),
+once:PATH (not in a loop), device:ID (see `duet devices`).
 
 Examples:
   duet call demo --server http://localhost:8080
   duet call demo --server https://example.org --camera synthetic --microphone synthetic --speaker none
   duet call demo --server http://localhost:8080 --camera file:clip.y4m --microphone none --duration 30s
+  duet call demo --server http://localhost:8080 --camera file:talk.webm --microphone file:talk.webm --record them.webm
   duet call demo --server http://localhost:8080 --camera synthetic --microphone synthetic --verify --duration 20s"
 )]
 pub(crate) struct Call {
@@ -95,11 +100,15 @@ pub(crate) struct Call {
     #[arg(long, default_value = "default", value_name = "DEVICE|none")]
     pub(crate) speaker: String,
     /// The name that the other side sees.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = display_name)]
     pub(crate) name: Option<String>,
     /// Hang up after so long, as 90s, 5m, 1h or 500ms.
     #[arg(long, value_name = "T", value_parser = duration)]
     pub(crate) duration: Option<Duration>,
+    /// Record what the other side sends to this WebM file. Who comes back or comes later gets a file of
+    /// its own, with a number in its name.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) record: Option<PathBuf>,
     /// Write statistics to this file, a JSON object a line and second.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) stats: Option<PathBuf>,
@@ -113,6 +122,28 @@ pub(crate) struct Call {
     /// Accept a certificate that nobody vouches for. For self-made ones, in tests.
     #[arg(long)]
     pub(crate) insecure: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The file is WebM, with VP8 and Opus. What was recorded before a crash can be played.
+It ends with Ctrl-C, after --duration, or with its sources.
+
+Examples:
+  duet record talk.webm
+  duet record talk.webm --camera synthetic --microphone synthetic --duration 10s
+  duet record picture.webm --microphone none --size 1920x1080 --video-kbps 5000
+  duet record talk.webm --camera once:talk.y4m --microphone once:talk.wav"
+)]
+pub(crate) struct Record {
+    /// The file to write; one that is there is written anew.
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) media: MediaArgs,
+    /// Stop after so long, as 90s, 5m, 1h or 500ms.
+    #[arg(long, value_name = "T", value_parser = duration)]
+    pub(crate) duration: Option<Duration>,
 }
 
 #[derive(Debug, Args)]
@@ -152,7 +183,7 @@ pub(crate) struct Loopback {
     pub(crate) stats: Option<PathBuf>,
 }
 
-/// What a call captures.
+/// What is captured.
 #[derive(Debug, Args)]
 pub(crate) struct MediaArgs {
     /// The camera.
@@ -192,6 +223,17 @@ fn room_name(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err("a room's name has 1 to 64 letters, digits, - or _".to_owned())
+    }
+}
+
+fn display_name(text: &str) -> Result<String, String> {
+    let fits = (1..=MAX_NAME_CHARS).contains(&text.chars().count());
+    if fits && !text.chars().any(char::is_control) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "a name has 1 to {MAX_NAME_CHARS} characters, none of them a control character"
+        ))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::args::Devices;
 use crate::failure::Failure;
+use crate::tell::print;
 use duet_devices::{MediaDeviceInfo, MediaDeviceKind, MediaDevices};
 use duet_media::{MediaTrackCapabilities, MonotonicClock, Range};
 use serde_json::{Value, json};
@@ -13,25 +14,28 @@ pub(crate) fn run(options: &Devices) -> Result<ExitCode, Failure> {
     let devices = MediaDevices::new(Arc::new(MonotonicClock::new())).enumerate_devices();
     if options.json {
         let list: Vec<Value> = devices.iter().map(as_json).collect();
-        println!("{}", Value::Array(list));
+        print(Value::Array(list))?;
     } else if devices.is_empty() {
-        println!(
-            "no camera, no microphone, no speaker; `synthetic` and `file:PATH` work all the same"
-        );
+        print(
+            "no camera, no microphone, no speaker; `synthetic` and `file:PATH` work all the same",
+        )?;
     } else {
-        devices.iter().for_each(print);
+        let paragraphs: Vec<String> = devices.iter().map(as_text).collect();
+        print(paragraphs.join("\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(device: &MediaDeviceInfo) {
+fn as_text(device: &MediaDeviceInfo) -> String {
     let kind = match device.kind {
         MediaDeviceKind::AudioInput => "microphone",
         MediaDeviceKind::VideoInput => "camera",
         MediaDeviceKind::AudioOutput => "speaker",
     };
-    println!("{kind:<11} {}", device.label);
-    println!("{:<11} device:{}", "", device.device_id);
+    let mut text = format!(
+        "{kind:<11} {}\n{:<11} device:{}",
+        device.label, "", device.device_id
+    );
     let capabilities = &device.capabilities;
     let size = range("size", "", &capabilities.width).zip(range("x", "", &capabilities.height));
     let lines = [
@@ -41,8 +45,9 @@ fn print(device: &MediaDeviceInfo) {
         range("channels", "", &capabilities.channel_count),
     ];
     for line in lines.into_iter().flatten() {
-        println!("{:<11} {line}", "");
+        text += &format!("\n{:<11} {line}", "");
     }
+    text
 }
 
 fn range<T: Display + PartialEq>(

@@ -5,6 +5,7 @@
 //! | [`media`] | `MediaStream`, `MediaStreamTrack`, frames, sources and sinks |
 //! | [`devices`] | `MediaDevices`: cameras, microphones, speakers, files, the synthetic pair |
 //! | [`peer`] | `RTCPeerConnection` and its kin |
+//! | [`recorder`] | `MediaRecorder`, coded files as streams, a live stream under a URL |
 //! | [`signaling`] | the server, its protocol, and a client |
 //! | [`codec`] | VP8 and Opus |
 //! | [`session`] | call logic without input and output: negotiation, jitter buffers, lip-sync |
@@ -35,5 +36,6 @@ pub use duet_codec as codec;
 pub use duet_devices as devices;
 pub use duet_media as media;
 pub use duet_peer as peer;
+pub use duet_recorder as recorder;
 pub use duet_session as session;
 pub use duet_signaling as signaling;

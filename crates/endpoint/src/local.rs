@@ -5,7 +5,12 @@ use crate::failure::Failure;
 use crate::tell::Tell;
 use duet_devices::{GetUserMediaError, MediaDevices, SourceSpec};
 use duet_media::constraints::ConstrainNumber;
-use duet_media::{MediaStream, MediaStreamTrack, MediaTrackConstraintSet, MediaTrackConstraints};
+use duet_media::{
+    Clock, MediaKind, MediaStream, MediaStreamTrack, MediaTrackConstraintSet, MediaTrackConstraints,
+};
+use duet_recorder::player;
+use std::path::Path;
+use std::sync::Arc;
 
 /// A stream of this end's camera and microphone.
 pub(crate) struct LocalMedia {
@@ -19,6 +24,7 @@ impl LocalMedia {
     pub(crate) fn open(
         options: &MediaArgs,
         devices: &MediaDevices,
+        clock: Arc<dyn Clock>,
         tell: &Tell,
     ) -> Result<Self, Failure> {
         let named = |spec: &SourceSpec| !matches!(spec, SourceSpec::Default | SourceSpec::None);
@@ -26,7 +32,7 @@ impl LocalMedia {
             &options.camera,
             &options.microphone,
             &options.picture,
-            devices,
+            &mut Inputs::new(devices, clock),
             |spec, error| {
                 if named(spec) {
                     return Err(refuse(spec, &error));
@@ -41,6 +47,7 @@ impl LocalMedia {
     pub(crate) fn open_loopback(
         options: &Loopback,
         devices: &MediaDevices,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, Failure> {
         let none = SourceSpec::None;
         if options.camera == none && options.microphone == none {
@@ -52,7 +59,7 @@ impl LocalMedia {
             &options.camera,
             &options.microphone,
             &options.picture,
-            devices,
+            &mut Inputs::new(devices, clock),
             |spec, error| Err(refuse(spec, &error)),
         )
     }
@@ -61,15 +68,19 @@ impl LocalMedia {
         camera: &SourceSpec,
         microphone: &SourceSpec,
         picture: &Picture,
-        devices: &MediaDevices,
+        inputs: &mut Inputs<'_>,
         on_error: impl Fn(&SourceSpec, GetUserMediaError) -> Result<(), Failure>,
     ) -> Result<Self, Failure> {
         let mut tracks: Vec<MediaStreamTrack> = Vec::new();
-        match devices.open_audio(microphone, &MediaTrackConstraints::default()) {
+        match inputs.open(
+            MediaKind::Audio,
+            microphone,
+            &MediaTrackConstraints::default(),
+        ) {
             Ok(track) => tracks.extend(track),
             Err(error) => on_error(microphone, error)?,
         }
-        match devices.open_video(camera, &wanted(picture)) {
+        match inputs.open(MediaKind::Video, camera, &wanted(picture)) {
             Ok(track) => tracks.extend(track),
             Err(error) => on_error(camera, error)?,
         }
@@ -93,6 +104,69 @@ impl LocalMedia {
     }
 }
 
+/// Where tracks come from: devices, and files that need a codec.
+struct Inputs<'a> {
+    devices: &'a MediaDevices,
+    clock: Arc<dyn Clock>,
+    /// Played already: picture and sound of one file are in step.
+    films: Vec<(SourceSpec, MediaStream)>,
+}
+
+impl<'a> Inputs<'a> {
+    fn new(devices: &'a MediaDevices, clock: Arc<dyn Clock>) -> Self {
+        Inputs {
+            devices,
+            clock,
+            films: Vec::new(),
+        }
+    }
+
+    fn open(
+        &mut self,
+        kind: MediaKind,
+        spec: &SourceSpec,
+        constraints: &MediaTrackConstraints,
+    ) -> Result<Option<MediaStreamTrack>, GetUserMediaError> {
+        if let Some(path) = spec.file()
+            && player::is_coded(path)?
+        {
+            return self.open_film(kind, spec, path, constraints).map(Some);
+        }
+        match kind {
+            MediaKind::Audio => self.devices.open_audio(spec, constraints),
+            MediaKind::Video => self.devices.open_video(spec, constraints),
+        }
+    }
+
+    fn open_film(
+        &mut self,
+        kind: MediaKind,
+        spec: &SourceSpec,
+        path: &Path,
+        constraints: &MediaTrackConstraints,
+    ) -> Result<MediaStreamTrack, GetUserMediaError> {
+        let played = self.films.iter().find(|(other, _)| other == spec);
+        let film = match played {
+            Some((_, film)) => film.clone(),
+            None => {
+                let film = player::play(path, self.clock.clone(), spec.repeat())?;
+                self.films.push((spec.clone(), film.clone()));
+                film
+            }
+        };
+        let mut tracks = film.get_tracks().into_iter();
+        let track = tracks.find(|track| track.kind() == kind).ok_or_else(|| {
+            GetUserMediaError::NotReadable(format!("there is no {kind} in {}", path.display()))
+        })?;
+        let fits = track.apply_constraints(constraints.clone());
+        fits.map_err(|error| GetUserMediaError::Overconstrained {
+            constraint: error.constraint,
+            message: error.message,
+        })?;
+        Ok(track)
+    }
+}
+
 /// A file or device that was asked for by name and is not there was a wrong word; one that is there
 /// and cannot be read has failed.
 fn refuse(spec: &SourceSpec, error: &GetUserMediaError) -> Failure {
@@ -101,9 +175,7 @@ fn refuse(spec: &SourceSpec, error: &GetUserMediaError) -> Failure {
         GetUserMediaError::NotFound(_)
         | GetUserMediaError::Type(_)
         | GetUserMediaError::Overconstrained { .. } => Failure::usage(message),
-        GetUserMediaError::NotReadable(_) if matches!(spec, SourceSpec::File(_)) => {
-            Failure::usage(message)
-        }
+        GetUserMediaError::NotReadable(_) if spec.file().is_some() => Failure::usage(message),
         _ => Failure::failed(message),
     }
 }
@@ -118,5 +190,58 @@ fn wanted(picture: &Picture) -> MediaTrackConstraints {
             ..MediaTrackConstraintSet::default()
         },
         advanced: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::ExitCode;
+
+    #[test]
+    fn each_refusal_has_its_name_its_sentence_and_its_status() {
+        let device = SourceSpec::Device("v4l:front".into());
+        let file = SourceSpec::File("/clip.y4m".into());
+        let busy = "Front: Device or resource busy".to_owned();
+        let too_much = GetUserMediaError::Overconstrained {
+            constraint: "width".into(),
+            message: "nothing is as wide".into(),
+        };
+        for (spec, error, status, sentence) in [
+            (
+                &device,
+                GetUserMediaError::NotReadable(busy),
+                1,
+                "device:v4l:front: NotReadableError: Front: Device or resource busy",
+            ),
+            (
+                &device,
+                GetUserMediaError::NotAllowed("Front: Permission denied".into()),
+                1,
+                "device:v4l:front: NotAllowedError: Front: Permission denied",
+            ),
+            (
+                &device,
+                GetUserMediaError::NotFound("there is no such camera".into()),
+                2,
+                "device:v4l:front: NotFoundError: there is no such camera",
+            ),
+            (
+                &device,
+                too_much,
+                2,
+                "device:v4l:front: OverconstrainedError: nothing is as wide",
+            ),
+            (
+                &file,
+                GetUserMediaError::NotReadable("it is no Y4M file".into()),
+                2,
+                "file:/clip.y4m: NotReadableError: it is no Y4M file",
+            ),
+        ] {
+            let failure = refuse(spec, &error);
+            assert_eq!(failure.to_string(), sentence);
+            assert_eq!(failure.exit_code(), ExitCode::from(status), "{sentence}");
+        }
     }
 }

@@ -8,6 +8,7 @@ mod failure;
 mod local;
 mod loopback;
 mod probe;
+mod record;
 mod report;
 mod resources;
 mod serve;
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
     match run(cli.command, &tell) {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("duet: {failure}");
+            tell.warn(format_args!("duet: {failure}"));
             failure.exit_code()
         }
     }
@@ -38,13 +39,15 @@ fn main() -> ExitCode {
 fn run(command: Command, tell: &Tell) -> Result<ExitCode, Failure> {
     match command {
         Command::Completions { shell } => {
-            let mut out = std::io::stdout().lock();
-            clap_complete::generate(shell, &mut Cli::command(), "duet", &mut out);
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "duet", &mut script);
+            tell::print(String::from_utf8_lossy(&script))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Devices(options) => devices::run(&options),
         Command::Serve(options) => runtime()?.block_on(serve::run(options, tell)),
         Command::Call(options) => runtime()?.block_on(call::run(options, tell)),
+        Command::Record(options) => runtime()?.block_on(record::run(options, tell)),
         Command::Loopback(options) => runtime()?.block_on(loopback::run(options, tell)),
     }
 }

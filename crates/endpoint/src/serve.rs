@@ -14,34 +14,40 @@ pub(crate) async fn run(options: Serve, tell: &Tell) -> Result<ExitCode, Failure
         ServeError::Serve(_) => Failure::failed(error),
         _ => Failure::usage(error),
     })?;
+    let end = asked_to_end();
     tell.say(format_args!(
         "listening on {}, serving {}",
         server.local_addr(),
         server.url()
     ));
-    server
-        .run_until(asked_to_end())
-        .await
-        .map_err(Failure::failed)?;
+    server.run_until(end).await.map_err(Failure::failed)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Ready when the program is asked to end: Ctrl-C, or a service manager's SIGTERM.
-pub(crate) async fn asked_to_end() {
-    let interrupt = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => tokio::select! {
-                _ = interrupt => (),
-                _ = terminate.recv() => (),
-            },
-            Err(_) => drop(interrupt.await),
+/// Ready when the program is asked to end: Ctrl-C, or a service manager's SIGTERM. It listens from this
+/// call on, not from when it is first awaited: nothing that is said before then is missed.
+#[cfg(unix)]
+pub(crate) fn asked_to_end() -> impl Future<Output = ()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
+    // A signal that the system does not let be caught ends the program by itself.
+    let signals = kinds.map(|kind| signal(kind).ok());
+    async {
+        let [interrupt, terminate] = signals.map(async |signal| match signal {
+            Some(mut signal) => drop(signal.recv().await),
+            None => std::future::pending().await,
+        });
+        tokio::select! {
+            () = interrupt => {}
+            () = terminate => {}
         }
     }
-    #[cfg(not(unix))]
-    drop(interrupt.await);
+}
+
+/// Ready when the program is asked to end: Ctrl-C.
+#[cfg(not(unix))]
+pub(crate) async fn asked_to_end() {
+    drop(tokio::signal::ctrl_c().await);
 }
 
 fn config(options: Serve) -> Result<ServerConfig, Failure> {

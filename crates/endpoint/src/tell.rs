@@ -1,7 +1,12 @@
 //! What the program tells the person, and the log. Both go to standard error: standard output belongs
 //! to what a script reads.
+//!
+//! Nothing here ends the program because nobody listens: a call outlives the terminal that it was
+//! started in.
 
+use crate::failure::Failure;
 use std::fmt;
+use std::io::{ErrorKind, Write};
 use tracing_subscriber::EnvFilter;
 
 /// Tells a person how things go, unless asked to be quiet.
@@ -18,21 +23,43 @@ impl Tell {
     /// A line of good or ordinary news.
     pub(crate) fn say(&self, line: impl fmt::Display) {
         if !self.quiet {
-            eprintln!("{line}");
+            self.warn(line);
         }
     }
 
     /// A line that takes the place of the one before, on a terminal.
     pub(crate) fn update(&self, line: impl fmt::Display) {
         if !self.quiet {
-            eprint!("\r{line}  ");
+            let _ = write!(std::io::stderr(), "\r{}  ", printable(&line));
         }
     }
 
     /// A line that is told even when quiet.
     pub(crate) fn warn(&self, line: impl fmt::Display) {
-        eprintln!("{line}");
+        let _ = writeln!(std::io::stderr(), "{}", printable(&line));
     }
+}
+
+/// Writes text and a line's end to standard output.
+pub(crate) fn print(text: impl fmt::Display) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        // Whoever read has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| {
+            Failure::failed(format_args!("cannot write to standard output: {error}"))
+        }),
+    }
+}
+
+/// Names and sentences come from strangers as well: what they hold may not steer the terminal.
+fn printable(line: &impl fmt::Display) -> String {
+    let shown = |c: char| match c {
+        '\n' => c,
+        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    line.to_string().chars().map(shown).collect()
 }
 
 /// Starts the log. What it holds by default is what a person can act on: the transport's own errors
@@ -46,4 +73,18 @@ pub(crate) fn start_log(quiet: bool) {
         .with_writer(std::io::stderr)
         .without_time()
         .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_stranger_says_does_not_steer_the_terminal() {
+        assert_eq!(
+            printable(&"Zo\u{eb} \u{1b}[2J\r\u{9b}31m"),
+            "Zo\u{eb} \u{fffd}[2J\u{fffd}\u{fffd}31m"
+        );
+        assert_eq!(printable(&"two\nlines"), "two\nlines");
+    }
 }

@@ -9,7 +9,7 @@ use duet_peer::{
 };
 use duet_session::{
     ConnectionState, ConnectionWatch, NegotiationRefused, Negotiator, NegotiatorAction,
-    NegotiatorInput, RecoveryAction, RecoveryConfig, SdpKind,
+    NegotiatorInput, RecoveryAction, RecoveryConfig, SdpKind, SignalingState,
 };
 use duet_signaling::{ClientMessage, IceCandidate, PeerId, PeerInfo};
 use std::hash::{BuildHasher, RandomState};
@@ -29,6 +29,9 @@ pub(super) struct Link {
     /// Whether the peer's id still means something to the server. Without it nothing can be signaled,
     /// while media goes on.
     pub(super) reachable: bool,
+    /// Offers of ours that the other side could not take, since a description of theirs was taken last.
+    rejected: u32,
+    was_connected: bool,
     negotiator: Negotiator<String, RTCIceCandidateInit>,
     watch: ConnectionWatch,
     forwarder: JoinHandle<()>,
@@ -43,6 +46,8 @@ pub(super) struct Link {
 
 /// How long a peer that the server holds for gone is listened for.
 const PROBATION: Duration = Duration::from_millis(1_500);
+/// Offers in a row that may be rejected: what was refused so often is refused for good.
+const MAX_REJECTED: u32 = 3;
 /// Bytes that may still be under way from one who is gone: a few packets, and its last report.
 const STRAGGLERS: u64 = 4_000;
 
@@ -80,6 +85,8 @@ impl Link {
             connection,
             state: RTCPeerConnectionState::New,
             reachable: true,
+            rejected: 0,
+            was_connected: false,
             forwarder,
             fingerprint: None,
             sent_description: false,
@@ -130,6 +137,27 @@ impl Link {
     /// Makes an offer as soon as one may be made.
     pub(super) fn want_offer(&mut self) {
         self.negotiator.handle(NegotiatorInput::NegotiationNeeded);
+    }
+
+    /// Whether this side may offer whenever there is something to negotiate: from the first connection
+    /// on, and unless the other side can take none of it.
+    pub(super) fn may_offer(&self) -> bool {
+        self.was_connected && self.rejected < MAX_REJECTED
+    }
+
+    /// The other side could not take our offer. Says whether another is made.
+    pub(super) fn on_reject(&mut self) -> bool {
+        if self.negotiator.signaling_state() != SignalingState::HaveLocalOffer {
+            // Of an offer that was taken back meanwhile.
+            return true;
+        }
+        self.negotiator.handle(NegotiatorInput::OfferLapsed);
+        self.rejected += 1;
+        let again = self.rejected < MAX_REJECTED;
+        if again {
+            self.want_offer();
+        }
+        again
     }
 
     /// Takes in a description of the other side.
@@ -205,6 +233,7 @@ impl Link {
     /// The connection is in another state.
     pub(super) fn on_state(&mut self, state: RTCPeerConnectionState, now: MediaTime) {
         self.state = state;
+        self.was_connected |= self.is_connected();
         let state = match state {
             RTCPeerConnectionState::New => ConnectionState::New,
             RTCPeerConnectionState::Connecting => ConnectionState::Connecting,
@@ -266,6 +295,11 @@ impl Link {
         messages: &mut Vec<ClientMessage>,
     ) -> Result<NegotiatorInput<String, RTCIceCandidateInit>, RTCError> {
         match action {
+            // The connection knows what their negotiation left to do, and says so by its event once it
+            // is stable.
+            NegotiatorAction::MakeOffer {
+                after_rollback: true,
+            } => return Ok(NegotiatorInput::NotNeeded),
             NegotiatorAction::MakeOffer { .. } | NegotiatorAction::MakeAnswer => {
                 self.connection.set_local_description(None).await?;
                 self.send_local_description(messages).await;
@@ -285,6 +319,7 @@ impl Link {
                 let description = RTCSessionDescription::new(sdp_type, description);
                 self.connection.set_remote_description(description).await?;
                 self.fingerprint = found;
+                self.rejected = 0;
             }
             NegotiatorAction::AddCandidate { candidate, lenient } => {
                 let added = self.connection.add_ice_candidate(Some(candidate)).await;
@@ -297,6 +332,10 @@ impl Link {
             }
             NegotiatorAction::Refuse(refused) => {
                 tracing::warn!("{} is out of order: {refused}", self.name());
+                if refused == NegotiationRefused::OfferFailed {
+                    let to = self.peer.id.clone();
+                    messages.push(ClientMessage::Reject { to });
+                }
             }
         }
         Ok(NegotiatorInput::Done)
@@ -348,7 +387,89 @@ fn fingerprint(sdp: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::fingerprint;
+    use super::*;
+    use duet_devices::synthetic::{SyntheticCamera, SyntheticCameraConfig};
+    use duet_media::MonotonicClock;
+    use duet_peer::NetworkPolicy;
+    use std::sync::Arc;
+
+    /// Nobody takes its events: what is looked at here is what it says.
+    async fn link(polite: bool) -> Link {
+        let clock = Arc::new(MonotonicClock::new());
+        let camera = SyntheticCamera::start(SyntheticCameraConfig::default(), clock.clone());
+        let mut context = PeerContext::new(clock);
+        context.network = NetworkPolicy::LoopbackOnly;
+        context.mdns = false;
+        let peer = PeerInfo {
+            id: PeerId::new("peer"),
+            name: None,
+            polite,
+        };
+        let stream = MediaStream::from_tracks([camera]);
+        let (events, _) = mpsc::channel(1);
+        let configuration = RTCConfiguration::default();
+        Link::new(0, peer, configuration, &context, &stream, events)
+            .await
+            .unwrap()
+    }
+
+    async fn said(link: &mut Link) -> Vec<&'static str> {
+        let messages = link.drive().await;
+        let kinds = messages.iter().map(|message| match message {
+            ClientMessage::Offer { .. } => "offer",
+            ClientMessage::Answer { .. } => "answer",
+            ClientMessage::Reject { .. } => "reject",
+            other => panic!("{other:?}"),
+        });
+        kinds.collect()
+    }
+
+    async fn offer_of(link: &mut Link) -> String {
+        link.want_offer();
+        match link.drive().await.remove(0) {
+            ClientMessage::Offer { sdp, .. } => sdp,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_offer_that_cannot_be_taken_is_rejected_and_the_next_is_answered() {
+        let (mut one, mut other) = (link(true).await, link(false).await);
+        let nonsense = "v=0\r\nnonsense".to_owned();
+        one.on_description(SdpKind::Offer, nonsense).unwrap();
+        assert_eq!(said(&mut one).await, ["reject"]);
+        let offer = offer_of(&mut other).await;
+        one.on_description(SdpKind::Offer, offer).unwrap();
+        assert_eq!(said(&mut one).await, ["answer"]);
+        one.close().await;
+        other.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_rejected_offer_is_taken_back_and_made_again_three_times_in_all() {
+        let mut link = link(true).await;
+        link.want_offer();
+        for again in [true, true, false] {
+            assert_eq!(said(&mut link).await, ["offer"]);
+            assert_eq!(link.on_reject(), again);
+        }
+        assert_eq!(said(&mut link).await, [""; 0]);
+        assert_eq!(link.connection.signaling_state(), RTCSignalingState::Stable);
+        // A rejection of what was taken back already.
+        assert!(link.on_reject());
+        link.close().await;
+    }
+
+    #[tokio::test]
+    async fn an_offer_that_gave_way_is_not_made_again_when_theirs_settled_it() {
+        let (mut polite, mut impolite) = (link(true).await, link(false).await);
+        offer_of(&mut polite).await;
+        let theirs = offer_of(&mut impolite).await;
+        polite.on_description(SdpKind::Offer, theirs).unwrap();
+        assert_eq!(said(&mut polite).await, ["answer"]);
+        polite.close().await;
+        impolite.close().await;
+    }
 
     #[test]
     fn fingerprints_compare_without_regard_to_case() {

@@ -199,8 +199,8 @@ impl Lobby {
                     self.pause();
                     return None;
                 }
-                if no_seat || *fatal || matches!(code, ErrorCode::BadRoomName | ErrorCode::Version)
-                {
+                // Before the first seat an error is the answer to the join, and there will be no other.
+                if no_seat || *fatal || !self.was_seated {
                     return Some(LobbyEvent::Refused(Failure::failed(message)));
                 }
             }

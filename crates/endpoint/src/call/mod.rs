@@ -2,7 +2,9 @@
 
 mod link;
 mod lobby;
+mod recording;
 mod remote;
+mod room;
 
 use crate::args::Call;
 use crate::failure::Failure;
@@ -17,10 +19,11 @@ use duet_media::{Clock, MediaTime, MonotonicClock};
 use duet_peer::{
     PeerConnectionEvent, PeerContext, RTCConfiguration, RTCIceServer, RTCPeerConnectionState,
 };
-use duet_session::{RecoveryAction, SdpKind};
-use duet_signaling::{ClientMessage, ErrorCode, LeaveReason, PeerId, PeerInfo, ServerMessage};
-use link::{Link, LinkEvent, Stranger};
-use lobby::{Lobby, LobbyEvent};
+use duet_session::RecoveryAction;
+use duet_signaling::{ClientMessage, PeerId, PeerInfo};
+use link::{Link, LinkEvent};
+use lobby::Lobby;
+use recording::Recordings;
 use remote::Remote;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -30,19 +33,30 @@ use tokio::sync::mpsc;
 /// Events of connections that wait to be handled. When it is full the connections' forwarders wait,
 /// and the connections count what they could not tell.
 const LINK_EVENTS: usize = 256;
+/// Calls at the same time: whoever else fits into the largest room.
+const MAX_LINKS: usize = 15;
 /// How often statistics are written.
 const STATS_PERIOD: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(options: Call, tell: &Tell) -> Result<ExitCode, Failure> {
     let clock = Arc::new(MonotonicClock::new());
     let devices = MediaDevices::new(clock.clone());
-    let local = LocalMedia::open(&options.media, &devices, tell)?;
-    let remote = Remote::new(&options, &devices, clock.clone(), tell)?;
+    // What makes no sense is said before a camera's light goes on.
     let stats = options
         .stats
         .as_deref()
         .map(StatsFile::create)
         .transpose()?;
+    if let Some(path) = &options.report {
+        crate::loopback::check_report(path)?;
+    }
+    let recordings = options
+        .record
+        .as_deref()
+        .map(|path| Recordings::open(path, *tell))
+        .transpose()?;
+    let remote = Remote::new(&options, &devices, clock.clone(), tell)?;
+    let local = LocalMedia::open(&options.media, &devices, clock.clone(), tell)?;
     let mut context = PeerContext::new(clock.clone());
     context.max_bitrate = options.media.picture.video_kbps * 1_000 + 64_000;
     context.start_bitrate = context.start_bitrate.min(context.max_bitrate);
@@ -54,6 +68,7 @@ pub(crate) async fn run(options: Call, tell: &Tell) -> Result<ExitCode, Failure>
         context,
         local,
         remote,
+        recordings,
         stats,
         links: Vec::new(),
         next_link: 0,
@@ -71,6 +86,7 @@ struct CallTask {
     context: PeerContext,
     local: LocalMedia,
     remote: Remote,
+    recordings: Option<Recordings>,
     stats: Option<StatsFile>,
     links: Vec<Link>,
     next_link: u64,
@@ -100,7 +116,11 @@ impl CallTask {
                 }
                 Some((link, event)) = link_events.recv() => self.on_link(link, event, &lobby).await,
                 () = tokio::time::sleep(timeout) => {}
-                _ = stats_tick.tick() => self.write_stats().await?,
+                _ = stats_tick.tick() => {
+                    if let Err(failure) = self.write_stats().await {
+                        break Err(failure);
+                    }
+                }
                 () = &mut end => break Ok(()),
                 () = &mut interrupted => break Ok(()),
             }
@@ -114,189 +134,18 @@ impl CallTask {
                 .await;
         }
         lobby.close().await;
-        let report = self.judge().await?;
+        let report = self.judge().await;
+        if let Some(recordings) = &mut self.recordings {
+            recordings.finish().await;
+        }
         for link in self.links.drain(..) {
             link.close().await;
         }
         outcome?;
-        Ok(match report {
+        Ok(match report? {
             Some(report) if !report.pass => ExitCode::from(1),
             _ => ExitCode::SUCCESS,
         })
-    }
-
-    async fn on_lobby(&mut self, event: LobbyEvent, lobby: &mut Lobby) -> Result<(), Failure> {
-        match event {
-            LobbyEvent::Message(message) => self.on_message(message, lobby).await,
-            LobbyEvent::Lost => {
-                let now = self.clock.now();
-                self.links.iter_mut().for_each(|link| link.unreachable(now));
-                Ok(())
-            }
-            LobbyEvent::Refused(failure) => Err(failure),
-        }
-    }
-
-    async fn on_message(
-        &mut self,
-        message: ServerMessage,
-        lobby: &mut Lobby,
-    ) -> Result<(), Failure> {
-        match message {
-            ServerMessage::Joined {
-                room,
-                peers,
-                ice_servers,
-                ..
-            } => {
-                self.ice_servers = ice_servers.into_iter().map(ice_server).collect();
-                if peers.is_empty() {
-                    self.tell
-                        .say(format_args!("joined room {room}; nobody else is there yet"));
-                }
-                for peer in peers {
-                    self.offer_to(peer, lobby).await?;
-                }
-                self.drop_unreachable_of_full_room().await;
-            }
-            ServerMessage::PeerJoined { peer } => {
-                self.tell.say(format_args!("{} came", name_of(&peer)));
-                // The newcomer offers; whether it is somebody we know shows in its offer.
-                lobby.expect(peer);
-            }
-            ServerMessage::PeerLeft { id, reason } => self.on_left(&id, reason).await,
-            ServerMessage::Bye { from } => self.on_left(&from, LeaveReason::Left).await,
-            ServerMessage::Offer { from, sdp } => self.on_offer(from, sdp, lobby).await?,
-            ServerMessage::Answer { from, sdp } => self.on_answer(&from, sdp, lobby).await?,
-            ServerMessage::Candidate { from, candidate } => {
-                if let Some(link) = self.link_with(&from) {
-                    link.on_candidate(candidate);
-                }
-                self.drive(lobby).await;
-            }
-            ServerMessage::Error {
-                code: ErrorCode::NoSuchPeer,
-                ..
-            }
-            | ServerMessage::Pong => {}
-            ServerMessage::Error { message, .. } => {
-                self.tell.warn(format_args!("the server: {message}"))
-            }
-        }
-        Ok(())
-    }
-
-    /// We are the newcomer: offer, on a connection that may be the one to this very peer.
-    async fn offer_to(&mut self, peer: PeerInfo, lobby: &Lobby) -> Result<(), Failure> {
-        let now = self.clock.now();
-        let name = name_of(&peer).to_owned();
-        match self
-            .links
-            .iter_mut()
-            .find(|link| !link.reachable && link.is_connected())
-        {
-            Some(kept) => {
-                self.tell.say(format_args!("found again: {name}"));
-                kept.rebind(peer, now).await;
-            }
-            None => {
-                self.tell.say(format_args!("calling {name}"));
-                self.open_link(peer).await?;
-            }
-        }
-        if let Some(link) = self.links.iter_mut().find(|link| link.reachable) {
-            link.want_offer();
-        }
-        self.drive(lobby).await;
-        Ok(())
-    }
-
-    async fn on_offer(
-        &mut self,
-        from: PeerId,
-        sdp: String,
-        lobby: &mut Lobby,
-    ) -> Result<(), Failure> {
-        // The same member with another certificate has begun anew.
-        if let Some(at) = self
-            .links
-            .iter()
-            .position(|link| link.peer_id() == &from && link.is_strange(&sdp))
-        {
-            let peer = self.links[at].peer.clone();
-            self.close_link(at).await;
-            lobby.expect(peer);
-        }
-        if self.link_with(&from).is_none() {
-            let Some(peer) = lobby.take_expected(&from) else {
-                return Ok(());
-            };
-            let now = self.clock.now();
-            let kept = self
-                .links
-                .iter_mut()
-                .find(|link| !link.reachable && link.is_with(&sdp));
-            match kept {
-                Some(kept) => {
-                    self.tell
-                        .say(format_args!("found again: {}", name_of(&peer)));
-                    kept.rebind(peer, now).await;
-                }
-                None => {
-                    self.close_unreachable().await;
-                    self.open_link(peer).await?;
-                }
-            }
-        }
-        if let Some(link) = self.link_with(&from) {
-            // Only an answer can be a stranger's.
-            let _ = link.on_description(SdpKind::Offer, sdp);
-        }
-        self.drive(lobby).await;
-        Ok(())
-    }
-
-    async fn on_answer(
-        &mut self,
-        from: &PeerId,
-        sdp: String,
-        lobby: &Lobby,
-    ) -> Result<(), Failure> {
-        let Some(at) = self.links.iter().position(|link| link.peer_id() == from) else {
-            return Ok(());
-        };
-        if let Err(Stranger) = self.links[at].on_description(SdpKind::Answer, sdp) {
-            let peer = self.links[at].peer.clone();
-            self.tell
-                .say(format_args!("{} is somebody new; calling", name_of(&peer)));
-            self.close_link(at).await;
-            self.open_link(peer).await?;
-            if let Some(link) = self.link_with(from) {
-                link.want_offer();
-            }
-        }
-        self.drive(lobby).await;
-        Ok(())
-    }
-
-    async fn on_left(&mut self, id: &PeerId, reason: LeaveReason) {
-        let now = self.clock.now();
-        let Some(at) = self.links.iter().position(|link| link.peer_id() == id) else {
-            return;
-        };
-        let link = &mut self.links[at];
-        if reason != LeaveReason::Left && link.is_connected() {
-            // It may have lost the server only, and come back for this very connection.
-            link.unreachable(now);
-            link.put_on_probation(now).await;
-            return;
-        }
-        self.tell.say(match reason {
-            LeaveReason::Left => format!("{} left", link.name()),
-            LeaveReason::Gone => format!("{} is gone", link.name()),
-            LeaveReason::Replaced => format!("{} is coming back", link.name()),
-        });
-        self.close_link(at).await;
     }
 
     async fn on_link(&mut self, id: u64, event: PeerConnectionEvent, lobby: &Lobby) {
@@ -307,7 +156,7 @@ impl CallTask {
         match event {
             PeerConnectionEvent::NegotiationNeeded => {
                 // The first offer is the newcomer's to make; later ones either side's.
-                if link.is_connected() {
+                if link.may_offer() {
                     link.want_offer();
                     self.drive(lobby).await;
                 }
@@ -326,6 +175,9 @@ impl CallTask {
                     RTCPeerConnectionState::Connected => {
                         self.tell
                             .say(format_args!("in a call with {}", link.name()));
+                        if let Some(recordings) = &mut self.recordings {
+                            recordings.connected(id);
+                        }
                     }
                     RTCPeerConnectionState::Disconnected => {
                         self.tell
@@ -334,7 +186,12 @@ impl CallTask {
                     _ => {}
                 }
             }
-            PeerConnectionEvent::Track(event) => self.remote.attach(id, &event.track),
+            PeerConnectionEvent::Track(event) => {
+                self.remote.attach(id, &event.track);
+                if let Some(recordings) = &mut self.recordings {
+                    recordings.track(id, &event.track).await;
+                }
+            }
             PeerConnectionEvent::SignalingStateChange(_)
             | PeerConnectionEvent::IceConnectionStateChange(_)
             | PeerConnectionEvent::IceGatheringStateChange(_)
@@ -374,6 +231,9 @@ impl CallTask {
     async fn close_link(&mut self, at: usize) {
         let link = self.links.swap_remove(at);
         self.remote.detach(link.id);
+        if let Some(recordings) = &mut self.recordings {
+            recordings.gone(link.id).await;
+        }
         link.close().await;
     }
 
@@ -388,6 +248,10 @@ impl CallTask {
     }
 
     async fn open_link(&mut self, peer: PeerInfo) -> Result<(), Failure> {
+        if self.links.len() == MAX_LINKS {
+            tracing::warn!("there are {MAX_LINKS} calls already; {} has none", peer.id);
+            return Ok(());
+        }
         let id = self.next_link;
         self.next_link += 1;
         let configuration = RTCConfiguration {
@@ -409,20 +273,6 @@ impl CallTask {
         })?;
         self.links.push(link);
         Ok(())
-    }
-
-    /// Connections whose peers never came back make room for whoever is there now.
-    async fn close_unreachable(&mut self) {
-        while let Some(at) = self.links.iter().position(|link| !link.reachable) {
-            self.close_link(at).await;
-        }
-    }
-
-    /// After a rejoin that found others in the room: a connection that none of them took is over.
-    async fn drop_unreachable_of_full_room(&mut self) {
-        if self.links.iter().any(|link| link.reachable) {
-            self.close_unreachable().await;
-        }
     }
 
     fn link_with(&mut self, id: &PeerId) -> Option<&mut Link> {
@@ -462,21 +312,5 @@ impl CallTask {
             crate::loopback::write_report(path, &report)?;
         }
         Ok(Some(report))
-    }
-}
-
-fn name_of(peer: &PeerInfo) -> &str {
-    peer.name.as_deref().unwrap_or("somebody")
-}
-
-fn ice_server(server: duet_signaling::IceServer) -> RTCIceServer {
-    // What this end cannot use is left to the other: one `turns:` URL must not end the call.
-    let urls = server.urls.into_iter().filter(|url| {
-        url.starts_with("stun:") || (url.starts_with("turn:") && !url.ends_with("transport=tcp"))
-    });
-    RTCIceServer {
-        urls: urls.collect(),
-        username: server.username.unwrap_or_default(),
-        credential: server.credential.unwrap_or_default(),
     }
 }

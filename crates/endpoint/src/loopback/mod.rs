@@ -5,7 +5,7 @@ mod pair;
 mod stamp;
 mod verdict;
 
-pub(crate) use verdict::{verdict, write_report};
+pub(crate) use verdict::{check_report, verdict, write_report};
 
 use crate::args::Loopback;
 use crate::codec_floor;
@@ -17,7 +17,7 @@ use crate::resources::CpuMeter;
 use crate::serve::asked_to_end;
 use crate::statistics;
 use crate::stats_file::StatsFile;
-use crate::tell::Tell;
+use crate::tell::{Tell, print};
 use duet_codec::{AudioEncoderConfig, VideoEncoderConfig};
 use duet_devices::MediaDevices;
 use duet_media::{Clock, MediaKind, MediaStream, MonotonicClock, SinkHandle};
@@ -39,7 +39,8 @@ pub(crate) async fn run(options: Loopback, tell: &Tell) -> Result<ExitCode, Fail
         .as_deref()
         .map(StatsFile::create)
         .transpose()?;
-    let local = LocalMedia::open_loopback(&options, &MediaDevices::new(clock.clone()))?;
+    let local =
+        LocalMedia::open_loopback(&options, &MediaDevices::new(clock.clone()), clock.clone())?;
     let mut context = PeerContext::new(clock.clone());
     context.network = NetworkPolicy::LoopbackOnly;
     context.mdns = false;
@@ -122,9 +123,9 @@ pub(crate) async fn run(options: Loopback, tell: &Tell) -> Result<ExitCode, Fail
     report.judge(&Expectations::default());
     if options.json {
         let json = serde_json::to_string(&report).map_err(Failure::failed)?;
-        println!("{json}");
+        print(json)?;
     } else {
-        println!("{}", verdict(&report));
+        print(verdict(&report))?;
     }
     Ok(ExitCode::from(u8::from(!report.pass)))
 }

@@ -75,13 +75,33 @@ pub(crate) fn verdict(report: &Report) -> String {
     text
 }
 
+/// Whether a verdict can be written to a file: better known before the call than after it.
+pub(crate) fn check_report(path: &Path) -> Result<(), Failure> {
+    let part = part_of(path);
+    let made = std::fs::write(&part, "").and_then(|()| std::fs::remove_file(&part));
+    let why = match made {
+        Ok(()) if !path.is_dir() => return Ok(()),
+        Ok(()) => "it is a folder".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(Failure::usage(format_args!(
+        "--report {}: expected a file that can be written: {why}",
+        path.display()
+    )))
+}
+
+/// Where it is written before it is whole.
+fn part_of(path: &Path) -> std::path::PathBuf {
+    path.with_extension("part")
+}
+
 /// Writes the verdict to a file, whole or not at all, for whoever waits for it.
 pub(crate) fn write_report(path: &Path, report: &Report) -> Result<(), Failure> {
     let failed = |error: &dyn std::fmt::Display| {
         Failure::failed(format_args!("cannot write {}: {error}", path.display()))
     };
     let json = serde_json::to_string(report).map_err(|error| failed(&error))?;
-    let part = path.with_extension("part");
+    let part = part_of(path);
     std::fs::write(&part, json).map_err(|error| failed(&error))?;
     std::fs::rename(&part, path).map_err(|error| failed(&error))
 }
