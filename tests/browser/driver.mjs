@@ -31,7 +31,7 @@ const actions = {
     return true;
   },
   state: ({ page: name, states, ms }) => page(name).evaluate(waitForState, states, ms),
-  picture: ({ page: name, ms }) => page(name).evaluate(waitForPicture, ms),
+  picture: ({ page: name, selector, ms }) => page(name).evaluate(waitForPicture, selector, ms),
   watch: ({ page: name, ms }) => page(name).evaluate(watchRemote, ms),
   eval: ({ page: name, code }) => page(name).evaluate(code),
   async click({ page: name, selector }) {

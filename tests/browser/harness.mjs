@@ -21,7 +21,7 @@ try {
     }
   }
   await page.evaluate(waitForState, ['connected'], 30_000);
-  await page.evaluate(waitForPicture, 20_000);
+  await page.evaluate(waitForPicture, '#remote-video', 20_000);
   seen = await page.evaluate(watchRemote, 8_000);
   const ages = seen.frames.map(([arrival, , unixMs]) => (arrival - unixMs) | 0).sort((a, b) => a - b);
   seen.fps = seen.frames.length / 8;

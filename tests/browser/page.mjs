@@ -100,11 +100,11 @@ export function waitForState(states, ms) {
   });
 }
 
-/** Resolves with the size of the remote picture once there is one. */
-export function waitForPicture(ms) {
-  const video = document.querySelector('#remote-video');
+/** Resolves with the size of the picture in the element that `selector` finds, once there is one. */
+export function waitForPicture(selector, ms) {
+  const video = document.querySelector(selector);
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`no remote picture after ${ms} ms`)), ms);
+    const timer = setTimeout(() => reject(new Error(`no picture in ${selector} after ${ms} ms`)), ms);
     video.requestVideoFrameCallback(() => {
       clearTimeout(timer);
       resolve({ width: video.videoWidth, height: video.videoHeight });

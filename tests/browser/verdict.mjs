@@ -1,27 +1,35 @@
 // Waits for the reports of a harness, prints them, and ends with 0 if all say that media arrived
 // intact.   node verdict.mjs FOLDER NAME...
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync, watch } from 'node:fs';
 import { join } from 'node:path';
 
+const PATIENCE = 120_000;
 const [folder, ...names] = process.argv.slice(2);
-const deadline = Date.now() + 120_000;
-const path = (name) => join(folder, `${name}.json`);
 
 function read(name) {
-  if (!existsSync(path(name))) return undefined;
   try {
-    return JSON.parse(readFileSync(path(name), 'utf8'));
+    return JSON.parse(readFileSync(join(folder, `${name}.json`), 'utf8'));
   } catch {
-    return undefined; // half written
+    return undefined; // not there, or half written
   }
 }
 
 let reports = [];
-while (Date.now() < deadline) {
-  reports = names.map(read);
-  if (reports.every(Boolean)) break;
-  await new Promise((resolve) => setTimeout(resolve, 200));
-}
+await new Promise((resolve) => {
+  const end = () => {
+    clearTimeout(timer);
+    watcher.close();
+    resolve();
+  };
+  const look = () => {
+    reports = names.map(read);
+    if (reports.every(Boolean)) end();
+  };
+  const timer = setTimeout(end, PATIENCE);
+  // Before the first look, so that no report comes unseen between the two.
+  const watcher = watch(folder, look);
+  look();
+});
 
 let pass = true;
 names.forEach((name, at) => {

@@ -1,17 +1,17 @@
 //! Headless browsers, through the driver in `tests/browser`.
 
-use crate::PATIENCE;
+use crate::{PATIENCE, Process, SoundServer};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 /// What a browser is given.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct BrowserOptions<'a> {
     /// A Y4M file for its camera (Chromium only; Firefox has a picture of its own).
     pub video: Option<&'a Path>,
@@ -21,13 +21,13 @@ pub struct BrowserOptions<'a> {
     pub no_devices: bool,
     /// Whether permission is refused (Chromium only).
     pub deny: bool,
-    /// The sound server that it is to play to, by `XDG_RUNTIME_DIR`.
-    pub sound: Option<&'a Path>,
+    /// The sound server that it is to play to.
+    pub sound: Option<&'a SoundServer>,
 }
 
 /// A running browser. Ended with its handle.
 pub struct Browser {
-    driver: Child,
+    driver: Process,
     link: Arc<Mutex<Link>>,
     name: &'static str,
 }
@@ -35,7 +35,8 @@ pub struct Browser {
 struct Link {
     input: Option<ChildStdin>,
     next_id: u64,
-    waiting: Arc<Mutex<HashMap<u64, Sender<Value>>>>,
+    /// Each is sent one answer, and has room for it.
+    waiting: Arc<Mutex<HashMap<u64, SyncSender<Value>>>>,
 }
 
 /// An open page.
@@ -87,21 +88,17 @@ impl Browser {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
         install(&folder);
         let mut command = Command::new("node");
-        if let Some(folder) = options.sound {
-            command
-                .env("XDG_RUNTIME_DIR", folder)
-                .env_remove("PULSE_RUNTIME_PATH");
-        }
-        let mut driver = command
+        command
             .arg("driver.mjs")
             .current_dir(&folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("node is installed");
-        let input = driver.stdin.take().expect("it is piped");
-        let output = BufReader::new(driver.stdout.take().expect("it is piped"));
-        let waiting = Arc::new(Mutex::new(HashMap::<u64, Sender<Value>>::new()));
+            .stdin(Stdio::piped());
+        if let Some(sound) = options.sound {
+            sound.introduce(&mut command);
+        }
+        let mut driver = Process::start(name, &mut command);
+        let input = driver.take_input().expect("it is piped");
+        let output = BufReader::new(driver.take_output().expect("it is piped"));
+        let waiting = Arc::new(Mutex::new(HashMap::<u64, SyncSender<Value>>::new()));
         let answers = waiting.clone();
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
@@ -110,7 +107,8 @@ impl Browser {
                 };
                 let id = answer["id"].as_u64().unwrap_or(0);
                 if let Some(waiter) = answers.lock().expect("no holder panics").remove(&id) {
-                    let _ = waiter.send(answer);
+                    // Whoever asked may have stopped waiting.
+                    let _ = waiter.try_send(answer);
                 }
             }
             // Whoever still waits hears that the driver is gone.
@@ -145,20 +143,14 @@ impl Drop for Browser {
         if let Ok(mut link) = self.link.lock() {
             link.input = None;
         }
-        for _ in 0..400 {
-            if !matches!(self.driver.try_wait(), Ok(None)) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(25));
-        }
-        let _ = self.driver.kill();
-        let _ = self.driver.wait();
+        // What has not ended by then is ended with its handle.
+        self.driver.ended(Duration::from_secs(10));
     }
 }
 
 impl Link {
     fn send(&mut self, mut command: Value) -> Receiver<Value> {
-        let (sender, receiver) = channel();
+        let (sender, receiver) = sync_channel(1);
         let id = self.next_id;
         self.next_id += 1;
         command["id"] = id.into();
@@ -193,8 +185,17 @@ impl Page {
 
     /// Waits for the first remote picture.
     pub fn wait_for_picture(&self) {
+        self.wait_for_picture_in("#remote-video");
+    }
+
+    /// Waits for the first picture of the page's own camera.
+    pub fn wait_for_own_picture(&self) {
+        self.wait_for_picture_in("#local-video");
+    }
+
+    fn wait_for_picture_in(&self, selector: &str) {
         let ms = u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX);
-        self.ask("picture", json!({ "ms": ms }));
+        self.ask("picture", json!({ "selector": selector, "ms": ms }));
     }
 
     /// Reads the remote picture and sound for a while.

@@ -1,14 +1,16 @@
 //! The program `duet` as a process.
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use std::io::{BufRead, BufReader, Read};
+use crate::{Ended, Process, SoundServer};
+use nix::sys::signal::Signal;
+use std::ffi::OsStr;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, Once};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::sync::Once;
+use std::time::Duration;
+
+/// The room that everybody meets in.
+pub const ROOM: &str = "test";
 
 /// A port of the loopback interface that was free a moment ago.
 pub fn free_port() -> u16 {
@@ -17,126 +19,114 @@ pub fn free_port() -> u16 {
 }
 
 /// A running `duet`. Ended with its handle.
-pub struct Program {
-    child: Child,
-    lines: Receiver<String>,
-    said: Arc<Mutex<Vec<String>>>,
-    output: Option<std::thread::JoinHandle<String>>,
-    reader: Option<std::thread::JoinHandle<()>>,
+pub struct Program(Process);
+
+/// `duet call`: with the synthetic pair, and nobody to listen, unless it is told otherwise.
+pub struct Call<'a> {
+    url: String,
+    camera: &'a str,
+    microphone: &'a str,
+    speaker: &'a str,
+    words: Vec<String>,
+    sound: Option<&'a SoundServer>,
 }
 
 impl Program {
     /// Starts `duet` with the given words.
-    pub fn start<S: AsRef<std::ffi::OsStr>>(words: impl IntoIterator<Item = S>) -> Self {
-        let mut child = Command::new(executable())
-            .args(words)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let (sender, lines) = channel();
-        let said = Arc::new(Mutex::new(Vec::new()));
-        let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
-        let log = said.clone();
-        let reader = std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                eprintln!("duet: {line}");
-                log.lock().expect("no holder panics").push(line.clone());
-                if sender.send(line).is_err() {
-                    // Nobody waits for lines any more; they are still shown.
-                }
-            }
-        });
-        let mut stdout = child.stdout.take().expect("it is piped");
-        let output = std::thread::spawn(move || {
-            let mut text = String::new();
-            let _ = stdout.read_to_string(&mut text);
-            text
-        });
-        Program {
-            child,
-            lines,
-            said,
-            output: Some(output),
-            reader: Some(reader),
-        }
+    pub fn start<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> Self {
+        Self::run(Command::new(executable()).args(words))
+    }
+
+    fn run(command: &mut Command) -> Self {
+        let mut process = Process::start("duet", command.stdin(Stdio::null()));
+        process.collect_output();
+        Program(process)
     }
 
     /// Waits for a line on standard error that holds `words`.
-    pub fn wait_for(&self, words: &str, patience: Duration) -> String {
-        let until = Instant::now() + patience;
-        loop {
-            match self
-                .lines
-                .recv_timeout(until.saturating_duration_since(Instant::now()))
-            {
-                Ok(line) if line.contains(words) => return line,
-                Ok(_) => {}
-                Err(_) => panic!(
-                    "duet did not say {words:?} but:\n{}",
-                    self.said().join("\n")
-                ),
-            }
-        }
+    pub fn wait_for(&mut self, words: &str, patience: Duration) -> String {
+        self.0.wait_for(words, patience)
     }
 
-    /// All lines of standard error so far.
-    pub fn said(&self) -> Vec<String> {
-        self.said.lock().expect("no holder panics").clone()
-    }
-
-    /// The lines of standard error, now and as they come.
-    pub fn log(&self) -> Arc<Mutex<Vec<String>>> {
-        self.said.clone()
+    /// What it wrote to standard error so far.
+    pub fn said(&self) -> String {
+        self.0.said()
     }
 
     /// Whether it still runs.
-    pub fn is_running(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+    pub fn is_running(&self) -> bool {
+        self.0.is_running()
     }
 
     /// Asks it to end, as Ctrl-C does.
     pub fn interrupt(&self) {
-        self.signal(Signal::SIGINT);
+        self.0.signal(Signal::SIGINT);
     }
 
     /// Ends it at once, without a chance to say goodbye.
     pub fn kill(&self) {
-        self.signal(Signal::SIGKILL);
+        self.0.signal(Signal::SIGKILL);
     }
 
-    /// Waits for its end; returns how it ended and what it wrote to standard output.
-    pub fn finish(mut self, patience: Duration) -> (ExitStatus, String) {
-        let until = Instant::now() + patience;
-        loop {
-            if let Some(status) = self.child.try_wait().expect("it is our child") {
-                let output = self.output.take().expect("taken once");
-                if let Some(reader) = self.reader.take() {
-                    let _ = reader.join();
-                }
-                return (status, output.join().unwrap_or_default());
-            }
-            assert!(
-                Instant::now() < until,
-                "duet did not end within {patience:?}; it said:\n{}",
-                self.said().join("\n")
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        // The child is not reaped before its handle goes, so the id is still its own.
-        let pid = i32::try_from(self.child.id()).expect("ids fit");
-        let _ = kill(Pid::from_raw(pid), signal);
+    /// Waits for its end, and for all that it said.
+    pub fn finish(self, patience: Duration) -> Ended {
+        self.0.finish(patience)
     }
 }
 
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+impl<'a> Call<'a> {
+    /// A call in the room [`ROOM`] of the server at `url`.
+    pub fn to(url: impl Into<String>) -> Self {
+        Call {
+            url: url.into(),
+            camera: "synthetic",
+            microphone: "synthetic",
+            speaker: "none",
+            words: Vec::new(),
+            sound: None,
+        }
+    }
+
+    /// What is seen.
+    pub fn camera(self, camera: &'a str) -> Self {
+        Call { camera, ..self }
+    }
+
+    /// What is heard.
+    pub fn microphone(self, microphone: &'a str) -> Self {
+        Call { microphone, ..self }
+    }
+
+    /// Where the other side is played.
+    pub fn speaker(self, speaker: &'a str) -> Self {
+        Call { speaker, ..self }
+    }
+
+    /// Takes a sound server's devices for the machine's.
+    pub fn sound(self, sound: &'a SoundServer) -> Self {
+        let sound = Some(sound);
+        Call { sound, ..self }
+    }
+
+    /// More words.
+    pub fn with<S: AsRef<str>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
+        let words = words.into_iter().map(|word| word.as_ref().to_owned());
+        self.words.extend(words);
+        self
+    }
+
+    /// Starts it.
+    pub fn start(self) -> Program {
+        let mut command = Command::new(executable());
+        command
+            .args(["call", ROOM, "--server", &self.url])
+            .args(["--camera", self.camera, "--microphone", self.microphone])
+            .args(["--speaker", self.speaker])
+            .args(&self.words);
+        if let Some(sound) = self.sound {
+            sound.introduce(&mut command);
+        }
+        Program::run(&mut command)
     }
 }
 
@@ -149,13 +139,28 @@ pub struct Server {
 impl Server {
     /// Starts one on a free port of the loopback interface, and waits until it listens.
     pub fn start() -> Self {
-        Self::on_port(free_port())
+        Self::start_with(&[])
+    }
+
+    /// Starts one on a free port, with more words.
+    pub fn start_with(words: &[&str]) -> Self {
+        Self::listen(0, words)
     }
 
     /// Starts one on a given port.
     pub fn on_port(port: u16) -> Self {
-        let program = Program::start(["serve", "--listen", &format!("127.0.0.1:{port}")]);
-        program.wait_for("listening", Duration::from_secs(20));
+        Self::listen(port, &[])
+    }
+
+    fn listen(port: u16, words: &[&str]) -> Self {
+        let address = format!("127.0.0.1:{port}");
+        let serve = ["serve", "--listen", &address];
+        let mut program = Program::start(serve.iter().chain(words));
+        let line = program.wait_for("listening on", Duration::from_secs(20));
+        let port = line
+            .split_once("127.0.0.1:")
+            .and_then(|(_, rest)| rest.split(',').next()?.parse().ok())
+            .unwrap_or_else(|| panic!("{line:?} names no port"));
         Server { program, port }
     }
 
@@ -169,9 +174,14 @@ impl Server {
         format!("http://localhost:{}", self.port)
     }
 
-    /// The page that joins a room at once.
-    pub fn page(&self, room: &str) -> String {
-        format!("{}/?room={room}&join=1", self.url())
+    /// The same for a server that was started with a certificate.
+    pub fn secure_url(&self) -> String {
+        format!("https://localhost:{}", self.port)
+    }
+
+    /// The page that joins the room [`ROOM`] at once.
+    pub fn page(&self) -> String {
+        format!("{}/?room={ROOM}&join=1", self.url())
     }
 
     /// Ends it without a goodbye.
@@ -182,19 +192,30 @@ impl Server {
 }
 
 /// The program, built if its sources are newer.
-fn executable() -> PathBuf {
+pub fn executable() -> PathBuf {
     static BUILT: Once = Once::new();
     BUILT.call_once(|| {
         let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
-        let status = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--quiet",
-                "--bin",
-                "duet",
-                "--manifest-path",
-                manifest,
-            ])
+        let mut cargo = Command::new(env!("CARGO"));
+        // What Cargo tells this test of its own package would look like news to build scripts, and have
+        // half of the dependencies compiled again.
+        for (name, _) in std::env::vars_os() {
+            let told = [
+                "CARGO_PKG_",
+                "CARGO_MANIFEST_",
+                "CARGO_CRATE_",
+                "CARGO_BIN_",
+            ];
+            if told
+                .iter()
+                .any(|told| name.as_encoded_bytes().starts_with(told.as_bytes()))
+            {
+                cargo.env_remove(name);
+            }
+        }
+        let status = cargo
+            .args(["build", "--quiet", "--bin", "duet"])
+            .args(["--manifest-path", manifest])
             .status()
             .expect("cargo runs");
         assert!(status.success(), "the program does not build");

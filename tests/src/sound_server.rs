@@ -1,65 +1,72 @@
-//! A sound server without a sound card: Firefox's `AudioContext` starts only where sound can be played.
+//! A sound server without a sound card. Firefox's `AudioContext` starts only where sound can be played,
+//! and the program's own microphone and speaker are as real here as with a card.
 
-use std::io::Write;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use crate::Process;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 use tempfile::TempDir;
 
-/// PulseAudio with a sink that leads nowhere. Ended with its handle.
+/// PulseAudio with the devices that a test needs. Ended with its handle.
 pub struct SoundServer {
-    server: Child,
+    /// Before the folder that its socket is in.
+    _server: Process,
     folder: TempDir,
 }
 
 impl SoundServer {
-    /// Starts one, and waits until it answers. Programs find it by [`SoundServer::runtime_dir`].
+    /// Starts one with a speaker that leads nowhere, and waits until it serves.
     pub fn start() -> Self {
+        Self::with_devices(&["load-module module-null-sink sink_name=nowhere"])
+    }
+
+    /// Starts one that runs these lines of its own
+    /// [script language](https://www.freedesktop.org/wiki/Software/PulseAudio/Documentation/User/CLI/)
+    /// first, and waits until it serves.
+    pub fn with_devices(lines: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("there is room for a temporary folder");
         let script = folder.path().join("script.pa");
-        let socket = folder.path().join("pulse/native");
         std::fs::create_dir(folder.path().join("pulse")).expect("the folder is new");
-        let mut file = std::fs::File::create(&script).expect("the folder is ours");
-        writeln!(
-            file,
-            "load-module module-null-sink sink_name=nowhere\n\
-             load-module module-native-protocol-unix auth-anonymous=1 socket={}",
+        let socket = folder.path().join("pulse/native");
+        let socket = format!(
+            "load-module module-native-protocol-unix auth-anonymous=1 socket={}",
             socket.display()
-        )
-        .expect("it fits on the disk");
-        let server = Command::new("pulseaudio")
+        );
+        std::fs::write(&script, format!("{}\n{socket}\n", lines.join("\n")))
+            .expect("it fits on the disk");
+        let mut command = Command::new("pulseaudio");
+        command
             .args([
                 "-n",
                 "--daemonize=no",
                 "--exit-idle-time=-1",
                 "--use-pid-file=no",
+                "--log-target=stderr",
+                "--log-level=info",
                 "-F",
             ])
             .arg(&script)
-            .env("XDG_RUNTIME_DIR", folder.path())
-            .env("HOME", folder.path())
-            .env_remove("PULSE_RUNTIME_PATH")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("pulseaudio is installed");
-        let sound_server = SoundServer { server, folder };
-        let until = Instant::now() + Duration::from_secs(20);
-        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
-            assert!(Instant::now() < until, "pulseaudio did not start");
-            std::thread::sleep(Duration::from_millis(20));
+            // Its sentences are waited for, in the words that they have in no translation.
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null());
+        command.env("HOME", folder.path());
+        let mut server = Process::start("pulseaudio", introduce(folder.path(), &mut command));
+        server.wait_for("startup complete", Duration::from_secs(20));
+        SoundServer {
+            _server: server,
+            folder,
         }
-        sound_server
     }
 
-    /// What `XDG_RUNTIME_DIR` must be for a program that is to use it.
-    pub fn runtime_dir(&self) -> &std::path::Path {
-        self.folder.path()
+    /// Tells a command where to find it.
+    pub fn introduce<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        introduce(self.folder.path(), command)
     }
 }
 
-impl Drop for SoundServer {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
+fn introduce<'a>(folder: &Path, command: &'a mut Command) -> &'a mut Command {
+    command
+        .env("XDG_RUNTIME_DIR", folder)
+        .env_remove("PULSE_RUNTIME_PATH")
+        .env_remove("PULSE_SERVER")
 }

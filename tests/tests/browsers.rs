@@ -2,58 +2,57 @@
 
 use duet_devices::synthetic::marks::audio::pattern_index;
 use duet_tests::{
-    Browser, BrowserOptions, Clip, PATIENCE, Page, Program, Server, SoundServer, TONE_HZ, Watched,
+    Browser, BrowserOptions, Call, Clip, PATIENCE, Page, Program, Server, SoundServer, TONE_HZ,
+    Watched,
 };
 use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
 
-const ROOM: &str = "test";
 const WATCH: Duration = Duration::from_secs(5);
 
-/// An endpoint with the synthetic pair that reads back what it gets, and leaves a report.
-fn endpoint(server: &Server, report: &Path, seconds: u32) -> Program {
-    Program::start([
-        "call",
-        ROOM,
-        "--server",
-        &server.url(),
-        "--name",
-        "Duet",
-        "--camera",
-        "synthetic",
-        "--microphone",
-        "synthetic",
-        "--speaker",
-        "none",
-        "--size",
-        "640x360",
-        "--verify",
-        "--report",
-        &report.display().to_string(),
-        "--duration",
-        &format!("{seconds}s"),
-    ])
+/// Who comes to a room where the other is already. The newcomer offers.
+enum Newcomer {
+    Browser,
+    Endpoint,
 }
 
-/// An endpoint with the synthetic pair.
-fn plain_endpoint(server: &Server, name: &str) -> Program {
-    Program::start([
-        "call",
-        ROOM,
-        "--server",
-        &server.url(),
-        "--name",
-        name,
-        "--camera",
-        "synthetic",
-        "--microphone",
-        "synthetic",
-        "--speaker",
-        "none",
-        "--size",
-        "640x360",
-    ])
+/// A browser and an endpoint in one call. The browser gets what the endpoint sent; what the endpoint
+/// got is in the report that it leaves.
+fn call_and_read_back(browser: &Browser, newcomer: &Newcomer) -> Value {
+    let server = Server::start();
+    let folder = tempfile::tempdir().expect("there is room for a temporary folder");
+    let report = folder.path().join("report.json");
+    let endpoint = || {
+        let report = report.display().to_string();
+        synthetic(&server, "Duet")
+            .with(["--verify", "--report", &report, "--duration", "30s"])
+            .start()
+    };
+    let (page, endpoint) = match newcomer {
+        Newcomer::Browser => {
+            let mut endpoint = endpoint();
+            endpoint.wait_for("nobody else", PATIENCE);
+            (browser.open("page", &server.page()), endpoint)
+        }
+        Newcomer::Endpoint => {
+            let page = browser.open("page", &server.page());
+            page.wait_for_state(&["joining", "connecting"]);
+            page.wait_for_own_picture();
+            (page, endpoint())
+        }
+    };
+    page.wait_for_state(&["connected"]);
+    page.wait_for_picture();
+    assert_intact(&page.watch(WATCH), browser.name());
+    endpoint.interrupt();
+    let report = read_report(endpoint, &report);
+    page.wait_for_state(&["ended", "joining", "connecting"]);
+    report
+}
+
+fn synthetic<'a>(server: &Server, name: &str) -> Call<'a> {
+    Call::to(server.url()).with(["--name", name, "--size", "640x360"])
 }
 
 /// The browser saw numbered pictures in order, in time, and heard the melody.
@@ -124,57 +123,6 @@ fn assert_clip_arrived(report: &Value) {
     );
 }
 
-fn connected_page(browser: &Browser, server: &Server, name: &str) -> Page {
-    let page = browser.open(name, &server.page(ROOM));
-    page.wait_for_state(&["connected"]);
-    page.wait_for_picture();
-    page
-}
-
-#[test]
-fn chromium_offers_and_both_sides_get_what_was_sent() {
-    let (server, clip) = (Server::start(), Clip::new());
-    let folder = tempfile::tempdir().unwrap();
-    let report = folder.path().join("report.json");
-    let endpoint = endpoint(&server, &report, 25);
-    endpoint.wait_for("nobody else", PATIENCE);
-    let (video, audio) = (clip.video(), clip.audio());
-    let options = BrowserOptions {
-        video: Some(&video),
-        audio: Some(&audio),
-        ..Default::default()
-    };
-    let browser = Browser::chromium(&options);
-    let page = connected_page(&browser, &server, "page");
-    assert_intact(&page.watch(WATCH), "chromium");
-    endpoint.interrupt();
-    assert_clip_arrived(&read_report(endpoint, &report));
-    page.wait_for_state(&["ended", "joining", "connecting"]);
-}
-
-#[test]
-fn chromium_answers_and_both_sides_get_what_was_sent() {
-    let (server, clip) = (Server::start(), Clip::new());
-    let folder = tempfile::tempdir().unwrap();
-    let report = folder.path().join("report.json");
-    let (video, audio) = (clip.video(), clip.audio());
-    let options = BrowserOptions {
-        video: Some(&video),
-        audio: Some(&audio),
-        ..Default::default()
-    };
-    let browser = Browser::chromium(&options);
-    let page = browser.open("page", &server.page(ROOM));
-    page.wait_for_state(&["joining", "connecting"]);
-    page.eval("new Promise((done) => { const look = () => document.querySelector('#local-video').srcObject ? done(1) : setTimeout(look, 50); look(); })");
-    let endpoint = endpoint(&server, &report, 25);
-    page.wait_for_state(&["connected"]);
-    page.wait_for_picture();
-    assert_intact(&page.watch(WATCH), "chromium");
-    endpoint.interrupt();
-    assert_clip_arrived(&read_report(endpoint, &report));
-}
-
 /// Firefox has a picture and a tone of its own: changing colours, and one steady pitch.
 fn assert_firefox_arrived(report: &Value) {
     let shown = report["video"]["frames_unreadable"].as_u64().unwrap_or(0);
@@ -186,100 +134,129 @@ fn assert_firefox_arrived(report: &Value) {
     );
 }
 
+fn call_chromium(newcomer: &Newcomer) {
+    let clip = Clip::new();
+    let (video, audio) = (clip.video(), clip.audio());
+    let options = BrowserOptions {
+        video: Some(&video),
+        audio: Some(&audio),
+        ..Default::default()
+    };
+    let report = call_and_read_back(&Browser::chromium(&options), newcomer);
+    assert_clip_arrived(&report);
+}
+
+#[test]
+fn chromium_offers_and_both_sides_get_what_was_sent() {
+    call_chromium(&Newcomer::Browser);
+}
+
+#[test]
+fn chromium_answers_and_both_sides_get_what_was_sent() {
+    call_chromium(&Newcomer::Endpoint);
+}
+
+fn call_firefox(newcomer: &Newcomer) {
+    let sound = SoundServer::start();
+    let options = BrowserOptions {
+        sound: Some(&sound),
+        ..Default::default()
+    };
+    let report = call_and_read_back(&Browser::firefox(&options), newcomer);
+    assert_firefox_arrived(&report);
+}
+
 #[test]
 fn firefox_offers_and_both_sides_get_what_was_sent() {
-    let (server, sound) = (Server::start(), SoundServer::start());
-    let folder = tempfile::tempdir().unwrap();
-    let report = folder.path().join("report.json");
-    let endpoint = endpoint(&server, &report, 30);
-    endpoint.wait_for("nobody else", PATIENCE);
-    let browser = Browser::firefox(&BrowserOptions {
-        sound: Some(sound.runtime_dir()),
-        ..Default::default()
-    });
-    let page = connected_page(&browser, &server, "page");
-    assert_intact(&page.watch(WATCH), "firefox");
-    endpoint.interrupt();
-    assert_firefox_arrived(&read_report(endpoint, &report));
+    call_firefox(&Newcomer::Browser);
 }
 
 #[test]
 fn firefox_answers_and_both_sides_get_what_was_sent() {
-    let (server, sound) = (Server::start(), SoundServer::start());
-    let folder = tempfile::tempdir().unwrap();
-    let report = folder.path().join("report.json");
-    let browser = Browser::firefox(&BrowserOptions {
-        sound: Some(sound.runtime_dir()),
-        ..Default::default()
-    });
-    let page = browser.open("page", &server.page(ROOM));
-    page.wait_for_state(&["joining", "connecting"]);
-    page.eval("new Promise((done) => { const look = () => document.querySelector('#local-video').srcObject ? done(1) : setTimeout(look, 50); look(); })");
-    let endpoint = endpoint(&server, &report, 30);
+    call_firefox(&Newcomer::Endpoint);
+}
+
+/// Chromium, on a page that is in a call with an endpoint.
+struct Standing {
+    page: Page,
+    browser: Browser,
+    endpoint: Program,
+    server: Server,
+}
+
+impl Standing {
+    fn call() -> Self {
+        let server = Server::start();
+        let endpoint = synthetic(&server, "Duet").start();
+        let browser = Browser::chromium(&BrowserOptions::default());
+        let page = connected_page(&browser, &server, "page");
+        Standing {
+            page,
+            browser,
+            endpoint,
+            server,
+        }
+    }
+}
+
+fn connected_page(browser: &Browser, server: &Server, name: &str) -> Page {
+    let page = browser.open(name, &server.page());
     page.wait_for_state(&["connected"]);
     page.wait_for_picture();
-    assert_intact(&page.watch(WATCH), "firefox");
-    endpoint.interrupt();
-    assert_firefox_arrived(&read_report(endpoint, &report));
+    page
+}
+
+/// How many calls an endpoint has been in.
+fn calls_of(endpoint: &Program) -> usize {
+    endpoint.said().matches("in a call").count()
 }
 
 #[test]
 fn a_reloaded_page_is_back_in_the_call() {
-    let server = Server::start();
-    let endpoint = plain_endpoint(&server, "Duet");
-    let browser = Browser::chromium(&BrowserOptions::default());
-    let page = connected_page(&browser, &server, "page");
-    page.reload();
-    page.wait_for_state(&["connected"]);
-    page.wait_for_picture();
-    assert_intact(&page.watch(WATCH), "the reloaded page");
-    let calls = endpoint
-        .said()
-        .iter()
-        .filter(|line| line.contains("in a call"))
-        .count();
-    assert_eq!(calls, 2, "{:?}", endpoint.said());
+    let call = Standing::call();
+    call.page.reload();
+    call.page.wait_for_state(&["connected"]);
+    call.page.wait_for_picture();
+    assert_intact(&call.page.watch(WATCH), "the reloaded page");
+    assert_eq!(calls_of(&call.endpoint), 2, "{}", call.endpoint.said());
 }
 
 #[test]
 fn a_hang_up_is_seen_on_the_other_side() {
-    let server = Server::start();
-    let mut endpoint = plain_endpoint(&server, "Duet");
-    let browser = Browser::chromium(&BrowserOptions::default());
-    let page = connected_page(&browser, &server, "page");
-    page.click("#hang-up");
-    page.wait_for_state(&["ended"]);
-    endpoint.wait_for("left", Duration::from_secs(5));
-    assert!(endpoint.is_running(), "an endpoint outlives a call");
+    let mut call = Standing::call();
+    call.page.click("#hang-up");
+    call.page.wait_for_state(&["ended"]);
+    call.endpoint.wait_for("left", Duration::from_secs(5));
+    assert!(call.endpoint.is_running(), "an endpoint outlives a call");
 
-    let page = connected_page(&browser, &server, "again");
-    endpoint.interrupt();
+    let page = connected_page(&call.browser, &call.server, "again");
+    call.endpoint.interrupt();
     page.wait_for_state(&["ended", "joining"]);
-    let (status, _) = endpoint.finish(Duration::from_secs(10));
-    assert!(status.success());
+    let ended = call.endpoint.finish(Duration::from_secs(10));
+    assert!(ended.status.success());
 }
 
 #[test]
 fn a_killed_endpoint_is_missed_and_another_takes_its_place() {
-    let server = Server::start();
-    let endpoint = plain_endpoint(&server, "Duet");
-    let browser = Browser::chromium(&BrowserOptions::default());
-    let page = connected_page(&browser, &server, "page");
-    endpoint.kill();
-    page.wait_for_state(&["ended", "joining", "reconnecting"]);
-    let _other = plain_endpoint(&server, "Another");
-    page.wait_for_state(&["connected"]);
-    page.wait_for_picture();
-    assert_intact(&page.watch(WATCH), "chromium");
+    let call = Standing::call();
+    call.endpoint.kill();
+    call.page
+        .wait_for_state(&["ended", "joining", "reconnecting"]);
+    let _other = synthetic(&call.server, "Another").start();
+    call.page.wait_for_state(&["connected"]);
+    call.page.wait_for_picture();
+    assert_intact(&call.page.watch(WATCH), "chromium");
 }
 
 #[test]
 fn media_goes_on_while_the_server_is_away_and_the_room_is_rejoined() {
-    let server = Server::start();
+    let Standing {
+        page,
+        browser: _browser,
+        mut endpoint,
+        server,
+    } = Standing::call();
     let port = server.port();
-    let endpoint = plain_endpoint(&server, "Duet");
-    let browser = Browser::chromium(&BrowserOptions::default());
-    let page = connected_page(&browser, &server, "page");
     server.kill();
     endpoint.wait_for("trying again", PATIENCE);
     assert_intact(&page.watch(WATCH), "without a server, chromium");
@@ -287,42 +264,31 @@ fn media_goes_on_while_the_server_is_away_and_the_room_is_rejoined() {
     let _server = Server::on_port(port);
     endpoint.wait_for("found again", PATIENCE);
     assert_intact(&page.watch(WATCH), "after the server's return, chromium");
-    let calls = endpoint
-        .said()
-        .iter()
-        .filter(|line| line.contains("in a call"))
-        .count();
-    assert_eq!(calls, 1, "{:?}", endpoint.said());
+    assert_eq!(calls_of(&endpoint), 1, "{}", endpoint.said());
 }
 
 #[test]
 fn a_third_person_is_told_that_the_room_is_full() {
-    let server = Server::start();
-    let _endpoint = plain_endpoint(&server, "Duet");
-    let browser = Browser::chromium(&BrowserOptions::default());
-    let page = connected_page(&browser, &server, "page");
-    let third = plain_endpoint(&server, "Third");
-    let (status, _) = third.finish(PATIENCE);
-    assert_eq!(status.code(), Some(1));
+    let call = Standing::call();
+    let third = synthetic(&call.server, "Third").start();
+    assert_eq!(third.finish(PATIENCE).status.code(), Some(1));
     // Not in a second tab: a browser shows no pictures in a page that is hidden.
     let another = Browser::chromium(&BrowserOptions::default());
-    let other = another.open("third", &server.page(ROOM));
+    let other = another.open("third", &call.server.page());
     other.wait_for_state(&["failed"]);
     assert_eq!(
         other.eval("document.documentElement.dataset.callReason"),
         "room-full"
     );
-    assert_intact(&page.watch(WATCH), "the first page");
+    assert_intact(&call.page.watch(WATCH), "the first page");
 }
 
 #[test]
 fn two_who_call_at_the_same_moment_meet() {
     let server = Server::start();
     for _ in 0..3 {
-        let (one, other) = (
-            plain_endpoint(&server, "One"),
-            plain_endpoint(&server, "Other"),
-        );
+        let mut one = synthetic(&server, "One").start();
+        let mut other = synthetic(&server, "Other").start();
         one.wait_for("in a call with Other", PATIENCE);
         other.wait_for("in a call with One", PATIENCE);
     }

@@ -1,88 +1,33 @@
-//! The program's words: what it takes, what it refuses, and with which exit status.
+//! The program at work, without browsers: what it says, and with which exit status it ends.
 
-use duet_tests::{PATIENCE, Program, Server, free_port};
+use duet_tests::{Call, Clip, Ended, PATIENCE, Program, Server, TONE_HZ, executable, free_port};
 use serde_json::Value;
+use std::fs::File;
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-/// Runs `duet` with the given words to its end; returns its exit status and what it said.
-fn run(words: &[&str]) -> (Option<i32>, String, String) {
-    let program = Program::start(words);
-    let patience = PATIENCE;
-    // What it says is complete when it has ended.
-    let said = program.log();
-    let (status, output) = program.finish(patience);
-    let said = said.lock().expect("no holder panics").join("\n");
-    (status.code(), output, said)
+/// Runs `duet` with the given words to its end.
+fn run(words: &[&str]) -> Ended {
+    Program::start(words).finish(PATIENCE)
 }
 
-#[test]
-fn words_that_make_no_sense_end_with_2_and_a_sentence() {
-    for (words, expected) in [
-        (
-            ["call", "a room", "--server", "http://localhost"].as_slice(),
-            "letters, digits",
-        ),
-        (&["call", "demo", "--server", "nowhere"], "expected a URL"),
-        (
-            &[
-                "call",
-                "demo",
-                "--server",
-                "http://localhost",
-                "--camera",
-                "webcam",
-            ],
-            "synthetic",
-        ),
-        (
-            &[
-                "call",
-                "demo",
-                "--server",
-                "http://localhost",
-                "--camera",
-                "file:/does/not/exist.y4m",
-            ],
-            "/does/not/exist.y4m",
-        ),
-        (
-            &[
-                "call",
-                "demo",
-                "--server",
-                "http://localhost",
-                "--duration",
-                "soon",
-            ],
-            "such as",
-        ),
-        (&["serve", "--listen", "here"], "invalid"),
-        (
-            &["serve", "--tls-cert", "/none.pem", "--tls-key", "/none.pem"],
-            "/none.pem",
-        ),
-        (&["loopback", "--duration", "0"], "such as"),
-    ] {
-        let (code, output, said) = run(words);
-        assert_eq!(code, Some(2), "{words:?}: {said}");
-        assert!(said.contains(expected), "{words:?}: {said}");
-        assert!(output.is_empty());
-    }
+/// The report of a loopback that media arrived from intact.
+fn intact_loopback(words: &[&str]) -> Value {
+    let words = [&["loopback", "--json"], words].concat();
+    let Ended {
+        status,
+        output,
+        said,
+    } = run(&words);
+    assert_eq!(status.code(), Some(0), "{output}\n{said}");
+    let report: Value = serde_json::from_str(&output).expect("one JSON object and nothing else");
+    assert_eq!(report["pass"], true);
+    report
 }
 
 #[test]
 fn loopback_reads_back_what_it_sent() {
-    let (code, output, said) = run(&[
-        "loopback",
-        "--duration",
-        "6s",
-        "--size",
-        "640x360",
-        "--json",
-    ]);
-    assert_eq!(code, Some(0), "{output}\n{said}");
-    let report: Value = serde_json::from_str(&output).expect("one JSON object and nothing else");
-    assert_eq!(report["pass"], true);
+    let report = intact_loopback(&["--duration", "6s", "--size", "640x360"]);
     assert_eq!(report["video"]["width"], 640);
     for (section, members) in [
         (
@@ -115,114 +60,190 @@ fn loopback_reads_back_what_it_sent() {
     }
 }
 
+/// A camera that has no marks is given them, and its sound has a pitch that nobody foretold.
+#[test]
+fn loopback_marks_the_pictures_of_a_file_and_knows_them_again() {
+    let clip = Clip::new();
+    let report = intact_loopback(&[
+        "--camera",
+        &format!("file:{}", clip.video().display()),
+        "--microphone",
+        &format!("file:{}", clip.audio().display()),
+        "--duration",
+        "5s",
+    ]);
+    let video = &report["video"];
+    assert_eq!(
+        (&video["width"], &video["height"]),
+        (&640.into(), &360.into())
+    );
+    let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
+    assert!(number(&video["frames_decoded"]) > 100.0, "{report}");
+    assert_eq!(video["frames_unreadable"], 0, "{report}");
+    assert!((25.0..35.0).contains(&number(&video["fps"])), "{report}");
+    assert!(
+        (0.0..1_000.0).contains(&number(&video["latency_ms"]["p50"])),
+        "{report}"
+    );
+    // Compared with the very pictures that were sent, and one codec apart from them.
+    assert!(
+        (28.0..60.0).contains(&number(&video["psnr_db"])),
+        "{report}"
+    );
+    let audio = &report["audio"];
+    assert!(
+        (number(&audio["pitch_hz"]) - TONE_HZ).abs() < TONE_HZ * 0.02,
+        "{report}"
+    );
+    assert!(number(&audio["received"]) > 3.0, "{report}");
+    // What nobody sent is not judged: neither the melody, nor beeps and flashes that belong together.
+    for unknown in [
+        &audio["pitch_ok"],
+        &audio["latency_ms"],
+        &report["av_offset_ms"],
+    ] {
+        assert!(unknown.is_null(), "{report}");
+    }
+}
+
 #[test]
 fn a_loopback_without_media_fails_and_says_why() {
-    let (code, output, _) = run(&["loopback", "--duration", "50ms", "--json"]);
-    assert_eq!(code, Some(1));
-    let report: Value = serde_json::from_str(&output).expect("one JSON object");
+    let ended = run(&["loopback", "--duration", "50ms", "--json"]);
+    assert_eq!(ended.status.code(), Some(1));
+    let report: Value = serde_json::from_str(&ended.output).expect("one JSON object");
     assert_eq!(report["pass"], false);
     assert!(!report["reasons"].as_array().unwrap().is_empty());
 }
 
 #[test]
 fn devices_lists_what_there_is() {
-    let (code, output, said) = run(&["devices", "--json"]);
-    assert_eq!(code, Some(0), "{said}");
-    let devices: Value = serde_json::from_str(&output).expect("one JSON array");
+    let ended = run(&["devices", "--json"]);
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.said);
+    let devices: Value = serde_json::from_str(&ended.output).expect("one JSON array");
     assert!(devices.is_array());
+}
+
+/// A pipe that nobody reads.
+fn deaf() -> Stdio {
+    let (_, writer) = std::io::pipe().expect("there is a descriptor left");
+    writer.into()
+}
+
+fn text_of(output: &Output) -> String {
+    String::from_utf8_lossy(&[&*output.stdout, &*output.stderr].concat()).into_owned()
+}
+
+#[test]
+fn nobody_has_to_read_what_it_says() {
+    for words in [
+        ["devices"].as_slice(),
+        &["devices", "--json"],
+        &["completions", "bash"],
+        &["loopback", "--duration", "2s", "--size", "320x180"],
+    ] {
+        let mut command = Command::new(executable());
+        let output = command.args(words).stdout(deaf()).output().unwrap();
+        let said = text_of(&output);
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {said}");
+        assert!(!said.contains("panicked"), "{words:?}: {said}");
+    }
+    let mut command = Command::new(executable());
+    command.args(["loopback", "--duration", "2s", "--size", "320x180"]);
+    let output = command.stderr(deaf()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output));
+    assert!(text_of(&output).contains("PASS"), "{}", text_of(&output));
+}
+
+#[test]
+fn what_cannot_be_written_is_a_failure_in_a_sentence() {
+    for words in [["devices", "--json"], ["completions", "bash"]] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(executable());
+        let output = command.args(words).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words:?}");
+        let expected = "duet: cannot write to standard output: ";
+        assert!(
+            text_of(&output).starts_with(expected),
+            "{}",
+            text_of(&output)
+        );
+    }
+}
+
+#[test]
+fn a_newcomer_calls_everybody_in_a_larger_room() {
+    let server = Server::start_with(&["--room-size", "3"]);
+    let small = |name| Call::to(server.url()).with(["--name", name, "--size", "320x180"]);
+    let mut one = small("One").start();
+    one.wait_for("nobody else", PATIENCE);
+    let mut two = small("Two").start();
+    two.wait_for("in a call with One", PATIENCE);
+    let three = small("Three").start();
+    one.wait_for("in a call with Three", PATIENCE);
+    two.wait_for("in a call with Three", PATIENCE);
+    three.interrupt();
+    let ended = three.finish(Duration::from_secs(10));
+    assert!(ended.status.success(), "{}", ended.said);
+    assert_eq!(
+        ended.said.matches("in a call with").count(),
+        2,
+        "{}",
+        ended.said
+    );
 }
 
 #[test]
 fn a_port_that_is_taken_is_named() {
     let server = Server::start();
     let address = format!("127.0.0.1:{}", server.port());
-    let (code, _, said) = run(&["serve", "--listen", &address]);
-    assert_eq!(code, Some(2));
-    assert!(said.contains("in use"), "{said}");
+    let ended = run(&["serve", "--listen", &address]);
+    assert_eq!(ended.status.code(), Some(2));
+    assert!(ended.said.contains("in use"), "{}", ended.said);
+}
+
+#[test]
+fn a_server_ends_when_it_is_asked_to_however_soon() {
+    for _ in 0..10 {
+        let mut server = Program::start(["serve", "--listen", "127.0.0.1:0"]);
+        server.wait_for("listening", PATIENCE);
+        server.interrupt();
+        let ended = server.finish(Duration::from_secs(10));
+        assert_eq!(ended.status.code(), Some(0), "{}", ended.said);
+    }
 }
 
 #[test]
 fn a_call_waits_for_a_server_that_is_not_there_yet() {
     let port = free_port();
-    let url = format!("http://localhost:{port}");
-    let words = [
-        "call",
-        "demo",
-        "--server",
-        &url,
-        "--camera",
-        "none",
-        "--microphone",
-        "synthetic",
-        "--speaker",
-        "none",
-    ];
-    let call = Program::start(words);
+    let mut call = Call::to(format!("http://localhost:{port}")).start();
     call.wait_for("trying again", PATIENCE);
     let _server = Server::on_port(port);
     call.wait_for("nobody else", PATIENCE);
     call.interrupt();
-    assert!(call.finish(Duration::from_secs(10)).0.success());
+    let ended = call.finish(Duration::from_secs(10));
+    assert!(ended.status.success(), "{}", ended.said);
 }
 
 #[test]
 fn two_endpoints_call_over_tls_and_verify_each_other() {
-    let port = free_port();
-    let serve = Program::start([
-        "serve",
-        "--listen",
-        &format!("127.0.0.1:{port}"),
-        "--tls-self-signed",
-    ]);
-    serve.wait_for("listening", PATIENCE);
-    let url = format!("https://localhost:{port}");
+    let server = Server::start_with(&["--tls-self-signed"]);
     let folder = tempfile::tempdir().unwrap();
     let calls = ["one", "other"].map(|name| {
         let report = folder.path().join(name).display().to_string();
-        Program::start([
-            "call",
-            "demo",
-            "--server",
-            &url,
-            "--insecure",
-            "--name",
-            name,
-            "--camera",
-            "synthetic",
-            "--microphone",
-            "synthetic",
-            "--speaker",
-            "none",
-            "--size",
-            "320x180",
-            "--verify",
-            "--report",
-            &report,
-            "--duration",
-            "8s",
-        ])
+        Call::to(server.secure_url())
+            .with(["--insecure", "--name", name, "--size", "320x180"])
+            .with(["--verify", "--report", &report, "--duration", "8s"])
+            .start()
     });
     for call in calls {
-        let said = call.log();
-        let (status, _) = call.finish(PATIENCE);
-        assert!(status.success(), "{}", said.lock().unwrap().join("\n"));
+        let ended = call.finish(PATIENCE);
+        assert!(ended.status.success(), "{}", ended.said);
     }
-    let untrusting = Program::start([
-        "call",
-        "demo",
-        "--server",
-        &url,
-        "--camera",
-        "synthetic",
-        "--microphone",
-        "none",
-        "--speaker",
-        "none",
-    ]);
-    let (status, _) = untrusting.finish(PATIENCE);
+    let untrusting = Call::to(server.secure_url()).start().finish(PATIENCE);
     assert_eq!(
-        status.code(),
+        untrusting.status.code(),
         Some(1),
-        "a certificate that nobody vouches for is refused"
+        "a certificate that nobody vouches for is refused: {}",
+        untrusting.said
     );
 }

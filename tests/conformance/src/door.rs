@@ -1,0 +1,427 @@
+//! The one way between the page's glue and our objects: an operation's name, and JSON either way.
+
+use crate::agenda::{Agenda, Answer, Task};
+use crate::checkout::{Checkout, TestFile};
+use crate::dictionaries::{self, StreamConstraints, TrackConstraints};
+use crate::harness::{Done, HarnessStatus, Outcome, TestResult};
+use crate::user::{Device, User};
+use duet_devices::{GetUserMediaError, MediaDevices};
+use duet_media::{
+    Clock, MediaKind, MediaSource, MediaStream, MediaStreamConstraints, MediaStreamTrack,
+    MediaTrackCapabilities, MediaTrackSettings, MonotonicClock, OverconstrainedError, StreamEvent,
+    Subscription, TrackEvent, TrackState,
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+/// An exception, as it goes to the page.
+#[derive(Debug)]
+pub(crate) struct Thrown {
+    name: &'static str,
+    message: String,
+    constraint: Option<String>,
+}
+
+/// Our side of a page: its objects by their ids, and what it is yet to be told.
+pub(crate) struct World {
+    url: String,
+    secure: bool,
+    checkout: Checkout,
+    agenda: Agenda,
+    clock: Arc<dyn Clock>,
+    devices: MediaDevices,
+    tracks: HashMap<String, (MediaStreamTrack, Subscription)>,
+    streams: HashMap<String, (MediaStream, Subscription)>,
+    tests: Vec<TestResult>,
+    outcome: Option<Outcome>,
+    _watching_devices: Subscription,
+}
+
+impl World {
+    pub(crate) fn new(file: &TestFile, checkout: Checkout, user: &User) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::new());
+        let forbidden = file.forbidden.iter();
+        let forbidden = forbidden.filter_map(|f| Device::of_feature(f)).collect();
+        let devices = MediaDevices::new(clock.clone())
+            .without_hardware()
+            .with_synthetic();
+        let devices = user.guard(devices, forbidden);
+        let agenda = Agenda::new();
+        let sender = agenda.sender();
+        let watching = devices.subscribe(move |change| {
+            // The page may be gone; then nobody minds.
+            let _ = sender.send(Task::Devices(change.devices.clone()));
+        });
+        let secure = file.is_secure();
+        let scheme = if secure { "https" } else { "http" };
+        World {
+            url: format!("{scheme}://web-platform.test/{}", file.path),
+            secure,
+            checkout,
+            agenda,
+            clock,
+            devices,
+            tracks: HashMap::new(),
+            streams: HashMap::new(),
+            tests: Vec::new(),
+            outcome: None,
+            _watching_devices: watching,
+        }
+    }
+
+    pub(crate) fn agenda(&mut self) -> &mut Agenda {
+        &mut self.agenda
+    }
+
+    pub(crate) fn devices(&self) -> MediaDevices {
+        self.devices.clone()
+    }
+
+    pub(crate) fn send_load(&self) {
+        tell(&self.agenda.sender(), Task::Load);
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.outcome.is_some()
+    }
+
+    /// Ends the page before its harness is done; what it said so far counts.
+    pub(crate) fn give_up(&mut self, status: HarnessStatus) {
+        self.outcome.get_or_insert(Outcome {
+            status,
+            message: None,
+            tests: std::mem::take(&mut self.tests),
+        });
+    }
+
+    pub(crate) fn outcome(&self) -> Outcome {
+        let unheard = Outcome {
+            status: HarnessStatus::Error,
+            message: Some("the harness said nothing".into()),
+            tests: Vec::new(),
+        };
+        self.outcome.clone().unwrap_or(unheard)
+    }
+
+    /// A task as the glue is told it.
+    pub(crate) fn told(&mut self, task: Task) -> String {
+        let told = match task {
+            Task::Load => json!({ "task": "load" }),
+            Task::Timer(id) => json!({ "task": "timer", "id": id }),
+            Task::Track(id, event) => json!({ "task": "trackEvent", "id": id, "event": event }),
+            Task::Stream(id, event, track) => {
+                let track = self.meet_track(track);
+                json!({ "task": "streamEvent", "id": id, "event": event, "track": track })
+            }
+            Task::Devices(devices) => {
+                let devices: Vec<_> = devices.iter().map(dictionaries::device).collect();
+                json!({ "task": "deviceChange", "devices": devices })
+            }
+            Task::Settled(request, Err(thrown)) => {
+                json!({ "task": "settled", "request": request, "error": thrown.to_json() })
+            }
+            Task::Settled(request, Ok(answer)) => {
+                let value = match answer {
+                    Answer::Nothing => Value::Null,
+                    Answer::Stream(stream) => self.meet_stream(stream).into(),
+                    Answer::Devices(devices) => devices.iter().map(dictionaries::device).collect(),
+                };
+                json!({ "task": "settled", "request": request, "value": value })
+            }
+        };
+        told.to_string()
+    }
+
+    /// Does what the glue asks for.
+    pub(crate) fn answer(&mut self, operation: &str, argument: &str) -> String {
+        let done = match serde_json::from_str(argument) {
+            Ok(argument) => self.operate(operation, argument),
+            Err(error) => Err(Thrown::type_error(error)),
+        };
+        match done {
+            Ok(value) => json!({ "value": value }),
+            Err(thrown) => json!({ "error": thrown.to_json() }),
+        }
+        .to_string()
+    }
+
+    fn operate(&mut self, operation: &str, argument: Value) -> Result<Value, Thrown> {
+        if let Some(operation) = operation.strip_prefix("track.") {
+            return self.operate_track(operation, &argument["id"], argument["argument"].clone());
+        }
+        if let Some(operation) = operation.strip_prefix("stream.") {
+            return self.operate_stream(operation, &argument);
+        }
+        Ok(match operation {
+            "page" => json!({ "url": self.url, "secure": self.secure }),
+            "now" => json!(self.clock.now().as_secs_f64() * 1e3),
+            "timer" => {
+                let delay = argument["delay"].as_f64().unwrap_or(0.0);
+                // What no timer could wait for is as good as a day.
+                let delay = Duration::from_secs_f64((delay / 1e3).clamp(0.0, 86_400.0));
+                json!(self.agenda.start_timer(delay, argument["id"].as_u64()))
+            }
+            "file" => json!(argument.as_str().and_then(|url| self.checkout.fetch(url))),
+            "log" => {
+                let words: Vec<String> = parse(argument)?;
+                eprintln!("{}: {}", self.url, words.join(" "));
+                Value::Null
+            }
+            "test" => {
+                let test: TestResult = parse(argument)?;
+                match self.tests.iter_mut().find(|other| other.name == test.name) {
+                    Some(known) => *known = test,
+                    None => self.tests.push(test),
+                }
+                Value::Null
+            }
+            "done" => {
+                self.outcome = Some(parse::<Done>(argument)?.into());
+                Value::Null
+            }
+            "devices.supported" => {
+                dictionaries::supported(MediaStreamTrack::get_supported_constraints())
+            }
+            "devices.enumerate" => {
+                let devices = self.devices.clone();
+                self.in_parallel(move || Ok(Answer::Devices(devices.enumerate_devices())))
+            }
+            "devices.getUserMedia" => {
+                let constraints: MediaStreamConstraints =
+                    parse::<StreamConstraints>(argument)?.into();
+                let request = self.devices.request_user_media(&constraints)?;
+                self.in_parallel(move || Ok(Answer::Stream(request.run()?)))
+            }
+            "audio.destination" => {
+                let (none, nothing) = (
+                    MediaTrackSettings::default(),
+                    MediaTrackCapabilities::default(),
+                );
+                let source = MediaSource::new(MediaKind::Audio, "", none, nothing, ());
+                let stream = MediaStream::from_tracks([source.create_track()]);
+                self.meet_stream(stream).into()
+            }
+            _ => return Err(Thrown::type_error(format!("{operation} is not known here"))),
+        })
+    }
+
+    fn operate_track(
+        &mut self,
+        operation: &str,
+        id: &Value,
+        argument: Value,
+    ) -> Result<Value, Thrown> {
+        let track = self.track(id)?;
+        Ok(match operation {
+            "kind" => track.kind().as_str().into(),
+            "label" => track.label().into(),
+            "enabled" => track.enabled().into(),
+            "setEnabled" => {
+                track.set_enabled(parse(argument)?);
+                Value::Null
+            }
+            "muted" => track.muted().into(),
+            "readyState" => match track.ready_state() {
+                TrackState::Live => "live".into(),
+                TrackState::Ended => "ended".into(),
+            },
+            "clone" => self.meet_track(track.clone_track()).into(),
+            "stop" => {
+                track.stop();
+                Value::Null
+            }
+            "getCapabilities" => {
+                dictionaries::capabilities(track.kind(), &track.get_capabilities())
+            }
+            "getSettings" => dictionaries::settings(&track.get_settings()),
+            "getConstraints" => {
+                let constraints = TrackConstraints::from(track.get_constraints());
+                serde_json::to_value(constraints).map_err(Thrown::type_error)?
+            }
+            "applyConstraints" => {
+                let constraints = parse::<TrackConstraints>(argument)?.into();
+                // On this thread, and so in the order of the calls.
+                let applied = track.apply_constraints(constraints);
+                let settled = applied.map(|()| Answer::Nothing).map_err(Thrown::from);
+                self.settle(settled)
+            }
+            _ => {
+                return Err(Thrown::type_error(format!(
+                    "track.{operation} is not known here"
+                )));
+            }
+        })
+    }
+
+    fn operate_stream(&mut self, operation: &str, argument: &Value) -> Result<Value, Thrown> {
+        if operation == "new" {
+            let stream = match (&argument["stream"], &argument["tracks"]) {
+                (Value::Null, Value::Null) => MediaStream::new(),
+                (Value::Null, tracks) => {
+                    let ids: Vec<Value> = parse(tracks.clone())?;
+                    let tracks: Result<Vec<_>, _> = ids.iter().map(|id| self.track(id)).collect();
+                    MediaStream::from_tracks(tracks?)
+                }
+                (stream, _) => MediaStream::from_stream(&self.stream(stream)?),
+            };
+            return Ok(self.meet_stream(stream).into());
+        }
+        let stream = self.stream(&argument["id"])?;
+        let argument = &argument["argument"];
+        Ok(match operation {
+            "active" => stream.active().into(),
+            "tracks" => {
+                let tracks = match argument.as_str() {
+                    Some("audio") => stream.get_audio_tracks(),
+                    Some("video") => stream.get_video_tracks(),
+                    _ => stream.get_tracks(),
+                };
+                let ids = tracks.into_iter().map(|track| self.meet_track(track));
+                ids.collect::<Vec<_>>().into()
+            }
+            "trackById" => {
+                let found = argument.as_str().and_then(|id| stream.get_track_by_id(id));
+                found.map(|track| self.meet_track(track)).into()
+            }
+            "addTrack" => {
+                stream.add_track(self.track(argument)?);
+                Value::Null
+            }
+            "removeTrack" => {
+                stream.remove_track(&self.track(argument)?);
+                Value::Null
+            }
+            "clone" => self.meet_stream(stream.clone_stream()).into(),
+            _ => {
+                return Err(Thrown::type_error(format!(
+                    "stream.{operation} is not known here"
+                )));
+            }
+        })
+    }
+
+    fn track(&self, id: &Value) -> Result<MediaStreamTrack, Thrown> {
+        let found = id.as_str().and_then(|id| self.tracks.get(id));
+        let (track, _) = found.ok_or_else(|| Thrown::type_error(format!("no track {id}")))?;
+        Ok(track.clone())
+    }
+
+    fn stream(&self, id: &Value) -> Result<MediaStream, Thrown> {
+        let found = id.as_str().and_then(|id| self.streams.get(id));
+        let (stream, _) = found.ok_or_else(|| Thrown::type_error(format!("no stream {id}")))?;
+        Ok(stream.clone())
+    }
+
+    /// The id of a track that the page sees, perhaps for the first time.
+    fn meet_track(&mut self, track: MediaStreamTrack) -> String {
+        let id = track.id().to_string();
+        let sender = self.agenda.sender();
+        self.tracks.entry(id.clone()).or_insert_with_key(|id| {
+            let id = id.clone();
+            let subscription = track.subscribe(move |event| {
+                let name = match event {
+                    TrackEvent::Ended => "ended",
+                    TrackEvent::Mute => "mute",
+                    TrackEvent::Unmute => "unmute",
+                };
+                tell(&sender, Task::Track(id.clone(), name));
+            });
+            (track, subscription)
+        });
+        id
+    }
+
+    /// The id of a stream that the page sees, perhaps for the first time.
+    fn meet_stream(&mut self, stream: MediaStream) -> String {
+        let id = stream.id().to_string();
+        let sender = self.agenda.sender();
+        self.streams.entry(id.clone()).or_insert_with_key(|id| {
+            let id = id.clone();
+            let subscription = stream.subscribe(move |event| {
+                let (name, track) = match event {
+                    StreamEvent::AddTrack(track) => ("addtrack", track),
+                    StreamEvent::RemoveTrack(track) => ("removetrack", track),
+                };
+                tell(&sender, Task::Stream(id.clone(), name, track.clone()));
+            });
+            (stream, subscription)
+        });
+        id
+    }
+
+    /// Does something on a thread of its own; returns the request's id.
+    fn in_parallel(
+        &mut self,
+        work: impl FnOnce() -> Result<Answer, Thrown> + Send + 'static,
+    ) -> Value {
+        let (request, sender) = (self.agenda.start_request(), self.agenda.sender());
+        std::thread::spawn(move || tell(&sender, Task::Settled(request, work())));
+        request.into()
+    }
+
+    /// A request that is done already; the page learns of it in its turn.
+    fn settle(&mut self, result: Result<Answer, Thrown>) -> Value {
+        let (request, sender) = (self.agenda.start_request(), self.agenda.sender());
+        tell(&sender, Task::Settled(request, result));
+        request.into()
+    }
+}
+
+/// Puts a task on a page's agenda; a page that is gone misses nothing.
+fn tell(sender: &Sender<Task>, task: Task) {
+    let _ = sender.send(task);
+}
+
+fn parse<T: DeserializeOwned>(argument: Value) -> Result<T, Thrown> {
+    serde_json::from_value(argument).map_err(Thrown::type_error)
+}
+
+impl Thrown {
+    /// The glue and this side disagree: our own mistake, told where a test will show it.
+    fn type_error(message: impl std::fmt::Display) -> Self {
+        Thrown {
+            name: "TypeError",
+            message: message.to_string(),
+            constraint: None,
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        match &self.constraint {
+            Some(constraint) => {
+                json!({ "name": self.name, "message": self.message, "constraint": constraint })
+            }
+            None => json!({ "name": self.name, "message": self.message }),
+        }
+    }
+}
+
+impl From<GetUserMediaError> for Thrown {
+    fn from(error: GetUserMediaError) -> Self {
+        let name = error.name();
+        let message = error.message().to_string();
+        let constraint = match error {
+            GetUserMediaError::Overconstrained { constraint, .. } => Some(constraint),
+            _ => None,
+        };
+        Thrown {
+            name,
+            message,
+            constraint,
+        }
+    }
+}
+
+impl From<OverconstrainedError> for Thrown {
+    fn from(error: OverconstrainedError) -> Self {
+        Thrown {
+            name: "OverconstrainedError",
+            message: error.message,
+            constraint: Some(error.constraint),
+        }
+    }
+}

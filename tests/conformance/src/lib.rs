@@ -1,0 +1,28 @@
+//! Runs the W3C's own tests of media capture on our objects.
+//!
+//! A test file of [web-platform-tests](https://web-platform-tests.org) is taken as it is. A JavaScript
+//! engine runs it, in what its harness calls a shell. The names of the specifications are there:
+//! `glue/` converts and dispatches, and every state and every decision is `duet-media`'s and
+//! `duet-devices'`, asked through one door.
+//!
+//! What it is not: no page. There is no document, no element and no second window; files that need
+//! these are left out, each with its reason, in the [expectations](Expectations).
+
+mod agenda;
+mod checkout;
+mod dictionaries;
+mod door;
+mod expectations;
+mod harness;
+mod page;
+mod report;
+mod suite;
+mod user;
+
+pub use checkout::{Checkout, Script, TestFile};
+pub use expectations::{Expectations, ExpectationsError, Expected};
+pub use harness::{HarnessStatus, Outcome, TestResult, TestStatus};
+pub use page::{PageError, run};
+pub use report::{Report, Verdict};
+pub use suite::{SuiteError, run_all};
+pub use user::{Device, User};
