@@ -10,6 +10,7 @@ mod capture;
 use crate::GetUserMediaError;
 use crate::convert::{self, ConvertError, MjpegDecoder};
 use crate::pacing::Stop;
+use capture::{Capture, Raw};
 use duet_media::{
     Clock, I420Buffer, MediaKind, MediaSource, MediaStreamTrack, MediaTime, MediaTrackCapabilities,
     MediaTrackSettings, Pool, Range, ReconfigureError, SourceControl, VideoFrame,
@@ -18,7 +19,6 @@ use nokhwa::utils::{
     ApiBackend, CameraFormat, CameraIndex, CameraInfo, FrameFormat, RequestedFormat,
     RequestedFormatType,
 };
-use capture::{Capture, Raw};
 use nokhwa::{Camera, NokhwaError};
 use parking_lot::Mutex;
 use std::sync::Arc;
