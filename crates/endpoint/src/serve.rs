@@ -18,13 +18,14 @@ pub(crate) async fn run(options: Serve, tell: &Tell) -> Result<ExitCode, Failure
         ServeError::Serve(_) => Failure::failed(error),
         _ => Failure::usage(error),
     })?;
+    let live = LiveUrl::open(&live, &server.url(), tell)?;
     let end = asked_to_end();
     tell.say(format_args!(
         "listening on {}, serving {}",
         server.local_addr(),
         server.url()
     ));
-    let Some(live) = LiveUrl::open(&live, &server.url(), tell)? else {
+    let Some(live) = live else {
         server.run_until(end).await.map_err(Failure::failed)?;
         return Ok(ExitCode::SUCCESS);
     };
