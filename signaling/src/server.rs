@@ -104,6 +104,7 @@ pub struct Server {
     address: SocketAddr,
     tls: Option<Arc<rustls::ServerConfig>>,
     hub: Arc<Hub>,
+    more: Router,
 }
 
 impl Server {
@@ -136,7 +137,19 @@ impl Server {
             address,
             tls,
             hub: Hub::new(config),
+            more: Router::new(),
         })
+    }
+
+    /// Serves these routes too, such as those of a live stream under a URL. Their responses get none of
+    /// the headers that keep a page in its place.
+    ///
+    /// # Panics
+    /// If a route is there already (`/ws`, `/healthz`, `/metrics`), or they come with a fallback.
+    #[must_use]
+    pub fn with_routes(mut self, routes: Router) -> Self {
+        self.more = self.more.merge(routes);
+        self
     }
 
     /// Where it listens.
@@ -165,11 +178,13 @@ impl Server {
             address,
             tls,
             hub,
+            more,
         } = self;
         info!(%address, tls = tls.is_some(), "serving");
         let handle = Handle::new();
         let gate = Gate::new(&hub.config.limits);
-        let service = router(hub.clone()).into_make_service_with_connect_info::<SocketAddr>();
+        let routes = router(hub.clone()).merge(more);
+        let service = routes.into_make_service_with_connect_info::<SocketAddr>();
         let mut server = axum_server::from_tcp(listener)
             .map_err(ServeError::Serve)?
             .handle(handle.clone());

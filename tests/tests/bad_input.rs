@@ -105,6 +105,15 @@ fn of_a_server() {
                 vec!["--allow-origin", "https://example.org/page"],
                 "such as https://example.org",
             ),
+            (vec!["--camera", "webcam"], "expected default, none"),
+            (
+                vec!["--listen", "127.0.0.1:0", "--camera", "file:/nowhere.y4m"],
+                "/nowhere.y4m",
+            ),
+            (
+                vec!["--camera", "synthetic", "--size", "huge"],
+                "WIDTHxHEIGHT",
+            ),
         ],
     );
 }

@@ -5,9 +5,12 @@
 //! not: it scales nothing, for tracks do that, and it shares no camera between tracks that were
 //! opened apart; clone a track for that.
 
+mod capture;
+
 use crate::GetUserMediaError;
 use crate::convert::{self, ConvertError, MjpegDecoder};
 use crate::pacing::Stop;
+use capture::{Capture, Raw};
 use duet_media::{
     Clock, I420Buffer, MediaKind, MediaSource, MediaStreamTrack, MediaTime, MediaTrackCapabilities,
     MediaTrackSettings, Pool, Range, ReconfigureError, SourceControl, VideoFrame,
@@ -16,11 +19,11 @@ use nokhwa::utils::{
     ApiBackend, CameraFormat, CameraIndex, CameraInfo, FrameFormat, RequestedFormat,
     RequestedFormatType,
 };
-use nokhwa::{Buffer, Camera, NokhwaError};
+use nokhwa::{Camera, NokhwaError};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::mpsc::{self, SyncSender};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// What is turned into I420, the cheapest first.
 const FORMATS: [FrameFormat; 3] = [FrameFormat::NV12, FrameFormat::YUYV, FrameFormat::MJPEG];
@@ -125,7 +128,7 @@ impl CameraDevice {
         let started = self
             .modes()
             .and_then(|modes| Ok((self.start(wanted)?, modes)));
-        let (camera, modes) = match started {
+        let (capture, modes) = match started {
             Ok(started) => started,
             // Nobody waits any more if this fails.
             Err(error) => return drop(opened.send(Err(error))),
@@ -134,7 +137,7 @@ impl CameraDevice {
         let source = MediaSource::new(
             MediaKind::Video,
             self.label.clone(),
-            self.mode(&camera.camera_format()),
+            self.mode(&capture.format()),
             capabilities(&modes),
             SharedControl(control.clone()),
         );
@@ -142,7 +145,7 @@ impl CameraDevice {
         let track = source.create_track();
         let worker = Worker {
             device: self,
-            camera,
+            capture: Some(capture),
             decoder: MjpegDecoder::new(),
             pool: Pool::new(Worker::POOLED),
             source,
@@ -155,7 +158,7 @@ impl CameraDevice {
     }
 
     /// Opens the stream in the mode that suits best.
-    fn start(&self, wanted: &MediaTrackSettings) -> Result<Camera, GetUserMediaError> {
+    fn start(&self, wanted: &MediaTrackSettings) -> Result<Capture, GetUserMediaError> {
         let formats = self.formats()?;
         let best = formats
             .into_iter()
@@ -164,11 +167,7 @@ impl CameraDevice {
             let label = &self.label;
             GetUserMediaError::NotReadable(format!("{label} delivers nothing that is understood"))
         })?;
-        let exact = RequestedFormatType::Exact(best);
-        let request = RequestedFormat::with_formats(exact, &FORMATS);
-        let mut camera = Camera::new(self.index.clone(), request).map_err(|e| self.error(&e))?;
-        camera.open_stream().map_err(|e| self.error(&e))?;
-        Ok(camera)
+        Capture::open(self, best)
     }
 
     /// nokhwa has the system's errors as text only.
@@ -292,7 +291,8 @@ impl SourceControl for SharedControl {
 
 struct Worker {
     device: CameraDevice,
-    camera: Camera,
+    /// None if the camera refuses every mode.
+    capture: Option<Capture>,
     decoder: MjpegDecoder,
     pool: Pool<I420Buffer>,
     source: MediaSource,
@@ -322,7 +322,10 @@ impl Worker {
             {
                 return;
             }
-            let Ok(raw) = self.camera.frame() else {
+            let Some(capture) = &mut self.capture else {
+                return;
+            };
+            let Ok(raw) = capture.next() else {
                 failures += 1;
                 if failures >= Self::MAX_FAILURES {
                     return;
@@ -330,9 +333,10 @@ impl Worker {
                 continue;
             };
             failures = 0;
-            let time = self.capture_time(&raw);
+            let time = capture_time(self.clock.now(), raw.age);
+            let decoder = &mut self.decoder;
             // A damaged picture is left out.
-            if let Ok(picture) = self.convert(&raw) {
+            if let Ok(picture) = self.pool.try_fill(|to| convert(&raw, decoder, to)) {
                 self.source.publish(&VideoFrame::new(picture, time).into());
             }
         }
@@ -340,44 +344,43 @@ impl Worker {
 
     /// Sets the camera anew, or back where it refuses. False if neither works any more.
     fn change_mode(&mut self, request: &ModeRequest) -> bool {
-        let old = self.device.mode(&self.camera.camera_format());
-        // A failure shows again when the stream is opened.
-        let _ = self.camera.stop_stream();
+        // It is taken back before it is given out again.
+        let old = self.capture.take().map(|capture| capture.format());
+        let Some(old) = old.map(|format| self.device.mode(&format)) else {
+            return false;
+        };
         let mut answer = Ok(());
         let mut started = self.device.start(&request.wanted);
         if let Err(refusal) = started {
             answer = Err(ReconfigureError::Refused(refusal.to_string()));
             started = self.device.start(&old);
         }
-        let works = started.is_ok();
-        if let Ok(camera) = started {
-            self.camera = camera;
-        }
-        let mode = self.device.mode(&self.camera.camera_format());
+        self.capture = started.ok();
+        let format = self.capture.as_ref().map(Capture::format);
+        let mode = format.map_or(old, |format| self.device.mode(&format));
         // Whoever asked may have stopped waiting.
         let _ = request.reached.try_send(answer.map(|()| mode));
-        works
+        self.capture.is_some()
     }
+}
 
-    /// The driver's own time where it has one that makes sense, else now.
-    fn capture_time(&self, raw: &Buffer) -> MediaTime {
-        let now = self.clock.now();
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).ok();
-        let age = wall
-            .zip(raw.capture_timestamp())
-            .and_then(|(wall, captured)| wall.checked_sub(captured))
-            .filter(|age| *age < Duration::from_millis(500));
-        now - age.unwrap_or_default()
-    }
+/// The driver's own time where it has one that makes sense, else now.
+fn capture_time(now: MediaTime, age: Option<Duration>) -> MediaTime {
+    let sensible = age.filter(|age| *age < Duration::from_millis(500));
+    now - sensible.unwrap_or_default()
+}
 
-    fn convert(&mut self, raw: &Buffer) -> Result<Arc<I420Buffer>, ConvertError> {
-        let (width, height) = (raw.resolution().width(), raw.resolution().height());
-        let decoder = &mut self.decoder;
-        self.pool.try_fill(|to| match raw.source_frame_format() {
-            FrameFormat::NV12 => convert::from_nv12(raw.buffer(), width, height, to),
-            FrameFormat::YUYV => convert::from_yuyv(raw.buffer(), width, height, to),
-            _ => decoder.decode(raw.buffer(), to),
-        })
+/// From the driver's memory into a picture: the only time that its bytes are moved.
+fn convert(
+    raw: &Raw<'_>,
+    decoder: &mut MjpegDecoder,
+    to: &mut I420Buffer,
+) -> Result<(), ConvertError> {
+    let (width, height) = (raw.format.width(), raw.format.height());
+    match raw.format.format() {
+        FrameFormat::NV12 => convert::from_nv12(raw.bytes(), width, height, to),
+        FrameFormat::YUYV => convert::from_yuyv(raw.bytes(), width, height, to),
+        _ => decoder.decode(raw.bytes(), to),
     }
 }
 

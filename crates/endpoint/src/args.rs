@@ -49,7 +49,8 @@ pub(crate) enum Command {
 #[command(after_help = "Examples:
   duet serve                                   http://localhost:8080, for browsers on this machine
   duet serve --listen 0.0.0.0:8443 --tls-self-signed
-  duet serve --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem")]
+  duet serve --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem
+  duet serve --camera default --microphone default     and prints a URL for <video>, ffplay or VLC")]
 pub(crate) struct Serve {
     /// Address and port to listen on.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
@@ -73,6 +74,22 @@ pub(crate) struct Serve {
     /// Another origin whose pages may connect, as https://example.org; may be given several times.
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     pub(crate) allow_origins: Vec<String>,
+    #[command(flatten, next_help_heading = "A live stream under a URL")]
+    pub(crate) live: Live,
+}
+
+/// What is shown under a URL, if anything is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Live {
+    /// Show this camera: default, none, synthetic, file:PATH, once:PATH or device:ID. The URL is printed on
+    /// standard output; whoever knows it sees and hears, until the server ends.
+    #[arg(long, default_value = "none", value_name = "SOURCE", value_parser = source)]
+    pub(crate) camera: SourceSpec,
+    /// Let this microphone be heard.
+    #[arg(long, default_value = "none", value_name = "SOURCE", value_parser = source)]
+    pub(crate) microphone: SourceSpec,
+    #[command(flatten)]
+    pub(crate) picture: Picture,
 }
 
 #[derive(Debug, Args)]

@@ -1,25 +1,41 @@
-//! `duet serve`: the signaling server.
+//! `duet serve`: the signaling server, and a live stream under a URL if one is asked for.
+
+mod live;
 
 use crate::args::Serve;
 use crate::failure::Failure;
-use crate::tell::Tell;
+use crate::tell::{Tell, print};
 use duet_signaling::{IceServer, Limits, ServeError, Server, ServerConfig, TlsConfig};
+use live::LiveUrl;
 use std::process::ExitCode;
 use url::Url;
 
 pub(crate) async fn run(options: Serve, tell: &Tell) -> Result<ExitCode, Failure> {
+    let live = options.live.clone();
     let config = config(options)?;
     let server = Server::bind(config).await.map_err(|error| match error {
         // The address and the certificate were the caller's words.
         ServeError::Serve(_) => Failure::failed(error),
         _ => Failure::usage(error),
     })?;
+    let live = LiveUrl::open(&live, &server.url(), tell)?;
     let end = asked_to_end();
     tell.say(format_args!(
         "listening on {}, serving {}",
         server.local_addr(),
         server.url()
     ));
+    let Some(live) = live else {
+        server.run_until(end).await.map_err(Failure::failed)?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    print(live.url())?;
+    let server = server.with_routes(live.urls().router());
+    // Whoever watches comes to an end first: a response that goes on would hold up the server's.
+    let end = async {
+        end.await;
+        live.close();
+    };
     server.run_until(end).await.map_err(Failure::failed)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,7 @@
 mod common;
 
 use duet::signaling::{Server, ServerConfig};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -124,6 +124,75 @@ async fn a_full_disk_ends_the_recording_with_a_sentence() {
     let output = run(&[&["record", "/dev/full"][..], &sources].concat()).await;
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains("cannot write"), "{}", said(&output));
+}
+
+/// Runs a command where `at` is a disk of 100 kB. Where the system grants nobody a disk of his own it is
+/// a device that is always full.
+async fn on_a_small_disk(at: &Path) -> (Command, PathBuf) {
+    let probe = Command::new("unshare").args(["-rm", "true"]).status().await;
+    let mut command = Command::new("unshare");
+    if !probe.is_ok_and(|status| status.success()) {
+        command = Command::new("env");
+        return (command, "/dev/full".into());
+    }
+    let script = r#"mount -t tmpfs -o size=100k tmpfs "$0" && exec "$@""#;
+    command.args(["-rm", "sh", "-c", script]).arg(at);
+    (command, at.join("them.webm"))
+}
+
+#[tokio::test]
+async fn a_full_disk_ends_the_recording_and_the_call_goes_on() {
+    let config = ServerConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        ..ServerConfig::default()
+    };
+    let server = Server::bind(config).await.unwrap();
+    let url = server.url();
+    let running = tokio::spawn(async { server.run_until(std::future::pending()).await.unwrap() });
+    let call = ["call", "demo", "--server", &url, "--speaker", "none"];
+    let sources = ["--camera", "synthetic", "--microphone", "synthetic"];
+    let size = ["--size", "320x180"];
+    let talking = duet(&[&call[..], &sources, &size].concat())
+        .spawn()
+        .unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let report = directory.path().join("report.json");
+    let disk = directory.path().join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let (mut command, them) = on_a_small_disk(&disk).await;
+    command
+        .arg(env!("CARGO_BIN_EXE_duet"))
+        .args([&call[..], &sources, &size].concat())
+        .args(["--duration", "12s", "--verify", "--report"])
+        .arg(&report)
+        .arg("--record")
+        .arg(&them)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let output = timeout(PATIENCE, command.output()).await;
+    let output = output.expect("it ends").unwrap();
+    drop(talking);
+    running.abort();
+    let said = said(&output);
+    assert!(
+        said.contains("is not recorded any more: ") && said.contains("cannot write: "),
+        "{said}"
+    );
+    // How much was recorded is told at the end: FILE: 1.0 s, 30 pictures, …
+    let recorded = said.split(" pictures").next().unwrap().rsplit(' ').next();
+    let recorded: u64 = recorded
+        .unwrap()
+        .parse()
+        .unwrap_or_else(|_| panic!("{said}"));
+    let report = std::fs::read_to_string(&report).unwrap_or_else(|_| panic!("{said}"));
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let seen = report["video"]["frames_decoded"].as_u64().unwrap();
+    assert!(
+        seen > recorded + 90,
+        "{recorded} pictures fitted on the disk, and {seen} were seen: {said}"
+    );
+    let heard = report["audio"]["received"].as_f64().unwrap();
+    assert!(heard > 0.5, "{report}");
 }
 
 /// The status of the answer to `GET url`.

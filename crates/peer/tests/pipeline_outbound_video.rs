@@ -4,14 +4,14 @@
 mod common;
 
 use common::{source, within};
-use duet_codec::{VideoCodec, VideoDecoder};
+use duet_codec::{CodecError, VideoCodec, VideoDecoder, VideoEncoder, VideoEncoderConfig};
 use duet_media::{
     Clock, I420Buffer, ManualClock, MediaKind, MediaSource, MediaStreamTrack, MediaTime,
     MonotonicClock, TrackState, VideoFrame,
 };
 use duet_peer::pipeline::{EncoderHub, OutboundFrame, OutboundVideo, VideoSendSettings};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -65,6 +65,60 @@ impl Studio {
             }
         }
         panic!("nothing was encoded");
+    }
+}
+
+/// Tells where the pictures are that it is given.
+struct Look(VideoEncoderConfig, mpsc::Sender<usize>);
+
+impl VideoEncoder for Look {
+    fn encode(
+        &mut self,
+        frame: &VideoFrame,
+        key_frame: bool,
+    ) -> Result<Option<OutboundFrame>, CodecError> {
+        let _ = self.1.send(frame.buffer.y().as_ptr().addr());
+        Ok(Some(OutboundFrame {
+            data: b"seen".as_slice().into(),
+            key_frame,
+            capture_time: frame.capture_time,
+            width: frame.width(),
+            height: frame.height(),
+        }))
+    }
+
+    fn configure(&mut self, config: &VideoEncoderConfig) -> Result<(), CodecError> {
+        self.0 = *config;
+        Ok(())
+    }
+
+    fn config(&self) -> VideoEncoderConfig {
+        self.0
+    }
+}
+
+#[tokio::test]
+async fn an_encoder_of_the_programs_own_gets_the_very_picture_that_was_shown() {
+    let (told, places) = mpsc::channel();
+    let told = Mutex::new(told);
+    let mut studio = Studio::new();
+    studio.hub = EncoderHub::with_video_encoders(
+        studio.clock.clone(),
+        Arc::new(move |config| Ok(Box::new(Look(*config, told.lock().unwrap().clone())))),
+    );
+    let viewers = [studio.viewer(500_000), studio.viewer(600_000)];
+    assert!(viewers.iter().all(|viewer| waiting_for(viewer).is_none()));
+    assert_eq!(studio.hub.video_encoders(), 1);
+    for n in 0..5 {
+        studio.clock.advance(FRAME);
+        let shown = picture(n, 64, 48, studio.clock.now());
+        let place = shown.buffer.y().as_ptr().addr();
+        studio.camera.publish(&shown.into());
+        for viewer in &viewers {
+            assert_eq!(next(viewer).await.data, "seen");
+        }
+        let seen: Vec<_> = places.try_iter().collect();
+        assert_eq!(seen, [place], "once, and not copied");
     }
 }
 

@@ -7,11 +7,12 @@
 mod broadcast;
 mod reader;
 
+use crate::options::MediaRecorderOptions;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use broadcast::{Live, Refusal};
@@ -63,11 +64,21 @@ impl ObjectUrls {
     /// A reader that is more than 4 MiB behind is dropped: its WebM ends. It also ends when the stream
     /// gains or loses a track; whoever opens the URL again gets the tracks of now.
     pub fn create_object_url(&self, stream: &MediaStream) -> String {
+        self.create_object_url_with(stream, &MediaRecorderOptions::default())
+    }
+
+    /// Like [`ObjectUrls::create_object_url`], with the bitrates of `options`; nothing else in them matters.
+    pub fn create_object_url_with(
+        &self,
+        stream: &MediaStream,
+        options: &MediaRecorderOptions,
+    ) -> String {
         let id = Uuid::new_v4();
         let mut streams = self.0.streams.lock();
         // What can be opened no more need not be kept.
         streams.retain(|_, live| live.stream().active());
-        streams.insert(id, Arc::new(Live::new(stream.clone(), CAPACITY)));
+        let live = Live::new(stream.clone(), options.clone(), CAPACITY);
+        streams.insert(id, Arc::new(live));
         format!("{}{PLACE}{}", self.0.base, id.simple())
     }
 
@@ -115,6 +126,12 @@ async fn serve(State(urls): State<ObjectUrls>, Path(id): Path<String>) -> Respon
             let headers = [
                 (CONTENT_TYPE, mime_type),
                 (CACHE_CONTROL, "no-store".to_owned()),
+                (X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+                // Whoever knows the URL may show it, in a page of whatever origin.
+                (
+                    HeaderName::from_static("cross-origin-resource-policy"),
+                    "cross-origin".to_owned(),
+                ),
             ];
             (headers, Body::from_stream(reader)).into_response()
         }

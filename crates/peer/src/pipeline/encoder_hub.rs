@@ -6,12 +6,16 @@ use super::stats::OutboundVideoStats;
 use super::subscription::{Group, Hub, Kind, Member, Subscription};
 use super::tiers::{Placement, TIERS};
 use super::video_encoder::{VideoEncoding, Viewer};
-use duet_codec::EncodedVideo;
+use duet_codec::{CodecError, EncodedVideo, VideoCodec, VideoEncoder, VideoEncoderConfig};
 use duet_media::{Clock, MediaKind, MediaStreamTrack};
 use std::sync::Arc;
 
 /// One encoded picture; its bytes are shared by all viewers.
 pub type OutboundFrame = EncodedVideo;
+
+/// Makes an encoder of pictures; see [`EncoderHub::with_video_encoders`].
+pub type MakeVideoEncoder =
+    Arc<dyn Fn(&VideoEncoderConfig) -> Result<Box<dyn VideoEncoder>, CodecError> + Send + Sync>;
 
 /// How a video track is to be encoded. Subscriptions with equal settings share an encoder.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -49,8 +53,15 @@ pub struct EncoderHub {
 impl EncoderHub {
     /// A hub without encoders. `clock` is that of the tracks' capture times.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
+        // What every peer must speak, and all that there is as yet.
+        Self::with_video_encoders(clock, Arc::new(|config| VideoCodec::Vp8.encoder(config)))
+    }
+
+    /// Like [`EncoderHub::new`], with other encoders than libvpx: a machine's own, or one that only
+    /// looks. They make VP8, or no peer understands it. `make` is called on an encoder's thread.
+    pub fn with_video_encoders(clock: Arc<dyn Clock>, make: MakeVideoEncoder) -> Self {
         EncoderHub {
-            video: Hub::new(clock),
+            video: Hub::new((clock, make)),
             audio: Hub::new(()),
         }
     }
@@ -178,7 +189,7 @@ impl Kind for Pictures {
     type Key = (u64, Option<u64>);
     type Encoders = Tiers;
     type Seat = Seat;
-    type Context = Arc<dyn Clock>;
+    type Context = (Arc<dyn Clock>, MakeVideoEncoder);
 
     fn key(settings: &VideoSendSettings) -> Self::Key {
         let frame_rate = settings.max_frame_rate.map(f64::to_bits);
@@ -189,7 +200,7 @@ impl Kind for Pictures {
         &viewer.outbox
     }
 
-    fn settle(group: &mut Group<Self>, clock: &Arc<dyn Clock>) {
+    fn settle(group: &mut Group<Self>, (clock, make): &Self::Context) {
         let Group {
             track,
             settings,
@@ -220,7 +231,8 @@ impl Kind for Pictures {
             match encoding {
                 Some(encoding) => encoding.set_target_bitrate(target),
                 None => {
-                    *encoding = VideoEncoding::start(track, settings, target, clock.clone())
+                    let (clock, make) = (clock.clone(), make.clone());
+                    *encoding = VideoEncoding::start(track, settings, target, clock, make)
                         .inspect_err(|error| tracing::error!(%error, "no thread for an encoder"))
                         .ok();
                 }

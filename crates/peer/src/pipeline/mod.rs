@@ -29,7 +29,9 @@ mod video_receive;
 
 pub use audio_hub::{AudioSendSettings, OutboundAudio, OutboundPacket};
 pub use audio_receive::{InboundAudio, InboundAudioConfig};
-pub use encoder_hub::{EncoderHub, OutboundFrame, OutboundVideo, VideoSendSettings};
+pub use encoder_hub::{
+    EncoderHub, MakeVideoEncoder, OutboundFrame, OutboundVideo, VideoSendSettings,
+};
 pub use stats::{InboundAudioStats, InboundVideoStats, OutboundAudioStats, OutboundVideoStats};
 pub use sync_group::SyncGroup;
 pub use video_receive::{InboundVideo, InboundVideoConfig};

@@ -3,9 +3,10 @@
 //! Not concerned with who shares it: that is the hub's business.
 
 use super::VideoSendSettings;
+use super::encoder_hub::MakeVideoEncoder;
 use super::outbox::Outbox;
 use super::shaper::{RateMeter, Shaper};
-use duet_codec::{CodecError, EncodedVideo, VideoCodec, VideoEncoder, VideoEncoderConfig};
+use duet_codec::{CodecError, EncodedVideo, VideoEncoder, VideoEncoderConfig};
 use duet_media::{Clock, Frame, MediaStreamTrack, MediaTime, Sink, SinkHandle, VideoFrame};
 use duet_session::KeyFrameGate;
 use parking_lot::{Condvar, Mutex};
@@ -13,9 +14,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// What every peer must speak, and all that there is as yet.
-const CODEC: VideoCodec = VideoCodec::Vp8;
 
 /// Frames that a viewer may be behind: a quarter of a second at 30 a second.
 const OUTBOX_CAPACITY: usize = 8;
@@ -100,6 +98,7 @@ impl VideoEncoding {
         settings: &VideoSendSettings,
         target_bitrate: u32,
         clock: Arc<dyn Clock>,
+        make: MakeVideoEncoder,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             clock,
@@ -125,6 +124,7 @@ impl VideoEncoding {
             shared: shared.clone(),
             shaper: Shaper::new(settings),
             meter: RateMeter::new(frame_rate),
+            make,
             encoder: None,
             retry_at: None,
             failing: false,
@@ -316,6 +316,7 @@ struct Worker {
     shared: Arc<Shared>,
     shaper: Shaper,
     meter: RateMeter,
+    make: MakeVideoEncoder,
     encoder: Option<Box<dyn VideoEncoder>>,
     retry_at: Option<MediaTime>,
     /// Whether the log was told, since it last worked.
@@ -416,9 +417,7 @@ impl Worker {
                 if self.retry_at.is_some_and(|at| now < at) {
                     return;
                 }
-                CODEC
-                    .encoder(&config)
-                    .map(|encoder| self.encoder = Some(encoder))
+                (self.make)(&config).map(|encoder| self.encoder = Some(encoder))
             }
         };
         if let Err(error) = prepared {

@@ -29,6 +29,8 @@ pub(super) enum Refusal {
 /// A stream that has a URL.
 pub(super) struct Live {
     stream: MediaStream,
+    /// Its bitrates count.
+    options: MediaRecorderOptions,
     /// Bytes that may wait for each reader.
     capacity: usize,
     broadcast: Arc<Mutex<Option<Broadcast>>>,
@@ -49,9 +51,10 @@ enum Command {
 }
 
 impl Live {
-    pub(super) fn new(stream: MediaStream, capacity: usize) -> Self {
+    pub(super) fn new(stream: MediaStream, options: MediaRecorderOptions, capacity: usize) -> Self {
         Live {
             stream,
+            options,
             capacity,
             broadcast: Arc::default(),
         }
@@ -99,7 +102,7 @@ impl Live {
             video: has(MediaKind::Video),
         };
         let config = EncodingConfig {
-            bitrates: MediaRecorderOptions::default().bitrates_for(kinds),
+            bitrates: self.options.bitrates_for(kinds),
             key_frames: KeyFrames::default(),
         };
         let (inbox, sinks) = Inbox::attach(&tracks);
@@ -273,7 +276,11 @@ mod tests {
             ..Default::default()
         };
         let camera = SyntheticCamera::start(config, Arc::new(MonotonicClock::new()));
-        Live::new(MediaStream::from_tracks([camera]), capacity)
+        Live::new(
+            MediaStream::from_tracks([camera]),
+            MediaRecorderOptions::default(),
+            capacity,
+        )
     }
 
     #[test]
