@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Runs a command as root under a kernel of its own, for what this machine's kernel has no modules for:
-# cameras (vivid) and sound cards (snd-aloop). The file system is this machine's, read-only, with a layer in
-# memory above it, so programs that were built here run there as they are.
+# cameras (vivid, v4l2loopback) and sound cards (snd-aloop). The file system is this machine's, read-only, with
+# a layer in memory above it, so programs that were built here run there as they are.
 #
 #   vm.sh [--modules "vivid,n_devs=2 snd-aloop"] [--timeout SECONDS] COMMAND...
 #
 # Ends with the command's code; 124 if it took too long. Wants root and, from Debian, qemu-system-x86,
-# busybox-static, cpio and kmod. The kernel is Debian's own, unpacked beside the machine's and never installed.
+# busybox-static, cpio and kmod; for v4l2loopback make and gcc as well. The kernel is Debian's own, unpacked beside
+# the machine's and never installed.
 set -euo pipefail
 
 modules="vivid,n_devs=2 snd-aloop" patience=300 memory=2048
@@ -17,7 +18,7 @@ while [ $# -gt 0 ]; do
     *) break ;;
   esac
 done
-[ $# -gt 0 ] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -gt 0 ] || { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 cache=${DUET_VM_CACHE:-/var/cache/duet-vm}
 kernel=$cache/kernel
@@ -36,6 +37,21 @@ if ! compgen -G "$kernel/boot/vmlinuz-*" >/dev/null; then
   rm -rf "$fresh"
 fi
 version=$(ls "$kernel/lib/modules")
+
+# A camera that shows what another program writes is no part of the kernel: it is built for this one.
+if [[ " $modules " == *" v4l2loopback"* && ! -s $kernel/lib/modules/$version/updates/v4l2loopback.ko ]]; then
+  fresh=$(mktemp -d "$cache/new.XXXXXX")
+  (cd "$fresh" && apt-get -q download v4l2loopback-dkms "linux-headers-$version" \
+    "linux-headers-${version%-amd64}-common" "linux-kbuild-${version%%.0-*}" >/dev/null 2>&1)
+  for package in "$fresh"/*.deb; do dpkg-deb -x "$package" "$fresh"; done
+  # The headers expect to be installed.
+  sed -i "s#/usr/src/#$fresh/usr/src/#" "$fresh/usr/src/linux-headers-$version/Makefile"
+  make -s -C "$fresh/usr/src/linux-headers-$version" M="$(echo "$fresh"/usr/src/v4l2loopback-*)" modules >/dev/null 2>&1
+  mkdir -p "$kernel/lib/modules/$version/updates"
+  mv "$fresh"/usr/src/v4l2loopback-*/v4l2loopback.ko "$kernel/lib/modules/$version/updates/"
+  depmod -b "$kernel" "$version"
+  rm -rf "$fresh"
+fi
 
 # One folder is shared both ways: the command goes in, its code comes out.
 exchange=$(mktemp -d /tmp/duet-vm.XXXXXX)

@@ -7,12 +7,14 @@ mod browser;
 mod clip;
 mod process;
 mod program;
+mod screen;
 mod sound_server;
 
 pub use browser::{Browser, BrowserOptions, Page, Watched};
 pub use clip::{Clip, TONE_HZ};
 pub use process::{Ended, Process};
 pub use program::{Call, Program, ROOM, Server, executable, free_port};
+pub use screen::{Screen, Window};
 pub use sound_server::SoundServer;
 
 use std::time::Duration;

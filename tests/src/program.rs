@@ -1,6 +1,6 @@
 //! The program `duet` as a process.
 
-use crate::{Ended, Process, SoundServer};
+use crate::{Ended, Process, Screen, SoundServer};
 use nix::sys::signal::Signal;
 use std::ffi::OsStr;
 use std::net::TcpListener;
@@ -29,12 +29,26 @@ pub struct Call<'a> {
     speaker: &'a str,
     words: Vec<String>,
     sound: Option<&'a SoundServer>,
+    screen: Option<&'a Screen>,
 }
 
 impl Program {
     /// Starts `duet` with the given words.
     pub fn start<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> Self {
         Self::run(Command::new(executable()).args(words))
+    }
+
+    /// The same at a screen, or where there is none.
+    pub fn start_at<S: AsRef<OsStr>>(
+        screen: Option<&Screen>,
+        words: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let mut command = Command::new(executable());
+        match screen {
+            Some(screen) => command.env("DISPLAY", screen.display()),
+            None => command.env_remove("DISPLAY"),
+        };
+        Self::run(command.args(words))
     }
 
     fn run(command: &mut Command) -> Self {
@@ -84,6 +98,7 @@ impl<'a> Call<'a> {
             speaker: "none",
             words: Vec::new(),
             sound: None,
+            screen: None,
         }
     }
 
@@ -108,6 +123,12 @@ impl<'a> Call<'a> {
         Call { sound, ..self }
     }
 
+    /// Takes a screen for the machine's.
+    pub fn screen(self, screen: &'a Screen) -> Self {
+        let screen = Some(screen);
+        Call { screen, ..self }
+    }
+
     /// More words.
     pub fn with<S: AsRef<str>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
         let words = words.into_iter().map(|word| word.as_ref().to_owned());
@@ -125,6 +146,9 @@ impl<'a> Call<'a> {
             .args(&self.words);
         if let Some(sound) = self.sound {
             sound.introduce(&mut command);
+        }
+        if let Some(screen) = self.screen {
+            command.env("DISPLAY", screen.display());
         }
         Program::run(&mut command)
     }

@@ -230,9 +230,12 @@ fn refuse_media(command: &[&str]) {
         "device:",
         "http://host/clip.y4m",
         "Synthetic",
+        "screen:",
+        "window",
     ] {
         for option in ["--camera", "--microphone"] {
-            let expected = "expected default, none, synthetic, file:PATH, once:PATH or device:ID";
+            let expected =
+                "expected default, none, synthetic, file:PATH, once:PATH, device:ID, screen";
             assert_refused(&[command, &[option, source]].concat(), expected);
         }
     }

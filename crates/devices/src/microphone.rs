@@ -2,10 +2,15 @@
 //!
 //! The device's callback only copies samples into a ring and wakes the microphone's own thread, which
 //! brings them to 48 kHz and 10 ms and publishes them. Nothing is allocated or locked in the callback.
+//!
+//! A device that is pulled out ends its tracks. A sound server that is started anew does not: its device is
+//! opened again as soon as it is back, and what was said meanwhile is not heard.
 
 use crate::GetUserMediaError;
 use crate::resample::{Reframer, SAMPLE_RATE};
-use crate::sound::{Choice, Direction, find, is_fatal, open_error, with_sample_type};
+use crate::sound::{
+    Choice, Direction, Found, GLANCE, RESTART, find, is_fatal, open_error, with_sample_type,
+};
 use cpal::traits::{DeviceTrait, StreamTrait};
 use cpal::{Device, FromSample, InputCallbackInfo, SizedSample, Stream, StreamConfig};
 use duet_media::{
@@ -17,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a device may take to open.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -47,51 +52,106 @@ fn run(
     clock: &Arc<dyn Clock>,
     opened: &SyncSender<Result<MediaStreamTrack, GetUserMediaError>>,
 ) {
-    let (worker, track, _stream) = match start(id, clock) {
-        Ok(started) => started,
+    let shared = Arc::new(Shared::default());
+    let opened_first = Capture::open(id, clock, &shared);
+    let mut capture = match opened_first {
+        Ok(capture) => capture,
         // Nobody waits any more if this fails.
         Err(error) => return drop(opened.send(Err(error))),
     };
-    if opened.send(Ok(track)).is_ok() {
-        worker.run();
+    let source = Ending(capture.source(&shared));
+    if opened.send(Ok(source.0.create_track())).is_err() {
+        return;
+    }
+    let id = capture.id.clone();
+    while capture.run(&source.0, &shared, clock) == End::Lost {
+        let until = Instant::now() + RESTART;
+        let again = loop {
+            if shared.stopped.load(Ordering::Acquire) || !capture.found.has_lost_its_server() {
+                return;
+            }
+            match Capture::open(id.as_deref(), clock, &shared) {
+                Ok(again) => break again,
+                Err(error) if Instant::now() > until => {
+                    tracing::debug!(%error, "the sound server did not bring the microphone back");
+                    return;
+                }
+                Err(_) => std::thread::park_timeout(GLANCE),
+            }
+        };
+        capture = again;
     }
 }
 
-fn start(
-    id: Option<&str>,
-    clock: &Arc<dyn Clock>,
-) -> Result<(Worker, MediaStreamTrack, Stream), GetUserMediaError> {
-    let (device, choice) = find(Direction::Input, id)?;
-    let name = device.to_string();
-    let reframer = Reframer::new(choice.config.sample_rate, choice.config.channels)
-        .map_err(|e| GetUserMediaError::NotReadable(format!("{name}: {e}")))?;
-    let shared = Arc::new(Shared::default());
-    let (stream, consumers) =
-        build(&device, &choice, clock, &shared).map_err(|error| open_error(&name, &error))?;
-    stream.play().map_err(|error| open_error(&name, &error))?;
+/// Ends the tracks however the thread ends. Where they were stopped it changes nothing.
+struct Ending(MediaSource);
 
-    let device_id = device.id().ok().map(|id| id.to_string());
-    let channels = reframer.channels();
-    let source = MediaSource::new(
-        MediaKind::Audio,
-        name,
-        settings(channels, device_id.as_deref()),
-        capabilities(channels, device_id.as_deref()),
-        Control {
-            shared: shared.clone(),
-            thread: std::thread::current(),
-        },
-    );
-    let track = source.create_track();
-    let worker = Worker {
-        consumers,
-        reframer,
-        source,
-        shared,
-        clock: clock.clone(),
-        channels: usize::from(choice.config.channels),
-    };
-    Ok((worker, track, stream))
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// Why nothing is captured any more.
+#[derive(PartialEq, Eq)]
+enum End {
+    Stopped,
+    Lost,
+}
+
+/// A device that is open.
+struct Capture {
+    found: Found,
+    name: String,
+    id: Option<String>,
+    reframer: Reframer,
+    consumers: Consumers,
+    /// Of the device.
+    channels: usize,
+    lost: Arc<AtomicBool>,
+    _stream: Stream,
+}
+
+impl Capture {
+    fn open(
+        id: Option<&str>,
+        clock: &Arc<dyn Clock>,
+        shared: &Arc<Shared>,
+    ) -> Result<Self, GetUserMediaError> {
+        let found = find(Direction::Input, id)?;
+        let (device, choice) = (&found.device, &found.choice);
+        let name = device.to_string();
+        let reframer = Reframer::new(choice.config.sample_rate, choice.config.channels)
+            .map_err(|e| GetUserMediaError::NotReadable(format!("{name}: {e}")))?;
+        let lost = Arc::new(AtomicBool::new(false));
+        let (stream, consumers) = build(device, choice, clock, shared, &lost)
+            .map_err(|error| open_error(&name, &error))?;
+        stream.play().map_err(|error| open_error(&name, &error))?;
+        Ok(Capture {
+            id: device.id().ok().map(|id| id.to_string()),
+            channels: usize::from(choice.config.channels),
+            found,
+            name,
+            reframer,
+            consumers,
+            lost,
+            _stream: stream,
+        })
+    }
+
+    fn source(&self, shared: &Arc<Shared>) -> MediaSource {
+        let channels = self.reframer.channels();
+        MediaSource::new(
+            MediaKind::Audio,
+            self.name.clone(),
+            settings(channels, self.id.as_deref()),
+            capabilities(channels, self.id.as_deref()),
+            Control {
+                shared: shared.clone(),
+                thread: std::thread::current(),
+            },
+        )
+    }
 }
 
 /// What a microphone delivers, whatever the device.
@@ -125,7 +185,6 @@ pub(crate) fn capabilities(channels: u16, device_id: Option<&str>) -> MediaTrack
 #[derive(Default)]
 struct Shared {
     stopped: AtomicBool,
-    lost: AtomicBool,
     /// Callbacks whose sound was lost because the ring was full.
     overruns: AtomicU64,
 }
@@ -186,14 +245,15 @@ fn build(
     choice: &Choice,
     clock: &Arc<dyn Clock>,
     shared: &Arc<Shared>,
+    lost: &Arc<AtomicBool>,
 ) -> Result<(Stream, Consumers), cpal::Error> {
     let mut built = Err(cpal::ErrorKind::UnsupportedConfig.into());
     for config in choice.attempts() {
         let (producers, consumers) = rings(&config);
-        let (clock, shared) = (clock.clone(), shared.clone());
+        let (clock, shared, lost) = (clock.clone(), shared.clone(), lost.clone());
         let stream = with_sample_type!(
             choice.format,
-            build_typed(device, config, producers, clock, shared)
+            build_typed(device, config, producers, clock, shared, lost)
         );
         built = stream.map(|stream| (stream, consumers));
         if built.is_ok() {
@@ -209,6 +269,7 @@ fn build_typed<T: SizedSample>(
     mut producers: Producers,
     clock: Arc<dyn Clock>,
     shared: Arc<Shared>,
+    lost: Arc<AtomicBool>,
 ) -> Result<Stream, cpal::Error>
 where
     f32: FromSample<T>,
@@ -216,7 +277,7 @@ where
     let thread = std::thread::current();
     let per_second = u64::from(config.sample_rate) * u64::from(config.channels);
     let callback = {
-        let (thread, shared) = (thread.clone(), shared.clone());
+        let thread = thread.clone();
         move |data: &[T], info: &InputCallbackInfo| {
             let now = clock.now();
             let length = data.len() as u64 * 1_000_000_000 / per_second.max(1);
@@ -229,7 +290,7 @@ where
     };
     let on_error = move |error: cpal::Error| {
         if is_fatal(&error) {
-            shared.lost.store(true, Ordering::Release);
+            lost.store(true, Ordering::Release);
             thread.unpark();
         }
     };
@@ -260,42 +321,26 @@ impl Producers {
     }
 }
 
-struct Worker {
-    consumers: Consumers,
-    reframer: Reframer,
-    source: MediaSource,
-    shared: Arc<Shared>,
-    clock: Arc<dyn Clock>,
-    /// Of the device.
-    channels: usize,
-}
-
-impl Drop for Worker {
-    /// Ends the tracks however the thread ends. Where they were stopped it changes nothing.
-    fn drop(&mut self) {
-        self.source.end();
-    }
-}
-
-impl Worker {
+impl Capture {
     /// What arrives this soon after the first sound may have been lying about for long: the monitor
     /// of a speaker begins with a backlog.
     const FLUSH: Duration = Duration::from_millis(60);
     /// Silence of the callback, not of the room, after which the device is taken to be gone.
     const SILENCE: Duration = Duration::from_secs(5);
 
-    fn run(mut self) {
+    /// Publishes what it captures, until nobody wants it or the device is gone.
+    fn run(&mut self, source: &MediaSource, shared: &Shared, clock: &Arc<dyn Clock>) -> End {
         let mut samples = Vec::new();
         let mut first = None;
-        let mut last = self.clock.now();
+        let mut last = clock.now();
         loop {
             std::thread::park_timeout(Duration::from_millis(500));
-            if self.shared.stopped.load(Ordering::Acquire) {
-                return;
+            if shared.stopped.load(Ordering::Acquire) {
+                return End::Stopped;
             }
-            let lost = self.shared.lost.load(Ordering::Acquire);
+            let lost = self.lost.load(Ordering::Acquire);
             while let Ok(chunk) = self.consumers.chunks.pop() {
-                last = self.clock.now();
+                last = clock.now();
                 let Ok(filled) = self.consumers.samples.read_chunk(chunk.len) else {
                     continue;
                 };
@@ -306,13 +351,12 @@ impl Worker {
                     continue;
                 }
                 let whole = samples.len() / self.channels * self.channels;
-                let source = &self.source;
                 self.reframer.push(&samples[..whole], chunk.time, |frame| {
                     source.publish(&frame.into());
                 });
             }
-            if lost || self.clock.now().saturating_since(last) > Self::SILENCE {
-                return;
+            if lost || clock.now().saturating_since(last) > Self::SILENCE {
+                return End::Lost;
             }
         }
     }

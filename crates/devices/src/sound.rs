@@ -11,6 +11,7 @@ use cpal::{
 #[cfg(target_os = "linux")]
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Which way the sound goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,52 +44,97 @@ pub(crate) fn list(direction: Direction) -> Vec<SoundDevice> {
         if found.iter().any(|other| other.id == id) {
             continue;
         }
-        if let Some(choice) = choose(&device, direction) {
-            found.push(SoundDevice {
-                id,
-                label: label.name().to_owned(),
-                channels: choice.config.channels.min(2),
-            });
-        }
+        let channels = match choose(&device, direction) {
+            Ok(Some(choice)) => choice.config.channels.min(2),
+            // Who has it to itself is in its way now; it is there all the same.
+            Err(error) if error.kind() == ErrorKind::DeviceBusy => 2,
+            _ => continue,
+        };
+        found.push(SoundDevice {
+            id,
+            label: label.name().to_owned(),
+            channels,
+        });
     }
+    let named: Vec<_> = found.iter().map(|device| device.id.clone()).collect();
+    found.retain(|device| !is_by_number(&device.id) || named.iter().all(|id| is_by_number(id)));
     found
 }
+
+/// Whether an id names a card of ALSA's by its number. It is listed by its name as well, which stays.
+fn is_by_number(id: &str) -> bool {
+    let card = id.strip_prefix("alsa:hw:CARD=");
+    card.is_some_and(|card| card.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+/// A device that was found, and how it is to work.
+pub(crate) struct Found {
+    pub(crate) device: Device,
+    pub(crate) choice: Choice,
+    connection: Connection,
+}
+
+impl Found {
+    /// Whether whoever the device was had from is gone with all that it had: a sound server that ended or
+    /// is started anew. A device that was pulled out has left its server behind.
+    pub(crate) fn has_lost_its_server(&self) -> bool {
+        self.connection.0.devices().is_err()
+    }
+
+    /// Whether a sound server has the device, and not this process alone.
+    pub(crate) fn is_of_a_server(&self) -> bool {
+        let id = self.device.id().ok().map(|id| id.to_string());
+        id.is_some_and(|id| !id.starts_with("alsa:"))
+    }
+}
+
+/// For so long a sound server may be away before its devices are given up.
+pub(crate) const RESTART: Duration = Duration::from_secs(5);
+/// How often it is looked whether it is back.
+pub(crate) const GLANCE: Duration = Duration::from_millis(100);
 
 /// What the default speaker is listed as, beside its own id:
 /// <https://w3c.github.io/mediacapture-main/#dfn-creating-a-list-of-device-info-objects>.
 pub(crate) const DEFAULT_OUTPUT: &str = "default";
 
 /// The device of that id; without one, the default device.
-pub(crate) fn find(
-    direction: Direction,
-    id: Option<&str>,
-) -> Result<(Device, Choice), GetUserMediaError> {
+pub(crate) fn find(direction: Direction, id: Option<&str>) -> Result<Found, GetUserMediaError> {
     let what = match direction {
         Direction::Input => "microphone",
         Direction::Output => "speaker",
     };
     let is_default = |id: &&str| matches!(direction, Direction::Output) && *id == DEFAULT_OUTPUT;
     let id = id.filter(|id| !is_default(id));
-    let host = host();
-    let device = host.and_then(|host| match id {
-        None => default_device(&host, direction),
-        Some(id) => {
-            let mut all = host.devices().ok()?;
-            all.find(|device| id_of(device).as_deref() == Some(id))
-        }
+    let found = Connection::open(direction).and_then(|connection| {
+        let device = match id {
+            None => default_device(&connection.0, direction)?,
+            Some(id) => {
+                let mut all = connection.0.devices().ok()?;
+                all.find(|device| id_of(device).as_deref() == Some(id))?
+            }
+        };
+        Some((connection, device))
     });
-    let device = device.ok_or_else(|| {
+    let (connection, device) = found.ok_or_else(|| {
         GetUserMediaError::NotFound(match id {
             None => format!("there is no {what} on this machine"),
             Some(id) => format!("there is no {what} with the id \"{id}\""),
         })
     })?;
     match choose(&device, direction) {
-        Some(choice) => Ok((device, choice)),
-        None if id.is_none() => Err(GetUserMediaError::NotFound(format!(
+        Ok(Some(choice)) => Ok(Found {
+            device,
+            choice,
+            connection,
+        }),
+        Err(error) if error.kind() == ErrorKind::DeviceBusy => Err(GetUserMediaError::NotReadable(
+            format!("{device} is in use by another program"),
+        )),
+        _ if id.is_none() => Err(GetUserMediaError::NotFound(format!(
             "there is no usable {what} on this machine"
         ))),
-        None => Err(GetUserMediaError::NotReadable(format!(
+        Err(error) => Err(open_error(&device.to_string(), &error)),
+        Ok(None) => Err(GetUserMediaError::NotReadable(format!(
             "{device} has no format that is understood"
         ))),
     }
@@ -115,6 +161,57 @@ fn host() -> Option<Arc<cpal::Host>> {
         let card = names.any(|name| name.to_string_lossy().starts_with("pcm"));
         card.then(|| Arc::new(cpal::default_host()))
     })
+}
+
+/// What a device is had from, for as long as it is open.
+struct Connection(Arc<cpal::Host>);
+
+/// Connections that have played, for those who play next: none is given up, for the reason above.
+#[cfg(target_os = "linux")]
+static SPARE: Mutex<Vec<Arc<cpal::Host>>> = Mutex::new(Vec::new());
+/// As many as a full room's speakers want. The newest is lost beyond that, and its thread with its server.
+#[cfg(target_os = "linux")]
+const MAX_SPARE: usize = 16;
+
+impl Connection {
+    /// Who records shares one connection with all others. Who plays through a sound server has one alone:
+    /// cpal marks all streams to be played in step, and PulseAudio refuses the second one of a connection
+    /// that cannot be ("Invalid argument").
+    #[cfg(target_os = "linux")]
+    fn open(direction: Direction) -> Option<Self> {
+        let host = host()?;
+        if direction == Direction::Input || host.id() != cpal::HostId::PulseAudio {
+            return Some(Connection(host));
+        }
+        // Those of a server that is gone are of no use any more.
+        let mut spare = SPARE.lock();
+        while let Some(host) = spare.pop() {
+            if host.devices().is_ok() {
+                return Some(Connection(host));
+            }
+        }
+        drop(spare);
+        let fresh = cpal::host_from_id(cpal::HostId::PulseAudio).ok()?;
+        Some(Connection(Arc::new(fresh)))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn open(_direction: Direction) -> Option<Self> {
+        host().map(Connection)
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // The one that is shared is known to others as well.
+        let is_alone = Arc::strong_count(&self.0) == 1;
+        if is_alone && self.0.id() == cpal::HostId::PulseAudio {
+            let mut spare = SPARE.lock();
+            spare.truncate(MAX_SPARE - 1);
+            spare.push(self.0.clone());
+        }
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -162,7 +259,8 @@ impl Choice {
     }
 }
 
-fn choose(device: &Device, direction: Direction) -> Option<Choice> {
+/// How the device is to work; `None` if it has no way that is understood.
+fn choose(device: &Device, direction: Direction) -> Result<Option<Choice>, cpal::Error> {
     let (ranges, default) = match direction {
         Direction::Input => (
             device
@@ -178,7 +276,7 @@ fn choose(device: &Device, direction: Direction) -> Option<Choice> {
         ),
     };
     let channels = default.map_or(2, |default| default.channels()).clamp(1, 2);
-    best(&ranges.unwrap_or_default(), channels)
+    Ok(best(&ranges?, channels))
 }
 
 /// At 48 kHz if it can be, then with the nearest number of channels, then in the easiest format.

@@ -5,7 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// A source by name: `default`, `none`, `synthetic`, `file:PATH`, `once:PATH` or `device:ID`.
+/// A source by name: `default`, `none`, `synthetic`, `file:PATH`, `once:PATH` or `device:ID`; for a picture
+/// also `screen`, `screen:NAME` or `window:TITLE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceSpec {
     /// The machine's default device, or whatever fits the constraints best.
@@ -21,14 +22,19 @@ pub enum SourceSpec {
     FileOnce(PathBuf),
     /// The device of that id, as [`MediaDevices::enumerate_devices`](crate::MediaDevices) lists it.
     Device(String),
+    /// The monitor of that name, or the first one without. A picture alone.
+    Screen(Option<String>),
+    /// The window of that number, or with that in its title. A picture alone.
+    Window(String),
 }
 
 /// What was said is no source.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "\"{0}\" is no source: expected default, none, synthetic, file:PATH, once:PATH or device:ID"
-)]
+#[error("\"{0}\" is no source: expected {EXPECTED}")]
 pub struct SourceSpecError(String);
+
+const EXPECTED: &str = "default, none, synthetic, file:PATH, once:PATH, device:ID, screen, screen:NAME \
+     or window:TITLE";
 
 impl SourceSpec {
     /// The file that is to be played, if it is one.
@@ -58,11 +64,18 @@ impl SourceSpec {
                 "default" => Ok(SourceSpec::Default),
                 "none" => Ok(SourceSpec::None),
                 "synthetic" => Ok(SourceSpec::Synthetic),
+                "screen" => Ok(SourceSpec::Screen(None)),
                 _ => Err(wrong()),
             },
             Some(("file", path)) if !path.is_empty() => Ok(SourceSpec::File(path.into())),
             Some(("once", path)) if !path.is_empty() => Ok(SourceSpec::FileOnce(path.into())),
             Some(("device", id)) if !id.is_empty() => Ok(SourceSpec::Device(id.to_owned())),
+            Some(("screen", name)) if !name.is_empty() => {
+                Ok(SourceSpec::Screen(Some(name.to_owned())))
+            }
+            Some(("window", title)) if !title.is_empty() => {
+                Ok(SourceSpec::Window(title.to_owned()))
+            }
             Some(_) => Err(wrong()),
         }
     }
@@ -85,6 +98,9 @@ impl fmt::Display for SourceSpec {
             SourceSpec::File(path) => write!(f, "file:{}", path.display()),
             SourceSpec::FileOnce(path) => write!(f, "once:{}", path.display()),
             SourceSpec::Device(id) => write!(f, "device:{id}"),
+            SourceSpec::Screen(None) => f.write_str("screen"),
+            SourceSpec::Screen(Some(name)) => write!(f, "screen:{name}"),
+            SourceSpec::Window(title) => write!(f, "window:{title}"),
         }
     }
 }
@@ -102,6 +118,9 @@ mod tests {
             ("file:/a b/c:d.y4m", SourceSpec::File("/a b/c:d.y4m".into())),
             ("once:clip.webm", SourceSpec::FileOnce("clip.webm".into())),
             ("device:alsa:hw:0", SourceSpec::Device("alsa:hw:0".into())),
+            ("screen", SourceSpec::Screen(None)),
+            ("screen:HDMI-1", SourceSpec::Screen(Some("HDMI-1".into()))),
+            ("window:A title: x", SourceSpec::Window("A title: x".into())),
         ] {
             assert_eq!(text.parse::<SourceSpec>().as_ref(), Ok(&spec));
             assert_eq!(spec.to_string(), text);
@@ -111,13 +130,15 @@ mod tests {
     #[test]
     fn nonsense_is_answered_with_what_was_expected() {
         for text in [
-            "", "camera", "file:", "once:", "device:", "Default", "http://x", ":",
+            "", "camera", "file:", "once:", "device:", "Default", "http://x", ":", "screen:",
+            "window", "window:",
         ] {
             let error = SourceSpec::parse(text).unwrap_err().to_string();
             assert_eq!(
                 error,
                 format!(
-                    "\"{text}\" is no source: expected default, none, synthetic, file:PATH, once:PATH or device:ID"
+                    "\"{text}\" is no source: expected default, none, synthetic, file:PATH, once:PATH, \
+                     device:ID, screen, screen:NAME or window:TITLE"
                 )
             );
         }

@@ -3,9 +3,15 @@
 //! A speaker pulls: its own thread asks an [`AudioOutput`] for 10 ms whenever the device has used some
 //! up, a little ahead of time, and the device's callback only copies from a ring. Nothing is allocated
 //! or locked in the callback.
+//!
+//! A speaker that is pulled out is lost. Where it was the default one, and where a sound server was started
+//! anew, the speaker goes on with the default device of then, or with its own as soon as it is back.
 
 use crate::resample::{Converter, FRAME_LEN, SAMPLE_RATE};
-use crate::sound::{Choice, Direction, find, is_fatal, open_error, with_sample_type};
+use crate::sound::{
+    Choice, DEFAULT_OUTPUT, Direction, Found, GLANCE, RESTART, find, is_fatal, open_error,
+    with_sample_type,
+};
 use crate::{AudioOutput, GetUserMediaError};
 use cpal::traits::{DeviceTrait, StreamTrait};
 use cpal::{Device, FromSample, OutputCallbackInfo, SizedSample, Stream, StreamConfig};
@@ -15,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a device may take to open.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -81,7 +87,7 @@ impl Speaker {
         Duration::from_nanos(self.shared.latency.load(Ordering::Relaxed))
     }
 
-    /// Whether the device is gone: nothing is played any more. Open another.
+    /// Whether the device is gone for good: nothing is played any more. Open another.
     pub fn is_lost(&self) -> bool {
         self.shared.lost.load(Ordering::Acquire)
     }
@@ -101,56 +107,113 @@ fn run(
     clock: Arc<dyn Clock>,
     opened: &SyncSender<Result<Speaker, GetUserMediaError>>,
 ) {
-    let (worker, stream, label) = match start(id, output, clock) {
-        Ok(started) => started,
+    let shared = Arc::new(Shared::default());
+    let mut playback = match Playback::open(id, &shared) {
+        Ok(playback) => playback,
         // Nobody waits any more if this fails.
         Err(error) => return drop(opened.send(Err(error))),
     };
     let speaker = Speaker {
-        shared: worker.shared.clone(),
+        shared: shared.clone(),
         thread: std::thread::current(),
-        label,
+        label: playback.found.device.to_string(),
     };
-    if opened.send(Ok(speaker)).is_ok() {
-        worker.run(&stream);
+    if opened.send(Ok(speaker)).is_err() {
+        return;
+    }
+    let mut output = Output {
+        output,
+        shared: shared.clone(),
+        clock,
+    };
+    while playback.run(&mut output) == End::Lost {
+        match playback.again(id, &shared) {
+            Some(again) => playback = again,
+            None => return shared.lost.store(true, Ordering::Release),
+        }
     }
 }
 
-fn start<O: AudioOutput>(
-    id: Option<&str>,
-    output: O,
-    clock: Arc<dyn Clock>,
-) -> Result<(Worker<O>, Stream, String), GetUserMediaError> {
-    let (device, choice) = find(Direction::Output, id)?;
-    let name = device.to_string();
-    let channels = choice.config.channels.min(2);
-    let converter = match choice.config.sample_rate {
-        SAMPLE_RATE => None,
-        rate => {
-            let converter = Converter::new(SAMPLE_RATE, rate, usize::from(channels));
-            let refused = || GetUserMediaError::NotReadable(format!("{name}: no way to {rate} Hz"));
-            Some(converter.ok_or_else(refused)?)
+/// Why nothing is played any more.
+#[derive(PartialEq, Eq)]
+enum End {
+    Stopped,
+    Lost,
+}
+
+/// A device that is open.
+struct Playback {
+    stream: Stream,
+    /// After the stream, so that nobody else plays over the same connection meanwhile.
+    found: Found,
+    /// 10 ms at 48 kHz.
+    buffer: AudioBuffer,
+    converter: Option<Converter>,
+    /// At the device's rate.
+    converted: Vec<f32>,
+    ring: Producer<f32>,
+    lost: Arc<AtomicBool>,
+}
+
+impl Playback {
+    fn open(id: Option<&str>, shared: &Arc<Shared>) -> Result<Self, GetUserMediaError> {
+        let found = find(Direction::Output, id)?;
+        let (device, config) = (&found.device, &found.choice.config);
+        let name = device.to_string();
+        let channels = config.channels.min(2);
+        let converter = match config.sample_rate {
+            SAMPLE_RATE => None,
+            rate => {
+                let converter = Converter::new(SAMPLE_RATE, rate, usize::from(channels));
+                let refused =
+                    || GetUserMediaError::NotReadable(format!("{name}: no way to {rate} Hz"));
+                Some(converter.ok_or_else(refused)?)
+            }
+        };
+        let lost = Arc::new(AtomicBool::new(false));
+        shared.largest_request.store(0, Ordering::Relaxed);
+        let (stream, ring) = build(device, &found.choice, shared, &lost)
+            .map_err(|error| open_error(&name, &error))?;
+        Ok(Playback {
+            buffer: AudioBuffer::new(SAMPLE_RATE, channels, FRAME_LEN),
+            found,
+            stream,
+            converter,
+            converted: Vec::new(),
+            ring,
+            lost,
+        })
+    }
+
+    /// The device that takes this one's place, which was lost. `None` if there is none.
+    fn again(&self, id: Option<&str>, shared: &Arc<Shared>) -> Option<Self> {
+        let until = Instant::now() + RESTART;
+        loop {
+            if shared.stopped.load(Ordering::Acquire) {
+                return None;
+            }
+            // A default device that is gone has a successor; one with a name has none but itself, after
+            // its server.
+            let restarts = self.found.has_lost_its_server();
+            if !restarts && id.is_some_and(|id| id != DEFAULT_OUTPUT) {
+                return None;
+            }
+            match Self::open(id, shared) {
+                // Meanwhile nobody takes a card from under the server that is about to want it.
+                Ok(again) if !restarts || again.found.is_of_a_server() => return Some(again),
+                Err(_) if !restarts => return None,
+                _ if Instant::now() > until => return None,
+                _ => std::thread::park_timeout(GLANCE),
+            }
         }
-    };
-    let shared = Arc::new(Shared::default());
-    let (stream, ring) = build(&device, &choice, &shared).map_err(|e| open_error(&name, &e))?;
-    let worker = Worker {
-        output,
-        buffer: AudioBuffer::new(SAMPLE_RATE, channels, FRAME_LEN),
-        converter,
-        converted: Vec::new(),
-        ring,
-        config: choice.config,
-        shared,
-        clock,
-    };
-    Ok((worker, stream, name))
+    }
 }
 
 fn build(
     device: &Device,
     choice: &Choice,
     shared: &Arc<Shared>,
+    lost: &Arc<AtomicBool>,
 ) -> Result<(Stream, Producer<f32>), cpal::Error> {
     let mut built = Err(cpal::ErrorKind::UnsupportedConfig.into());
     for config in choice.attempts() {
@@ -158,9 +221,11 @@ fn build(
         // worker never lets happen.
         let half_second = config.sample_rate as usize / 2 * usize::from(config.channels);
         let (producer, consumer) = RingBuffer::new(half_second);
-        let shared = shared.clone();
-        let stream =
-            with_sample_type!(choice.format, build_typed(device, config, consumer, shared));
+        let (shared, lost) = (shared.clone(), lost.clone());
+        let stream = with_sample_type!(
+            choice.format,
+            build_typed(device, config, consumer, shared, lost)
+        );
         built = stream.map(|stream| (stream, producer));
         if built.is_ok() {
             break;
@@ -174,10 +239,11 @@ fn build_typed<T: SizedSample + FromSample<f32>>(
     config: StreamConfig,
     mut ring: Consumer<f32>,
     shared: Arc<Shared>,
+    lost: Arc<AtomicBool>,
 ) -> Result<Stream, cpal::Error> {
     let thread = std::thread::current();
     let callback = {
-        let (thread, shared) = (thread.clone(), shared.clone());
+        let thread = thread.clone();
         move |data: &mut [T], info: &OutputCallbackInfo| {
             let times = info.timestamp();
             let delay = times.playback.saturating_duration_since(times.callback);
@@ -194,7 +260,7 @@ fn build_typed<T: SizedSample + FromSample<f32>>(
     };
     let on_error = move |error: cpal::Error| {
         if is_fatal(&error) {
-            shared.lost.store(true, Ordering::Release);
+            lost.store(true, Ordering::Release);
             thread.unpark();
         }
     };
@@ -214,42 +280,41 @@ fn fill<T: SizedSample + FromSample<f32>>(data: &mut [T], ring: &mut Consumer<f3
     silence.is_empty()
 }
 
-struct Worker<O> {
+/// What is played, whichever device plays it.
+struct Output<O> {
     output: O,
-    /// 10 ms at 48 kHz.
-    buffer: AudioBuffer,
-    converter: Option<Converter>,
-    /// At the device's rate.
-    converted: Vec<f32>,
-    ring: Producer<f32>,
-    config: StreamConfig,
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
 }
 
-impl<O: AudioOutput> Worker<O> {
+impl Playback {
     /// The least that is held ready for the device.
     const AHEAD: Duration = Duration::from_millis(20);
     /// Silence of the callback after which the device is taken to be gone.
     const SILENCE: Duration = Duration::from_secs(5);
 
-    fn run(mut self, stream: &Stream) {
-        self.top_up();
-        if stream.play().is_err() {
-            self.shared.lost.store(true, Ordering::Release);
+    /// Plays until nobody listens or the device is gone.
+    fn run(&mut self, output: &mut Output<impl AudioOutput>) -> End {
+        self.top_up(output);
+        if self.stream.play().is_err() {
+            return End::Lost;
         }
-        let mut alive = (self.clock.now(), 0);
-        while !self.shared.stopped.load(Ordering::Acquire)
-            && !self.shared.lost.load(Ordering::Acquire)
-        {
+        let mut alive = (output.clock.now(), 0);
+        loop {
+            if output.shared.stopped.load(Ordering::Acquire) {
+                return End::Stopped;
+            }
+            if self.lost.load(Ordering::Acquire) {
+                return End::Lost;
+            }
             std::thread::park_timeout(Duration::from_millis(500));
-            let now = self.clock.now();
+            let now = output.clock.now();
             let filled = self.filled();
-            self.top_up();
+            self.top_up(output);
             if filled != alive.1 {
                 alive = (now, filled);
             } else if now.saturating_since(alive.0) > Self::SILENCE {
-                self.shared.lost.store(true, Ordering::Release);
+                return End::Lost;
             }
         }
     }
@@ -259,18 +324,20 @@ impl<O: AudioOutput> Worker<O> {
         self.ring.buffer().capacity() - self.ring.slots()
     }
 
-    fn top_up(&mut self) {
-        let channels = usize::from(self.config.channels);
-        let per_second = self.config.sample_rate as usize * channels;
+    fn top_up(&mut self, output: &mut Output<impl AudioOutput>) {
+        let config = &self.found.choice.config;
+        let channels = usize::from(config.channels);
+        let per_second = config.sample_rate as usize * channels;
+        let shared = &output.shared;
         let ahead = (Self::AHEAD.as_millis() as usize * per_second / 1000)
-            .max(2 * self.shared.largest_request.load(Ordering::Relaxed))
+            .max(2 * shared.largest_request.load(Ordering::Relaxed))
             .min(self.ring.buffer().capacity() / 2);
-        while self.filled() < ahead && !self.shared.stopped.load(Ordering::Acquire) {
+        while self.filled() < ahead && !shared.stopped.load(Ordering::Acquire) {
             let queued = self.filled() as u64 * 1_000_000_000 / per_second.max(1) as u64;
-            let latency = queued + self.shared.device_delay.load(Ordering::Relaxed);
-            self.shared.latency.store(latency, Ordering::Relaxed);
-            let heard: MediaTime = self.clock.now() + Duration::from_nanos(latency);
-            self.output.play(&mut self.buffer, heard);
+            let latency = queued + shared.device_delay.load(Ordering::Relaxed);
+            shared.latency.store(latency, Ordering::Relaxed);
+            let heard: MediaTime = output.clock.now() + Duration::from_nanos(latency);
+            output.output.play(&mut self.buffer, heard);
             self.push(channels);
         }
     }

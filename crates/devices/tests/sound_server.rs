@@ -40,6 +40,7 @@ fn start_server(directory: &Path) -> Option<Server> {
         "load-module module-null-sink sink_name=loudspeaker rate=48000 channels=2",
         "load-module module-null-sink sink_name=unused rate=44100 channels=2",
         "load-module module-remap-source source_name=ear master=loudspeaker.monitor",
+        "load-module module-sine-source source_name=singer frequency=440 rate=48000",
         "set-default-sink loudspeaker",
         "set-default-source ear",
     ] {
@@ -115,6 +116,16 @@ fn a_lost_device_ends_the_track_and_the_speaker() {
 }
 
 #[test]
+fn a_server_that_starts_anew_has_its_devices_back_within_two_seconds() {
+    run_with_server("with_server_it_starts_anew");
+}
+
+#[test]
+fn a_device_that_is_unplugged_ends_and_the_default_speaker_moves_on() {
+    run_with_server("with_server_devices_are_unplugged");
+}
+
+#[test]
 fn a_sound_device_that_comes_or_goes_is_told_of() {
     run_with_server("with_server_devices_change");
 }
@@ -125,12 +136,13 @@ fn opening_and_closing_leaves_nothing_behind() {
 }
 
 fn microphone(clock: &Arc<MonotonicClock>) -> MediaStreamTrack {
+    open(clock, &SourceSpec::Default)
+}
+
+fn open(clock: &Arc<MonotonicClock>, spec: &SourceSpec) -> MediaStreamTrack {
     let devices = MediaDevices::new(clock.clone());
     let any = MediaTrackConstraints::default();
-    devices
-        .open_audio(&SourceSpec::Default, &any)
-        .unwrap()
-        .unwrap()
+    devices.open_audio(spec, &any).unwrap().unwrap()
 }
 
 #[test]
@@ -239,14 +251,162 @@ fn with_server_the_server_goes() {
     assert_eq!(again.unwrap_err().name(), "NotFoundError");
 }
 
+/// A tone for ever.
+fn tone() -> impl FnMut(&mut AudioBuffer, MediaTime) + Send + 'static {
+    let mut at = 0u32;
+    move |sound: &mut AudioBuffer, _heard: MediaTime| {
+        let channels = usize::from(sound.channels());
+        for samples in sound.samples_mut().chunks_exact_mut(channels) {
+            samples.fill(0.5 * (std::f32::consts::TAU * 440.0 * at as f32 / 48_000.0).sin());
+            at = (at + 1) % 48_000;
+        }
+    }
+}
+
+/// Waits until the tone is heard, and says how long it took.
+fn until_heard(track: &MediaStreamTrack) -> Duration {
+    let queue = Arc::new(FrameQueue::new(16));
+    let _sink = track.add_sink(queue.clone());
+    let mut listener = Listener::new();
+    let start = Instant::now();
+    loop {
+        assert!(
+            start.elapsed() < Duration::from_secs(15),
+            "the tone is not heard"
+        );
+        if let Some(Frame::Audio(frame)) = queue.pop_timeout(Duration::from_secs(1)) {
+            listener.hear(&frame.buffer, frame.capture_time);
+            if listener
+                .pitch_hz()
+                .is_some_and(|hz| (hz - 440.0).abs() < 5.0)
+            {
+                return start.elapsed();
+            }
+        }
+    }
+}
+
+fn pactl(words: &[&str]) -> String {
+    let output = Command::new("pactl").args(words).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+#[ignore = "needs a sound server: a_server_that_starts_anew_has_its_devices_back_within_two_seconds runs it"]
+fn with_server_it_starts_anew() {
+    let clock = Arc::new(MonotonicClock::new());
+    let singer = open(&clock, &SourceSpec::Device("pulseaudio:singer".into()));
+    let ear = microphone(&clock);
+    let (ended, ends) = mpsc::channel();
+    let _subscriptions: Vec<_> = [&singer, &ear]
+        .into_iter()
+        .map(|track| {
+            let ended = ended.clone();
+            track.subscribe(move |event| ended.send(*event).unwrap())
+        })
+        .collect();
+    let speaker = Speaker::open(None, tone(), clock.clone()).unwrap();
+    until_heard(&singer);
+    until_heard(&ear);
+    let (told, changes) = mpsc::channel();
+    let devices = MediaDevices::new(clock);
+    let _devices_subscription =
+        devices.subscribe(move |event| told.send(event.devices.len()).unwrap());
+    let count = devices.enumerate_devices().len();
+    let directory = std::env::var("XDG_RUNTIME_DIR").unwrap();
+    let directory = Path::new(&directory);
+    let patience = Duration::from_secs(10);
+
+    let pid = std::env::var("SERVER_PID").unwrap();
+    let killed = Command::new("kill").args(["-KILL", &pid]).status();
+    assert!(killed.unwrap().success());
+    let mut server = None;
+    // Twice is no accident.
+    for _ in 0..2 {
+        drop(server.take());
+        // Told of while there is none.
+        assert_eq!(changes.recv_timeout(patience), Ok(0));
+        std::fs::remove_file(directory.join("pulse/native")).unwrap();
+        let start = Instant::now();
+        server = start_server(directory);
+        let took = until_heard(&singer);
+        println!("the microphone is heard again {took:?} after the server is back");
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        // The speaker is heard through a sink that sleeps for two seconds at first.
+        let took = until_heard(&ear);
+        println!("and the speaker {took:?} after that");
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        while changes.recv_timeout(patience).unwrap() < count {}
+        println!("all was told {:?} after the start", start.elapsed());
+    }
+    assert!(!speaker.is_lost());
+    assert!(
+        [&singer, &ear]
+            .iter()
+            .all(|track| track.ready_state() == TrackState::Live)
+    );
+    assert_eq!(ends.try_recv(), Err(mpsc::TryRecvError::Empty));
+}
+
+#[test]
+#[ignore = "needs a sound server: a_device_that_is_unplugged_ends_and_the_default_speaker_moves_on runs it"]
+fn with_server_devices_are_unplugged() {
+    let headset = pactl(&["load-module", "module-null-sink", "sink_name=headset"]);
+    let mouth = pactl(&[
+        "load-module",
+        "module-remap-source",
+        "source_name=mouth",
+        "master=headset.monitor",
+    ]);
+    pactl(&["set-default-sink", "headset"]);
+    let clock = Arc::new(MonotonicClock::new());
+    let devices = MediaDevices::new(clock.clone());
+    let named = |id: &str| open(&clock, &SourceSpec::Device(id.into()));
+    let (ear, mouth_track) = (named("pulseaudio:ear"), named("pulseaudio:mouth"));
+    let (told, changes) = mpsc::channel();
+    let _devices_subscription = devices.subscribe(move |event| {
+        let here = |device: &&duet_devices::MediaDeviceInfo| device.device_id == "pulseaudio:mouth";
+        told.send(event.devices.iter().find(here).is_some())
+            .unwrap();
+    });
+    let (ended, ends) = mpsc::channel();
+    let _subscription = mouth_track.subscribe(move |event| ended.send(*event).unwrap());
+    let named = Speaker::open(Some("pulseaudio:headset"), tone(), clock.clone()).unwrap();
+    let default = Speaker::open(None, tone(), clock).unwrap();
+    until_heard(&mouth_track);
+
+    // The microphone goes: its track ends, the other one stays.
+    let start = Instant::now();
+    pactl(&["unload-module", &mouth]);
+    assert_eq!(
+        ends.recv_timeout(Duration::from_secs(10)),
+        Ok(TrackEvent::Ended)
+    );
+    println!("the track ended after {:?}", start.elapsed());
+    assert_eq!(changes.recv_timeout(Duration::from_secs(10)), Ok(false));
+    println!("told of it after {:?}", start.elapsed());
+    assert_eq!(ear.ready_state(), TrackState::Live);
+
+    // The speaker goes: who asked for it by name lost it, who asked for the default has another.
+    pactl(&["set-default-sink", "loudspeaker"]);
+    let start = Instant::now();
+    pactl(&["unload-module", &headset]);
+    while !named.is_lost() {
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "the speaker goes on"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    println!("the speaker was lost after {:?}", start.elapsed());
+    println!("the default one plays {:?} later", until_heard(&ear));
+    assert!(!default.is_lost());
+}
+
 #[test]
 #[ignore = "needs a sound server: a_sound_device_that_comes_or_goes_is_told_of runs it"]
 fn with_server_devices_change() {
-    let pactl = |words: &[&str]| {
-        let output = Command::new("pactl").args(words).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    };
     let devices = MediaDevices::new(Arc::new(MonotonicClock::new()));
     let (told, events) = mpsc::sync_channel(16);
     let subscription = devices.subscribe(move |event| {

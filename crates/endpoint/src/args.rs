@@ -95,7 +95,8 @@ pub(crate) struct Live {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Sources: default, none, synthetic, file:PATH (Y4M, WAV, WebM, IVF or Ogg Opus, in a loop),
-once:PATH (not in a loop), device:ID (see `duet devices`).
+once:PATH (not in a loop), device:ID; for a picture also screen, screen:NAME or window:TITLE
+(under X11; see `duet devices`).
 
 Examples:
   duet call demo --server http://localhost:8080
@@ -149,6 +150,7 @@ It ends with Ctrl-C, after --duration, or with its sources.
 Examples:
   duet record talk.webm
   duet record talk.webm --camera synthetic --microphone synthetic --duration 10s
+  duet record talk.webm --camera screen --size 1920x1080 --frame-rate 15
   duet record picture.webm --microphone none --size 1920x1080 --video-kbps 5000
   duet record talk.webm --camera once:talk.y4m --microphone once:talk.wav"
 )]

@@ -3,6 +3,8 @@
 use crate::args::Devices;
 use crate::failure::Failure;
 use crate::tell::print;
+#[cfg(all(feature = "hardware", target_os = "linux"))]
+use duet_devices::DisplaySurface;
 use duet_devices::{MediaDeviceInfo, MediaDeviceKind, MediaDevices};
 use duet_media::{MediaTrackCapabilities, MonotonicClock, Range};
 use serde_json::{Value, json};
@@ -11,19 +13,78 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 pub(crate) fn run(options: &Devices) -> Result<ExitCode, Failure> {
-    let devices = MediaDevices::new(Arc::new(MonotonicClock::new())).enumerate_devices();
+    let devices = MediaDevices::new(Arc::new(MonotonicClock::new()));
+    let found = devices.enumerate_devices();
+    let screens = Screens::of(&devices);
     if options.json {
-        let list: Vec<Value> = devices.iter().map(as_json).collect();
-        print(Value::Array(list))?;
-    } else if devices.is_empty() {
-        print(
-            "no camera, no microphone, no speaker; `synthetic` and `file:PATH` work all the same",
-        )?;
+        let list = found.iter().map(as_json).chain(screens.as_json());
+        print(Value::Array(list.collect()))?;
     } else {
-        let paragraphs: Vec<String> = devices.iter().map(as_text).collect();
+        let mut paragraphs: Vec<String> = found.iter().map(as_text).collect();
+        if found.is_empty() {
+            let none = "no camera, no microphone, no speaker; `synthetic` and `file:PATH` work all the same";
+            paragraphs.push(none.into());
+        }
+        paragraphs.extend(screens.as_text());
         print(paragraphs.join("\n"))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What can be shown in a camera's place: monitors and windows. None where there is no display.
+#[cfg(all(feature = "hardware", target_os = "linux"))]
+struct Screens(Vec<DisplaySurface>);
+
+#[cfg(all(feature = "hardware", target_os = "linux"))]
+impl Screens {
+    fn of(devices: &MediaDevices) -> Self {
+        Screens(devices.display_surfaces().unwrap_or_default())
+    }
+
+    fn as_text(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|surface| {
+            format!(
+                "{:<11} {}\n{:<11} {}\n{:<11} size {} x {}",
+                surface.kind.as_str(),
+                surface.label,
+                "",
+                surface.source(),
+                "",
+                surface.width,
+                surface.height
+            )
+        })
+    }
+
+    fn as_json(&self) -> impl Iterator<Item = Value> {
+        self.0.iter().map(|surface| {
+            json!({
+                "source": surface.source(),
+                "kind": surface.kind.as_str(),
+                "label": surface.label,
+                "width": surface.width,
+                "height": surface.height,
+            })
+        })
+    }
+}
+
+#[cfg(not(all(feature = "hardware", target_os = "linux")))]
+struct Screens;
+
+#[cfg(not(all(feature = "hardware", target_os = "linux")))]
+impl Screens {
+    fn of(_devices: &MediaDevices) -> Self {
+        Screens
+    }
+
+    fn as_text(&self) -> impl Iterator<Item = String> {
+        std::iter::empty()
+    }
+
+    fn as_json(&self) -> impl Iterator<Item = Value> {
+        std::iter::empty()
+    }
 }
 
 fn as_text(device: &MediaDeviceInfo) -> String {

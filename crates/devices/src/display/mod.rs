@@ -42,3 +42,13 @@ pub struct DisplaySurface {
     /// Pixels.
     pub height: u32,
 }
+
+impl DisplaySurface {
+    /// How a person names it as a [source](crate::SourceSpec).
+    pub fn source(&self) -> String {
+        match self.id.split_once(':') {
+            Some(("monitor", name)) => format!("screen:{name}"),
+            _ => self.id.clone(),
+        }
+    }
+}

@@ -5,11 +5,12 @@
 //! argument.
 
 use super::{MediaDevices, closed};
-use crate::GetUserMediaError;
 use crate::display::{self, Display, DisplayCaptureSurfaceType, DisplaySurface};
+use crate::{GetUserMediaError, SourceSpec};
 use duet_media::constraints::ConstrainNumber;
 use duet_media::{
-    ConstrainableProperty, MediaKind, MediaStream, MediaTrackConstraintSet, MediaTrackConstraints,
+    ConstrainableProperty, MediaKind, MediaStream, MediaStreamTrack, MediaTrackConstraintSet,
+    MediaTrackConstraints,
 };
 
 /// [`CursorCaptureConstraint`](https://w3c.github.io/mediacapture-screen-share/#dom-cursorcaptureconstraint):
@@ -81,6 +82,75 @@ impl MediaDevices {
         let track = display::start(&surface, grabber, &constraints, self.clock.clone())?;
         Ok(MediaStream::from_tracks([track]))
     }
+
+    /// A track of the screen or window that `spec` names.
+    pub(super) fn open_display(
+        &self,
+        spec: &SourceSpec,
+        constraints: &MediaTrackConstraints,
+    ) -> Result<MediaStreamTrack, GetUserMediaError> {
+        let surface = match spec {
+            SourceSpec::Screen(None) => None,
+            _ => Some(named(spec, &self.display_surfaces()?)?),
+        };
+        let stream = self.get_display_media(&DisplayMediaStreamOptions {
+            video: constraints.clone(),
+            surface,
+            ..Default::default()
+        })?;
+        let track = stream.get_video_tracks().into_iter().next();
+        track.ok_or_else(|| GetUserMediaError::Abort("the screen has no picture".into()))
+    }
+}
+
+/// The id of what `spec` names: a monitor by its name, a window by its number or by a part of its title that
+/// no other has.
+fn named(spec: &SourceSpec, surfaces: &[DisplaySurface]) -> Result<String, GetUserMediaError> {
+    let (kind, found): (_, Vec<_>) = match spec {
+        SourceSpec::Window(title) => {
+            let id = format!("window:{title}");
+            let by_id = surfaces.iter().find(|surface| surface.id == id);
+            let windows = surfaces.iter();
+            let windows = windows.filter(|s| s.kind == DisplayCaptureSurfaceType::Window);
+            let title = title.to_lowercase();
+            let by_title = windows.filter(|s| s.label.to_lowercase().contains(&title));
+            let found = by_id.map_or_else(|| by_title.collect(), |window| vec![window]);
+            (DisplayCaptureSurfaceType::Window, found)
+        }
+        SourceSpec::Screen(Some(name)) => {
+            let id = format!("monitor:{name}");
+            let monitors = surfaces.iter().filter(|surface| surface.id == id);
+            (DisplayCaptureSurfaceType::Monitor, monitors.collect())
+        }
+        _ => (DisplayCaptureSurfaceType::Monitor, Vec::new()),
+    };
+    let list = |surfaces: &[&DisplaySurface]| {
+        let sources = surfaces.iter().map(|surface| match surface.kind {
+            DisplayCaptureSurfaceType::Monitor => surface.source(),
+            DisplayCaptureSurfaceType::Window => {
+                format!("{} ({})", surface.source(), surface.label)
+            }
+        });
+        sources.collect::<Vec<_>>().join(", ")
+    };
+    match found.as_slice() {
+        [surface] => Ok(surface.id.clone()),
+        [] => {
+            let others: Vec<_> = surfaces.iter().filter(|s| s.kind == kind).collect();
+            let there_are = match others.is_empty() {
+                true => "none".to_owned(),
+                false => list(&others),
+            };
+            Err(GetUserMediaError::NotFound(format!(
+                "there is no {} of that name; there are: {there_are}",
+                kind.as_str()
+            )))
+        }
+        several => Err(GetUserMediaError::NotFound(format!(
+            "several windows are called so; name one by its number: {}",
+            list(several)
+        ))),
+    }
 }
 
 /// [The constraints that a page may not give](https://w3c.github.io/mediacapture-screen-share/#dom-mediadevices-getdisplaymedia),
@@ -122,6 +192,57 @@ fn is_only_capped(set: &MediaTrackConstraintSet, property: ConstrainableProperty
 mod tests {
     use super::*;
     use duet_media::constraints::ConstrainChoice;
+
+    #[test]
+    fn a_window_is_known_by_its_number_or_by_what_only_its_title_has() {
+        let surface = |id: &str, kind, label: &str| DisplaySurface {
+            id: id.into(),
+            kind,
+            label: label.into(),
+            width: 640,
+            height: 360,
+        };
+        let monitor = |name: &str| {
+            let id = format!("monitor:{name}");
+            surface(&id, DisplayCaptureSurfaceType::Monitor, name)
+        };
+        let window = |id, title| surface(id, DisplayCaptureSurfaceType::Window, title);
+        let all = [
+            monitor("HDMI-1"),
+            monitor("DP-2"),
+            window("window:0x1", "Notes - Editor"),
+            window("window:0x2", "Talk - Editor"),
+        ];
+        let find = |text: &str| named(&text.parse().unwrap(), &all).map_err(|e| e.to_string());
+        assert_eq!(find("screen:DP-2").as_deref(), Ok("monitor:DP-2"));
+        assert_eq!(find("window:0x2").as_deref(), Ok("window:0x2"));
+        assert_eq!(find("window:notes").as_deref(), Ok("window:0x1"));
+        for (text, sentence) in [
+            (
+                "screen:DP-3",
+                "NotFoundError: there is no monitor of that name; there are: screen:HDMI-1, screen:DP-2",
+            ),
+            (
+                "window:Mail",
+                "NotFoundError: there is no window of that name; there are: window:0x1 (Notes - Editor), \
+                 window:0x2 (Talk - Editor)",
+            ),
+            (
+                "window:editor",
+                "NotFoundError: several windows are called so; name one by its number: \
+                 window:0x1 (Notes - Editor), window:0x2 (Talk - Editor)",
+            ),
+        ] {
+            assert_eq!(find(text), Err(sentence.to_owned()));
+        }
+        let none = named(&"window:x".parse().unwrap(), &[])
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            none,
+            "NotFoundError: there is no window of that name; there are: none"
+        );
+    }
 
     #[test]
     fn a_page_may_wish_and_cap_but_not_choose() {

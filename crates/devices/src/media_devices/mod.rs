@@ -22,7 +22,7 @@ use duet_media::{
     MediaTrackConstraints, MediaTrackSettings, Subscription, WeakMediaSource,
 };
 use parking_lot::Mutex;
-use permission::Allowed;
+use permission::{Allowed, Exposed};
 use std::fmt;
 use std::sync::Arc;
 
@@ -120,13 +120,6 @@ struct State {
     sources: Vec<OpenDevice>,
     /// What the program was last told of, to see whether there is news. Nothing until somebody listens.
     last_told: Option<Vec<MediaDeviceInfo>>,
-}
-
-/// [Device information exposure](https://w3c.github.io/mediacapture-main/#device-information-exposure).
-#[derive(Clone, Copy, Default)]
-struct Exposed {
-    cameras: bool,
-    microphones: bool,
 }
 
 /// A device that may still be open.
@@ -303,12 +296,13 @@ impl MediaDevices {
         }
     }
 
-    /// A track of the camera that `spec` names, as `constraints` want it; none for
+    /// A track of the camera or the screen that `spec` names, as `constraints` want it; none for
     /// [`SourceSpec::None`]. Blocks like [`MediaDevices::get_user_media`].
     ///
     /// # Errors
     /// As [`MediaDevices::get_user_media`]; [`GetUserMediaError::NotFound`] if there is no camera at
-    /// all, which for [`SourceSpec::Default`] the caller may take for a reason to go on without.
+    /// all, which for [`SourceSpec::Default`] the caller may take for a reason to go on without. For a
+    /// screen or a window as `get_display_media`.
     pub fn open_video(
         &self,
         spec: &SourceSpec,
@@ -346,6 +340,13 @@ impl MediaDevices {
                 };
                 return choice::constrained(track, constraints).map(Some);
             }
+            SourceSpec::Screen(_) | SourceSpec::Window(_) => {
+                if kind == MediaKind::Audio {
+                    let reason = "a screen is a picture; sound comes from somewhere else";
+                    return Err(GetUserMediaError::Type(reason.into()));
+                }
+                return self.open_display(spec, constraints).map(Some);
+            }
             SourceSpec::Default => self.inputs(kind),
             SourceSpec::Synthetic => vec![Device::synthetic(kind)],
             SourceSpec::Device(id) => {
@@ -361,6 +362,16 @@ impl MediaDevices {
         };
         let request = user_media::DeviceRequest::new(self, kind, devices, constraints)?;
         request.run().map(Some)
+    }
+
+    #[cfg(not(all(feature = "hardware", target_os = "linux")))]
+    fn open_display(
+        &self,
+        spec: &SourceSpec,
+        _constraints: &MediaTrackConstraints,
+    ) -> Result<MediaStreamTrack, GetUserMediaError> {
+        let reason = format!("{spec}: screens are captured under X11 only, and not in this build");
+        Err(GetUserMediaError::NotFound(reason))
     }
 
     fn inputs(&self, kind: MediaKind) -> Vec<Device> {
@@ -460,22 +471,6 @@ impl MediaDevices {
             source: source.downgrade(),
         });
         Ok(track)
-    }
-}
-
-impl Exposed {
-    fn get(self, kind: MediaKind) -> bool {
-        match kind {
-            MediaKind::Audio => self.microphones,
-            MediaKind::Video => self.cameras,
-        }
-    }
-
-    fn set(&mut self, kind: MediaKind, exposed: bool) {
-        match kind {
-            MediaKind::Audio => self.microphones = exposed,
-            MediaKind::Video => self.cameras = exposed,
-        }
     }
 }
 

@@ -57,3 +57,26 @@ impl Permissions for Allowed {
         Permission::Granted
     }
 }
+
+/// [Device information exposure](https://w3c.github.io/mediacapture-main/#device-information-exposure).
+#[derive(Clone, Copy, Default)]
+pub(super) struct Exposed {
+    cameras: bool,
+    microphones: bool,
+}
+
+impl Exposed {
+    pub(super) fn get(self, kind: MediaKind) -> bool {
+        match kind {
+            MediaKind::Audio => self.microphones,
+            MediaKind::Video => self.cameras,
+        }
+    }
+
+    pub(super) fn set(&mut self, kind: MediaKind, exposed: bool) {
+        match kind {
+            MediaKind::Audio => self.microphones = exposed,
+            MediaKind::Video => self.cameras = exposed,
+        }
+    }
+}

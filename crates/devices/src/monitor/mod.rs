@@ -16,7 +16,7 @@ use settle::Settle;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Tells until it is dropped.
 #[derive(Debug)]
@@ -37,6 +37,7 @@ impl DeviceMonitor {
             stop: stop.clone(),
             nodes,
             server,
+            expected: None,
             settle: Settle::default(),
             changed,
         };
@@ -60,9 +61,16 @@ struct Watcher<F> {
     stop: Arc<EventFd>,
     nodes: Nodes,
     server: Option<SoundServer>,
+    /// Until when a server is looked for whose socket is there.
+    expected: Option<Instant>,
     settle: Settle,
     changed: F,
 }
+
+/// A server's socket is there a moment before the server answers.
+const STARTING: Duration = Duration::from_secs(5);
+/// How often it is tried meanwhile.
+const GLANCE: Duration = Duration::from_millis(50);
 
 impl<F: FnMut()> Watcher<F> {
     fn run(mut self) {
@@ -77,8 +85,7 @@ impl<F: FnMut()> Watcher<F> {
                     self.settle.note(now);
                 }
                 if seen.server && self.server.is_none() {
-                    self.server = SoundServer::connect();
-                    self.settle.note(now);
+                    self.expected = Some(now + STARTING);
                 }
             }
             if woken.server {
@@ -92,6 +99,15 @@ impl<F: FnMut()> Watcher<F> {
                     _ => {}
                 }
             }
+            if let Some(until) = self.expected {
+                self.server = SoundServer::connect();
+                if self.server.is_some() {
+                    self.settle.note(now);
+                }
+                if self.server.is_some() || now > until {
+                    self.expected = None;
+                }
+            }
             if self.settle.is_over(Instant::now()) {
                 (self.changed)();
             }
@@ -103,7 +119,9 @@ impl<F: FnMut()> Watcher<F> {
         let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
         let mut fds = vec![readable(self.stop.as_fd()), readable(self.nodes.as_fd())];
         fds.extend(self.server.as_ref().map(|server| readable(server.as_fd())));
-        let timeout = match self.settle.left(Instant::now()) {
+        let glance = self.expected.map(|_| GLANCE);
+        let left = self.settle.left(Instant::now());
+        let timeout = match left.into_iter().chain(glance).min() {
             None => PollTimeout::NONE,
             // Rounded up, or the last millisecond would be spent awake.
             Some(left) => PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX),
