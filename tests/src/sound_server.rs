@@ -2,6 +2,7 @@
 //! and the program's own microphone and speaker are as real here as with a card.
 
 use crate::Process;
+use nix::sys::signal::Signal;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 /// PulseAudio with the devices that a test needs. Ended with its handle.
 pub struct SoundServer {
     /// Before the folder that its socket is in.
-    _server: Process,
+    server: Process,
     folder: TempDir,
 }
 
@@ -25,43 +26,52 @@ impl SoundServer {
     /// first, and waits until it serves.
     pub fn with_devices(lines: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("there is room for a temporary folder");
-        let script = folder.path().join("script.pa");
         std::fs::create_dir(folder.path().join("pulse")).expect("the folder is new");
-        let socket = folder.path().join("pulse/native");
-        let socket = format!(
-            "load-module module-native-protocol-unix auth-anonymous=1 socket={}",
-            socket.display()
-        );
-        std::fs::write(&script, format!("{}\n{socket}\n", lines.join("\n")))
-            .expect("it fits on the disk");
-        let mut command = Command::new("pulseaudio");
-        command
-            .args([
-                "-n",
-                "--daemonize=no",
-                "--exit-idle-time=-1",
-                "--use-pid-file=no",
-                "--log-target=stderr",
-                "--log-level=info",
-                "-F",
-            ])
-            .arg(&script)
-            // Its sentences are waited for, in the words that they have in no translation.
-            .env("LC_ALL", "C")
-            .stdin(Stdio::null());
-        command.env("HOME", folder.path());
-        let mut server = Process::start("pulseaudio", introduce(folder.path(), &mut command));
-        server.wait_for("startup complete", Duration::from_secs(20));
-        SoundServer {
-            _server: server,
-            folder,
-        }
+        let server = start(folder.path(), lines);
+        SoundServer { server, folder }
+    }
+
+    /// Kills it and starts it anew at the same place, with other devices.
+    pub fn restart(&mut self, lines: &[&str]) {
+        self.server.signal(Signal::SIGKILL);
+        let ended = self.server.ended(Duration::from_secs(10));
+        assert!(ended.is_some(), "the server outlives SIGKILL");
+        self.server = start(self.folder.path(), lines);
     }
 
     /// Tells a command where to find it.
     pub fn introduce<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         introduce(self.folder.path(), command)
     }
+}
+
+fn start(folder: &Path, lines: &[&str]) -> Process {
+    let script = folder.join("script.pa");
+    let socket = format!(
+        "load-module module-native-protocol-unix auth-anonymous=1 socket={}",
+        folder.join("pulse/native").display()
+    );
+    std::fs::write(&script, format!("{}\n{socket}\n", lines.join("\n")))
+        .expect("it fits on the disk");
+    let mut command = Command::new("pulseaudio");
+    command
+        .args([
+            "-n",
+            "--daemonize=no",
+            "--exit-idle-time=-1",
+            "--use-pid-file=no",
+            "--log-target=stderr",
+            "--log-level=info",
+            "-F",
+        ])
+        .arg(&script)
+        // Its sentences are waited for, in the words that they have in no translation.
+        .env("LC_ALL", "C")
+        .env("HOME", folder)
+        .stdin(Stdio::null());
+    let mut server = Process::start("pulseaudio", introduce(folder, &mut command));
+    server.wait_for("startup complete", Duration::from_secs(20));
+    server
 }
 
 fn introduce<'a>(folder: &Path, command: &'a mut Command) -> &'a mut Command {

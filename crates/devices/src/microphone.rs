@@ -7,6 +7,8 @@
 //! opened again as soon as it is back, and what was said meanwhile is not heard.
 
 use crate::GetUserMediaError;
+#[cfg(target_os = "linux")]
+use crate::monitor::DeviceMonitor;
 use crate::resample::{Reframer, SAMPLE_RATE};
 use crate::sound::{
     Choice, Direction, Found, GLANCE, RESTART, find, is_fatal, open_error, with_sample_type,
@@ -63,6 +65,8 @@ fn run(
     if opened.send(Ok(source.0.create_track())).is_err() {
         return;
     }
+    #[cfg(target_os = "linux")]
+    let _watch = capture.watch(&shared);
     let id = capture.id.clone();
     while capture.run(&source.0, &shared, clock) == End::Lost {
         let until = Instant::now() + RESTART;
@@ -185,6 +189,8 @@ pub(crate) fn capabilities(channels: u16, device_id: Option<&str>) -> MediaTrack
 #[derive(Default)]
 struct Shared {
     stopped: AtomicBool,
+    /// Devices may have come or gone.
+    changed: AtomicBool,
     /// Callbacks whose sound was lost because the ring was full.
     overruns: AtomicU64,
 }
@@ -328,6 +334,30 @@ impl Capture {
     /// Silence of the callback, not of the room, after which the device is taken to be gone.
     const SILENCE: Duration = Duration::from_secs(5);
 
+    /// Hears from the sound server of devices that go.
+    #[cfg(target_os = "linux")]
+    fn watch(&self, shared: &Arc<Shared>) -> Option<DeviceMonitor> {
+        if !self.found.is_of_a_server() {
+            return None;
+        }
+        let (shared, thread) = (shared.clone(), std::thread::current());
+        let monitor = DeviceMonitor::start(move || {
+            shared.changed.store(true, Ordering::Release);
+            thread.unpark();
+        });
+        monitor.ok()
+    }
+
+    /// Whether the device was pulled out, and another one is heard in its place.
+    fn is_unplugged(&self, shared: &Shared) -> bool {
+        #[cfg(target_os = "linux")]
+        if shared.changed.swap(false, Ordering::AcqRel) {
+            return self.found.is_unplugged();
+        }
+        let _ = shared;
+        false
+    }
+
     /// Publishes what it captures, until nobody wants it or the device is gone.
     fn run(&mut self, source: &MediaSource, shared: &Shared, clock: &Arc<dyn Clock>) -> End {
         let mut samples = Vec::new();
@@ -337,6 +367,9 @@ impl Capture {
             std::thread::park_timeout(Duration::from_millis(500));
             if shared.stopped.load(Ordering::Acquire) {
                 return End::Stopped;
+            }
+            if self.is_unplugged(shared) {
+                return End::Lost;
             }
             let lost = self.lost.load(Ordering::Acquire);
             while let Ok(chunk) = self.consumers.chunks.pop() {

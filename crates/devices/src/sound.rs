@@ -81,6 +81,17 @@ impl Found {
         self.connection.0.devices().is_err()
     }
 
+    /// Whether its sound server goes on without the device. PulseAudio hands whoever recorded from it on to
+    /// another one, and tells nobody.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn is_unplugged(&self) -> bool {
+        let id = self.device.id().ok();
+        match self.connection.0.devices() {
+            Ok(mut all) => !all.any(|device| device.id().ok() == id),
+            Err(_) => false,
+        }
+    }
+
     /// Whether a sound server has the device, and not this process alone.
     pub(crate) fn is_of_a_server(&self) -> bool {
         let id = self.device.id().ok().map(|id| id.to_string());
