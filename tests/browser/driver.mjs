@@ -5,11 +5,13 @@
 //   {"id":2,"do":"open","page":"a","url":"http://…"}
 //   {"id":3,"do":"state","page":"a","states":["connected"],"ms":20000}
 //   {"id":4,"do":"watch","page":"a","ms":3000}
+//   {"id":5,"do":"recording","page":"a","path":"a.webm","type":"video/webm","seek":2.5}
 //   picture, eval, click, reload, screenshot, shut: see below
 // An answer is {"id":…,"ok":…} or {"id":…,"error":"…"}.
+import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { launch } from './browsers.mjs';
-import { waitForPicture, waitForState, watchRemote } from './page.mjs';
+import { installMarks, waitForPicture, waitForState, watchRecording, watchRemote } from './page.mjs';
 
 let launched;
 const pages = new Map();
@@ -32,7 +34,14 @@ const actions = {
   },
   state: ({ page: name, states, ms }) => page(name).evaluate(waitForState, states, ms),
   picture: ({ page: name, selector, ms }) => page(name).evaluate(waitForPicture, selector, ms),
-  watch: ({ page: name, ms }) => page(name).evaluate(watchRemote, ms),
+  async watch({ page: name, ms }) {
+    await page(name).evaluate(installMarks);
+    return page(name).evaluate(watchRemote, ms);
+  },
+  async recording({ page: name, path, type, seek = null }) {
+    await page(name).evaluate(installMarks);
+    return page(name).evaluate(watchRecording, readFileSync(path, 'base64'), type, seek);
+  },
   eval: ({ page: name, code }) => page(name).evaluate(code),
   async click({ page: name, selector }) {
     await page(name).click(selector);

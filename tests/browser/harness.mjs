@@ -2,7 +2,7 @@
 // sends, and leaves a report.   node harness.mjs URL REPORT
 import { writeFileSync } from 'node:fs';
 import { launch } from './browsers.mjs';
-import { waitForPicture, waitForState, watchRemote } from './page.mjs';
+import { installMarks, waitForPicture, waitForState, watchRemote } from './page.mjs';
 
 const [url, reportPath] = process.argv.slice(2);
 const reasons = [];
@@ -22,6 +22,7 @@ try {
   }
   await page.evaluate(waitForState, ['connected'], 30_000);
   await page.evaluate(waitForPicture, '#remote-video', 20_000);
+  await page.evaluate(installMarks);
   seen = await page.evaluate(watchRemote, 8_000);
   const ages = seen.frames.map(([arrival, , unixMs]) => (arrival - unixMs) | 0).sort((a, b) => a - b);
   seen.fps = seen.frames.length / 8;

@@ -58,6 +58,28 @@ pub struct Watched {
     pub hz: Vec<f64>,
 }
 
+/// What a page saw and heard of a recording.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// In seconds; `None` if the browser knew of no end when it began.
+    pub duration: Option<f64>,
+    /// Size of the picture.
+    pub size: (u32, u32),
+    /// Of every picture that could be read: when it is to be shown, its number, and what the wall clock
+    /// read within its second when it was taken. In seconds.
+    pub frames: Vec<(f64, u32, f64)>,
+    /// Pictures that could not be read.
+    pub unreadable: u64,
+    /// Where it ended, in seconds.
+    pub end: f64,
+    /// Time and number of the picture that was sought, if one was.
+    pub sought: Option<(f64, u32)>,
+    /// How long the sound is, in seconds.
+    pub sound: f64,
+    /// When beeps begin in it, in seconds.
+    pub beeps: Vec<f64>,
+}
+
 impl Browser {
     /// Starts Debian's Chromium.
     pub fn chromium(options: &BrowserOptions<'_>) -> Self {
@@ -217,6 +239,37 @@ impl Page {
                 number(&seen["height"]) as u32,
             ),
             hz: list(&seen["hz"]).iter().map(number).collect(),
+        }
+    }
+
+    /// Plays a recording to its end, and then shows the picture at `seek` seconds.
+    pub fn watch_recording(&self, path: &Path, seek: Option<f64>) -> Recorded {
+        let seen = self.ask(
+            "recording",
+            json!({ "path": path, "type": "video/webm", "seek": seek }),
+        );
+        let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
+        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+        let frame = |frame: &Value| {
+            (
+                number(&frame[0]),
+                number(&frame[1]) as u32,
+                number(&frame[2]),
+            )
+        };
+        let sought = Some(&seen["sought"]).filter(|sought| sought.is_array());
+        Recorded {
+            duration: seen["duration"].as_f64(),
+            size: (
+                number(&seen["width"]) as u32,
+                number(&seen["height"]) as u32,
+            ),
+            frames: list(&seen["frames"]).iter().map(frame).collect(),
+            unreadable: seen["unreadable"].as_u64().unwrap_or(u64::MAX),
+            end: number(&seen["end"]),
+            sought: sought.map(frame).map(|(time, number, _)| (time, number)),
+            sound: number(&seen["sound"]["duration"]),
+            beeps: list(&seen["sound"]["beeps"]).iter().map(number).collect(),
         }
     }
 

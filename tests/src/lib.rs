@@ -10,7 +10,7 @@ mod program;
 mod screen;
 mod sound_server;
 
-pub use browser::{Browser, BrowserOptions, Page, Watched};
+pub use browser::{Browser, BrowserOptions, Page, Recorded, Watched};
 pub use clip::{Clip, TONE_HZ};
 pub use process::{Ended, Process};
 pub use program::{Call, Program, ROOM, Server, executable, free_port};

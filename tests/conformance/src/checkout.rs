@@ -40,6 +40,12 @@ impl TestFile {
     pub fn is_secure(&self) -> bool {
         self.path.contains(".https.")
     }
+
+    /// Whether it takes a stream from a canvas, and so wants a document that makes one.
+    pub fn draws(&self) -> bool {
+        let captures = |script: &Script| script.source.contains(".captureStream(");
+        self.scripts.iter().any(captures)
+    }
 }
 
 impl Checkout {

@@ -4,12 +4,12 @@ use crate::agenda::{Agenda, Answer, Task};
 use crate::checkout::{Checkout, TestFile};
 use crate::dictionaries::{self, StreamConstraints, TrackConstraints};
 use crate::harness::{Done, HarnessStatus, Outcome, TestResult};
+use crate::made::Made;
 use crate::user::{Device, User};
 use duet_devices::{GetUserMediaError, MediaDevices};
 use duet_media::{
-    Clock, MediaKind, MediaSource, MediaStream, MediaStreamConstraints, MediaStreamTrack,
-    MediaTrackCapabilities, MediaTrackSettings, MonotonicClock, OverconstrainedError, StreamEvent,
-    Subscription, TrackEvent, TrackState,
+    Clock, MediaStream, MediaStreamConstraints, MediaStreamTrack, MonotonicClock,
+    OverconstrainedError, StreamEvent, Subscription, TrackEvent, TrackState,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -36,6 +36,7 @@ pub(crate) struct World {
     devices: MediaDevices,
     tracks: HashMap<String, (MediaStreamTrack, Subscription)>,
     streams: HashMap<String, (MediaStream, Subscription)>,
+    pub(crate) made: Made,
     tests: Vec<TestResult>,
     outcome: Option<Outcome>,
     _watching_devices: Subscription,
@@ -58,8 +59,9 @@ impl World {
         });
         let secure = file.is_secure();
         let scheme = if secure { "https" } else { "http" };
+        let origin = format!("{scheme}://web-platform.test");
         World {
-            url: format!("{scheme}://web-platform.test/{}", file.path),
+            url: format!("{origin}/{}", file.path),
             secure,
             checkout,
             agenda,
@@ -67,6 +69,7 @@ impl World {
             devices,
             tracks: HashMap::new(),
             streams: HashMap::new(),
+            made: Made::by(file, &origin),
             tests: Vec::new(),
             outcome: None,
             _watching_devices: watching,
@@ -79,6 +82,10 @@ impl World {
 
     pub(crate) fn devices(&self) -> MediaDevices {
         self.devices.clone()
+    }
+
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
     }
 
     pub(crate) fn send_load(&self) {
@@ -121,6 +128,10 @@ impl World {
                 let devices: Vec<_> = devices.iter().map(dictionaries::device).collect();
                 json!({ "task": "deviceChange", "devices": devices })
             }
+            Task::Recorder(id, task) => {
+                self.made.rest = self.run_recorder_task(id, task).into();
+                return self.told_besides().unwrap_or_else(|| NOTHING.into());
+            }
             Task::Settled(request, Err(thrown)) => {
                 json!({ "task": "settled", "request": request, "error": thrown.to_json() })
             }
@@ -157,7 +168,7 @@ impl World {
             return self.operate_stream(operation, &argument);
         }
         Ok(match operation {
-            "page" => json!({ "url": self.url, "secure": self.secure }),
+            "page" => json!({ "url": self.url, "secure": self.secure, "draws": self.made.draws }),
             "now" => json!(self.clock.now().as_secs_f64() * 1e3),
             "timer" => {
                 let delay = argument["delay"].as_f64().unwrap_or(0.0);
@@ -196,16 +207,7 @@ impl World {
                 let request = self.devices.request_user_media(&constraints)?;
                 self.in_parallel(move || Ok(Answer::Stream(request.run()?)))
             }
-            "audio.destination" => {
-                let (none, nothing) = (
-                    MediaTrackSettings::default(),
-                    MediaTrackCapabilities::default(),
-                );
-                let source = MediaSource::new(MediaKind::Audio, "", none, nothing, ());
-                let stream = MediaStream::from_tracks([source.create_track()]);
-                self.meet_stream(stream).into()
-            }
-            _ => return Err(Thrown::type_error(format!("{operation} is not known here"))),
+            _ => return self.operate_made(operation, argument),
         })
     }
 
@@ -249,11 +251,7 @@ impl World {
                 let settled = applied.map(|()| Answer::Nothing).map_err(Thrown::from);
                 self.settle(settled)
             }
-            _ => {
-                return Err(Thrown::type_error(format!(
-                    "track.{operation} is not known here"
-                )));
-            }
+            _ => return Err(Thrown::unknown(&format!("track.{operation}"))),
         })
     }
 
@@ -296,11 +294,7 @@ impl World {
                 Value::Null
             }
             "clone" => self.meet_stream(stream.clone_stream()).into(),
-            _ => {
-                return Err(Thrown::type_error(format!(
-                    "stream.{operation} is not known here"
-                )));
-            }
+            _ => return Err(Thrown::unknown(&format!("stream.{operation}"))),
         })
     }
 
@@ -310,14 +304,14 @@ impl World {
         Ok(track.clone())
     }
 
-    fn stream(&self, id: &Value) -> Result<MediaStream, Thrown> {
+    pub(crate) fn stream(&self, id: &Value) -> Result<MediaStream, Thrown> {
         let found = id.as_str().and_then(|id| self.streams.get(id));
         let (stream, _) = found.ok_or_else(|| Thrown::type_error(format!("no stream {id}")))?;
         Ok(stream.clone())
     }
 
     /// The id of a track that the page sees, perhaps for the first time.
-    fn meet_track(&mut self, track: MediaStreamTrack) -> String {
+    pub(crate) fn meet_track(&mut self, track: MediaStreamTrack) -> String {
         let id = track.id().to_string();
         let sender = self.agenda.sender();
         self.tracks.entry(id.clone()).or_insert_with_key(|id| {
@@ -336,7 +330,7 @@ impl World {
     }
 
     /// The id of a stream that the page sees, perhaps for the first time.
-    fn meet_stream(&mut self, stream: MediaStream) -> String {
+    pub(crate) fn meet_stream(&mut self, stream: MediaStream) -> String {
         let id = stream.id().to_string();
         let sender = self.agenda.sender();
         self.streams.entry(id.clone()).or_insert_with_key(|id| {
@@ -371,26 +365,38 @@ impl World {
     }
 }
 
+/// A task of which the page has nothing to hear.
+const NOTHING: &str = r#"{"task":"nothing"}"#;
+
 /// Puts a task on a page's agenda; a page that is gone misses nothing.
-fn tell(sender: &Sender<Task>, task: Task) {
+pub(crate) fn tell(sender: &Sender<Task>, task: Task) {
     let _ = sender.send(task);
 }
 
-fn parse<T: DeserializeOwned>(argument: Value) -> Result<T, Thrown> {
+pub(crate) fn parse<T: DeserializeOwned>(argument: Value) -> Result<T, Thrown> {
     serde_json::from_value(argument).map_err(Thrown::type_error)
 }
 
 impl Thrown {
     /// The glue and this side disagree: our own mistake, told where a test will show it.
-    fn type_error(message: impl std::fmt::Display) -> Self {
+    pub(crate) fn type_error(message: impl std::fmt::Display) -> Self {
+        Self::new("TypeError", message)
+    }
+
+    /// The glue asks for something that there is not.
+    pub(crate) fn unknown(operation: &str) -> Self {
+        Self::type_error(format!("{operation} is not known here"))
+    }
+
+    pub(crate) fn new(name: &'static str, message: impl std::fmt::Display) -> Self {
         Thrown {
-            name: "TypeError",
+            name,
             message: message.to_string(),
             constraint: None,
         }
     }
 
-    fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         match &self.constraint {
             Some(constraint) => {
                 json!({ "name": self.name, "message": self.message, "constraint": constraint })

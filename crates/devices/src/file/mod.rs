@@ -5,6 +5,7 @@
 //! A file is read as it is played, by a thread of its own; it is never in memory as a whole. What its
 //! header says is checked before memory is taken. A file that becomes unreadable ends its track.
 
+mod limited;
 mod player;
 mod wav;
 mod y4m;
@@ -84,14 +85,13 @@ impl FileError {
 /// # Errors
 /// [`FileError::Io`], also for what is no regular file: it could not be played in a loop.
 pub fn open(path: &Path) -> Result<BufReader<File>, FileError> {
-    let file = File::open(path).map_err(|source| FileError::io(path, source))?;
-    let meta = file
-        .metadata()
-        .map_err(|source| FileError::io(path, source))?;
+    // Before it is opened: a pipe would wait for a writer.
+    let meta = std::fs::metadata(path).map_err(|source| FileError::io(path, source))?;
     if !meta.is_file() {
         let source = std::io::Error::other("not a regular file, which is needed to play in a loop");
         return Err(FileError::io(path, source));
     }
+    let file = File::open(path).map_err(|source| FileError::io(path, source))?;
     Ok(BufReader::with_capacity(1 << 16, file))
 }
 

@@ -1,5 +1,6 @@
 //! WAV files.
 
+use super::limited::{Allowance, Limited};
 use super::{FileError, Footage, Repeat, open, play};
 use crate::resample::{Reframer, SAMPLE_RATE};
 use duet_media::{
@@ -27,7 +28,18 @@ pub fn open_audio(
         path: path.into(),
         reason,
     };
-    let reader = WavReader::new(open(path)?).map_err(|error| match error {
+    let allowance = Allowance::of(MAX_HEAD);
+    let file = Limited {
+        file: open(path)?.into_inner(),
+        allowance: allowance.clone(),
+    };
+    let reader = WavReader::new(BufReader::with_capacity(1 << 16, file));
+    let reader = reader.map_err(|error| match error {
+        _ if allowance.is_used_up() => FileError::Header {
+            path: path.into(),
+            offset: MAX_HEAD,
+            reason: "no sound has begun by here".into(),
+        },
         // Without a system's number it is the reader's own, who came to the end too soon.
         hound::Error::IoError(source) if source.raw_os_error().is_some() => {
             FileError::io(path, source)
@@ -43,6 +55,7 @@ pub fn open_audio(
             expected: "WAV",
         },
     })?;
+    allowance.lift();
     let spec = reader.spec();
     let sane = match spec.sample_format {
         SampleFormat::Float => spec.bits_per_sample == 32,
@@ -77,8 +90,11 @@ pub fn open_audio(
     Ok(played.remove(0))
 }
 
+/// What may stand before the sound, in bytes: any tags and covers, and not a head without an end.
+const MAX_HEAD: u64 = 16 << 20;
+
 struct Sound {
-    reader: WavReader<BufReader<File>>,
+    reader: WavReader<BufReader<Limited<File>>>,
     spec: WavSpec,
     reframer: Reframer,
     chunk: Vec<f32>,
@@ -156,7 +172,7 @@ mod tests {
     use super::*;
     use crate::synthetic::hear;
     use crate::synthetic::marks::audio::Listener;
-    use duet_media::{AudioBuffer, FrameQueue, MonotonicClock};
+    use duet_media::{AudioBuffer, FrameQueue, MonotonicClock, TrackState};
     use std::io::Write;
     use std::time::Duration;
 
@@ -275,6 +291,46 @@ mod tests {
             play(Path::new("/nowhere/at.all")),
             Err(FileError::Io { .. })
         ));
+    }
+
+    #[test]
+    fn a_head_without_an_end_is_refused_and_tags_before_the_sound_are_not() {
+        let good = std::fs::read(clip(spec(8_000, 1, 16, SampleFormat::Int))).unwrap();
+        let (riff, rest) = good.split_at(12);
+        let mut tagged = tempfile::NamedTempFile::new().unwrap();
+        let tags = [b"LIST\x00\x00\x10\x00".as_slice(), &[0; 1 << 20]].concat();
+        tagged.write_all(&[riff, &tags, rest].concat()).unwrap();
+        play(tagged.path()).unwrap().stop();
+        // Empty chunks, one after the other, through a terabyte; and one that says it is 4 GiB long.
+        for chunk in [b"\0\0\0\0\0\0\0\0", b"junk\xff\xff\xff\xff"] {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(&[riff, chunk].concat()).unwrap();
+            file.as_file().set_len(1 << 40).unwrap();
+            let error = play(file.path()).unwrap_err().to_string();
+            assert!(
+                error.ends_with("byte 16777216: no sound has begun by here"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_clip_that_is_played_once_ends_its_track_when_it_is_over() {
+        let path = clip(spec(8_000, 1, 16, SampleFormat::Int));
+        let track = open_audio(&path, Arc::new(MonotonicClock::new()), Repeat::Once).unwrap();
+        let queue = Arc::new(FrameQueue::new(200));
+        let _sink = track.add_sink(queue.clone());
+        let mut times = Vec::new();
+        while let Some(frame) = queue.pop_timeout(Duration::from_secs(10)) {
+            times.push(frame.capture_time());
+        }
+        assert!(queue.is_ended() && track.ready_state() == TrackState::Ended);
+        // A second; the first may have sounded before anybody listened.
+        assert!((95..=100).contains(&times.len()), "{}", times.len());
+        for pair in times.windows(2) {
+            let off = pair[1].nanos_since(pair[0]) - 10_000_000;
+            assert!(off.abs() < 1_000, "{off} ns off");
+        }
     }
 
     #[test]

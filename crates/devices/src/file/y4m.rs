@@ -395,6 +395,10 @@ mod tests {
                 "FILE, byte 14: \"H4294967295\": expected 1 to 8192 pixels",
             ),
             (
+                "YUV4MPEG2 W16384 H16384",
+                "FILE, byte 10: \"W16384\": expected 1 to 8192 pixels",
+            ),
+            (
                 "YUV4MPEG2 W-1 H2",
                 "FILE, byte 10: \"W-1\": expected 1 to 8192 pixels",
             ),
@@ -429,5 +433,15 @@ mod tests {
             Err(FileError::Io { .. })
         ));
         assert!(matches!(play(Path::new("/")), Err(FileError::Io { .. })));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_pipe_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe.y4m");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        assert!(matches!(play(&pipe), Err(FileError::Io { .. })));
     }
 }

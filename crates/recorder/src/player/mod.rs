@@ -29,8 +29,12 @@ use std::time::Duration;
 const MOST_PACKETS: usize = 1_024;
 /// Their bytes, all together.
 const MOST_BYTES: usize = 32 << 20;
+/// Packets and bytes that may be read without anything to show for it; then nothing more will come.
+const MOST_FRUITLESS: (usize, usize) = (10_000, 256 << 20);
 /// A packet that is so much later than all before it is not waited for: the file is damaged.
 const MAX_GAP: Duration = Duration::from_secs(600);
+/// A file that begins later than this was cut out of something longer, and is not waited for.
+const MAX_START: Duration = Duration::from_secs(1);
 /// The largest picture, in pixels.
 const MAX_PIXELS: u64 = 4096 * 4096;
 
@@ -103,6 +107,8 @@ struct Film {
     end: Duration,
     /// The newest packet's time, in this pass.
     newest: Duration,
+    /// What is taken off the times that the file has.
+    origin: Option<Duration>,
 }
 
 struct Lane {
@@ -157,6 +163,7 @@ impl Film {
             pass: Duration::ZERO,
             end: Duration::ZERO,
             newest: Duration::ZERO,
+            origin: None,
         };
         // The first frames show whether there are any, and what they are like.
         film.prime();
@@ -176,6 +183,7 @@ impl Film {
 
     /// Decodes until each track has something to show, as far as the limits allow.
     fn prime(&mut self) {
+        let (mut packets, mut bytes) = (0, 0);
         while !self.over && self.lanes.iter().any(|lane| lane.ready.is_empty()) {
             for lane in &mut self.lanes {
                 lane.decode(self.pass);
@@ -192,7 +200,9 @@ impl Film {
             if full {
                 break;
             }
-            self.read();
+            packets += 1;
+            bytes += self.read();
+            self.over |= packets > MOST_FRUITLESS.0 || bytes > MOST_FRUITLESS.1;
         }
         for lane in &mut self.lanes {
             lane.decode(self.pass);
@@ -205,20 +215,29 @@ impl Film {
         packets.map(|packet| packet.data.len()).sum()
     }
 
-    fn read(&mut self) {
-        let Some(packet) = self.container.next() else {
+    /// Reads a packet; how many bytes it has.
+    fn read(&mut self) -> usize {
+        let Some(mut packet) = self.container.next() else {
             self.over = true;
-            return;
+            return 0;
         };
+        let bytes = packet.data.len();
+        let begins = packet.shown();
+        let origin = self.origin.get_or_insert(match begins > MAX_START {
+            true => begins,
+            false => Duration::ZERO,
+        });
+        packet.time = packet.time.saturating_sub(origin.as_nanos() as i64);
         let time = packet.shown();
         if time > self.newest + MAX_GAP {
             self.over = true;
-            return;
+            return bytes;
         }
         self.newest = self.newest.max(time);
         if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.id == packet.track) {
             lane.packets.push_back(packet);
         }
+        bytes
     }
 
     /// The track whose next frame is the earliest.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Decodes a track of sound. Where the file leaves a hole, so does the sound, and what comes after it
-/// is in time again.
+/// is in time again. What would sound before its predecessor has ended is left out.
 pub(super) struct SoundLane {
     decoder: OpusDecoder,
     channels: u16,
@@ -84,6 +84,7 @@ impl SoundLane {
         let held = Duration::from_nanos(nanos(self.pending.len() / channels).unsigned_abs());
         match self.time {
             Some(time) if (time + held).abs_diff(begins) <= Self::TOLERANCE => {}
+            Some(time) if begins < time + held => return,
             // The first, or what comes after a hole.
             _ => {
                 self.pending.clear();
