@@ -63,7 +63,15 @@ impl Converter {
 
 /// So many different pictures of the synthetic camera.
 pub(crate) fn painted(count: u32) -> impl Iterator<Item = I420Buffer> {
-    let painter = Painter::new(SIZE.0, SIZE.1);
+    painted_in(SIZE, count)
+}
+
+/// The same in another size.
+pub(crate) fn painted_in(
+    (width, height): (u32, u32),
+    count: u32,
+) -> impl Iterator<Item = I420Buffer> {
+    let painter = Painter::new(width, height);
     (0..count).map(move |number| {
         let mut picture = I420Buffer::default();
         let at = Duration::from_secs(1_700_000_000) + Duration::from_millis(33) * number;

@@ -1,23 +1,45 @@
 //! A recording of 1920x1080 at 30 a second beside a call of 1280x720, all on the processors that there
 //! are: is every picture in the file, and how far behind is the recorder?
 
+use crate::raw::painted_in;
 use crate::{Faults, cpu};
 use duet::devices::synthetic::{
     SyntheticCamera, SyntheticCameraConfig, SyntheticMicrophone, SyntheticMicrophoneConfig,
 };
-use duet::media::{Clock, Frame, MediaKind, MediaStream, MonotonicClock, Sink};
+use duet::media::{
+    Clock, Frame, I420Buffer, MediaKind, MediaSource, MediaStream, MediaStreamTrack,
+    MediaTrackCapabilities, MediaTrackSettings, MonotonicClock, Sink, VideoFrame,
+};
 use duet::peer::{
     NetworkPolicy, PeerConnectionEvent, PeerContext, RTCConfiguration, RTCError, RTCPeerConnection,
 };
 use duet::recorder::{MediaRecorder, MediaRecorderOptions, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 const BITRATE: u32 = 2_000_000;
 
 pub(crate) fn run(seconds: u32) -> Faults {
+    let mut faults = Faults::new();
+    for scene in [Scene::Calm, Scene::Noisy] {
+        faults.extend(run_scene(scene, seconds));
+    }
+    faults
+}
+
+/// What is recorded.
+#[derive(Clone, Copy, Debug)]
+enum Scene {
+    /// The synthetic camera's picture, which the machine paints meanwhile.
+    Calm,
+    /// The same as a bad camera in the dark shows it: no pixel stays as it was. Made beforehand.
+    Noisy,
+}
+
+fn run_scene(scene: Scene, seconds: u32) -> Faults {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -26,7 +48,7 @@ pub(crate) fn run(seconds: u32) -> Faults {
         .map_err(|error| error.to_string())
         .and_then(|runtime| {
             runtime
-                .block_on(measure(seconds))
+                .block_on(measure(scene, seconds))
                 .map_err(|e| e.to_string())
         });
     measured.unwrap_or_else(|error| vec![format!("it did not run: {error}")])
@@ -50,12 +72,19 @@ impl Counter {
     }
 }
 
-async fn measure(seconds: u32) -> Result<Faults, Box<dyn std::error::Error>> {
+async fn measure(scene: Scene, seconds: u32) -> Result<Faults, Box<dyn std::error::Error>> {
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::new());
     let recorded = devices(&clock, 1920, 1080, Duration::ZERO);
+    if let Scene::Noisy = scene {
+        for camera in recorded.get_video_tracks() {
+            recorded.remove_track(&camera);
+            camera.stop();
+        }
+        recorded.add_track(noisy_camera(&clock)?);
+    }
     let called = devices(&clock, 1280, 720, Duration::from_millis(11));
 
-    let (_sender, _receiver, mut tracks) = call(&clock, &called).await?;
+    let (sender, receiver, mut tracks) = call(&clock, &called).await?;
     let received = Arc::new(Counter::default());
     let mut sinks = Vec::new();
     while sinks.len() < 2 {
@@ -151,10 +180,54 @@ async fn measure(seconds: u32) -> Result<Faults, Box<dyn std::error::Error>> {
             delivered.get()
         ));
     }
-    for (_, track) in &sinks {
+    sender.close().await;
+    receiver.close().await;
+    for track in [recorded.get_tracks(), called.get_tracks()].concat() {
         track.stop();
     }
     Ok(faults)
+}
+
+/// A camera whose pictures are hard to encode, and cost nothing to make.
+fn noisy_camera(clock: &Arc<dyn Clock>) -> std::io::Result<MediaStreamTrack> {
+    let size = (1920, 1080);
+    let mut random = 1u32;
+    let pictures: Vec<Arc<I420Buffer>> = painted_in(size, 16)
+        .map(|mut picture| {
+            let (luma, _, _) = picture.planes_mut();
+            for pixel in luma {
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                *pixel = pixel
+                    .saturating_add((random >> 24) as u8 % 17)
+                    .saturating_sub(8);
+            }
+            Arc::new(picture)
+        })
+        .collect();
+    let settings = MediaTrackSettings {
+        width: Some(size.0),
+        height: Some(size.1),
+        frame_rate: Some(30.0),
+        ..Default::default()
+    };
+    let nothing = MediaTrackCapabilities::default();
+    let source = MediaSource::new(MediaKind::Video, "noisy camera", settings, nothing, ());
+    let track = source.create_track();
+    let clock = clock.clone();
+    thread::Builder::new()
+        .name("noisy-camera".into())
+        .spawn(move || {
+            let started = Instant::now();
+            for (n, picture) in (0..).zip(pictures.iter().cycle()) {
+                if !source.is_wanted() {
+                    return;
+                }
+                let due = started + Duration::from_secs(1) * n / 30;
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+                source.publish(&VideoFrame::new(picture.clone(), clock.now()).into());
+            }
+        })?;
+    Ok(track)
 }
 
 fn devices(clock: &Arc<dyn Clock>, width: u32, height: u32, phase: Duration) -> MediaStream {
@@ -173,7 +246,7 @@ fn devices(clock: &Arc<dyn Clock>, width: u32, height: u32, phase: Duration) -> 
 type Call = (
     RTCPeerConnection,
     RTCPeerConnection,
-    mpsc::Receiver<duet::media::MediaStreamTrack>,
+    mpsc::Receiver<MediaStreamTrack>,
 );
 
 /// A call of oneself over loopback's sockets.

@@ -93,8 +93,8 @@ impl ObjectUrls {
         }
     }
 
-    /// The routes, for a server to take in ([`Router::merge`]), such as that of `duet_signaling::app`:
-    /// `GET /live/{id}`.
+    /// The routes, for a server to take in ([`Router::merge`]), such as that of `duet_signaling::app` or, by
+    /// `with_routes`, a `duet_signaling::Server`: `GET /live/{id}`.
     pub fn router(&self) -> Router {
         Router::new()
             .route(&format!("{PLACE}{{id}}"), get(serve))
