@@ -136,7 +136,9 @@ async fn measure(scene: Scene, seconds: u32) -> Result<Faults, Box<dyn std::erro
     behind.sort_unstable();
     let part = |of: usize| behind.get(behind.len() * of / 100).copied().unwrap_or(0);
 
-    println!("a recording of 1920x1080 at 30 a second beside a call of 1280x720, {seconds} s");
+    println!(
+        "a recording of 1920x1080 at 30 a second ({scene:?}) beside a call of 1280x720, {seconds} s"
+    );
     println!(
         "  recorded {} pictures of {} delivered, {} lost, {} stretches of sound lost; {:.1} Mbit/s",
         statistics.pictures,
