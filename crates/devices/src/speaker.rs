@@ -6,6 +6,7 @@
 
 use crate::resample::{Converter, FRAME_LEN, SAMPLE_RATE};
 use crate::sound::{Choice, Direction, find, is_fatal, open_error, with_sample_type};
+use crate::voice::Playback;
 use crate::{AudioOutput, GetUserMediaError};
 use cpal::traits::{DeviceTrait, StreamTrait};
 use cpal::{Device, FromSample, OutputCallbackInfo, SizedSample, Stream, StreamConfig};
@@ -143,6 +144,7 @@ fn start<O: AudioOutput>(
         config: choice.config,
         shared,
         clock,
+        playback: Playback::new(),
     };
     Ok((worker, stream, name))
 }
@@ -225,6 +227,8 @@ struct Worker<O> {
     config: StreamConfig,
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
+    /// For microphones that hear it, too.
+    playback: Playback,
 }
 
 impl<O: AudioOutput> Worker<O> {
@@ -271,6 +275,7 @@ impl<O: AudioOutput> Worker<O> {
             self.shared.latency.store(latency, Ordering::Relaxed);
             let heard: MediaTime = self.clock.now() + Duration::from_nanos(latency);
             self.output.play(&mut self.buffer, heard);
+            self.playback.plays(&self.buffer);
             self.push(channels);
         }
     }
