@@ -26,6 +26,8 @@ mod source_spec;
 #[cfg(feature = "hardware")]
 mod speaker;
 pub mod synthetic;
+#[cfg(feature = "hardware")]
+mod voice;
 
 #[cfg(all(feature = "hardware", target_os = "linux"))]
 pub use display::{DisplayCaptureSurfaceType, DisplaySurface};

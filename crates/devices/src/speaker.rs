@@ -12,6 +12,7 @@ use crate::sound::{
     Choice, DEFAULT_OUTPUT, Direction, Found, GLANCE, RESTART, find, is_fatal, open_error,
     with_sample_type,
 };
+use crate::voice;
 use crate::{AudioOutput, GetUserMediaError};
 use cpal::traits::{DeviceTrait, StreamTrait};
 use cpal::{Device, FromSample, OutputCallbackInfo, SizedSample, Stream, StreamConfig};
@@ -125,6 +126,7 @@ fn run(
         output,
         shared: shared.clone(),
         clock,
+        playback: voice::Playback::new(),
     };
     while playback.run(&mut output) == End::Lost {
         match playback.again(id, &shared) {
@@ -285,6 +287,8 @@ struct Output<O> {
     output: O,
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
+    /// For microphones that hear it, too.
+    playback: voice::Playback,
 }
 
 impl Playback {
@@ -338,6 +342,7 @@ impl Playback {
             shared.latency.store(latency, Ordering::Relaxed);
             let heard: MediaTime = output.clock.now() + Duration::from_nanos(latency);
             output.output.play(&mut self.buffer, heard);
+            output.playback.plays(&self.buffer);
             self.push(channels);
         }
     }

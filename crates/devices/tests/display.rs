@@ -262,6 +262,32 @@ fn with_display_all_of_it() {
         settings.frame_rate.is_some_and(|rate| rate <= 10.0),
         "{settings:?}"
     );
+    assert_eq!(
+        settings.display_surface,
+        Some(DisplayCaptureSurfaceType::Monitor)
+    );
+    assert_eq!(settings.logical_surface, Some(false));
+    assert_eq!(settings.cursor, Some(CursorCaptureConstraint::Never));
+    let track = screen.stream.get_tracks()[0].clone();
+    let ratio = track.get_capabilities().aspect_ratio.unwrap();
+    assert!(ratio.min == ratio.max && (ratio.min - 16.0 / 9.0).abs() < 1e-9);
+    let square = MediaTrackConstraintSet {
+        width: Some(300.into()),
+        height: Some(ConstrainNumber::max(300)),
+        cursor: Some("always".into()),
+        ..any()
+    };
+    track.apply_constraints(square.into()).unwrap();
+    let settings = track.get_settings();
+    assert_eq!((settings.width, settings.height), (Some(300), Some(169)));
+    assert_eq!(settings.cursor, Some(CursorCaptureConstraint::Always));
+    screen.until(|frame| (frame.width(), frame.height()) == (300, 169));
+    let again = MediaTrackConstraintSet {
+        width: Some(640.into()),
+        height: Some(360.into()),
+        ..any()
+    };
+    track.apply_constraints(again.into()).unwrap();
     let frame = screen.until(|frame| frame.width() == 640);
     let (luma, blue, red) = (
         frame.buffer.y()[0],
@@ -289,6 +315,22 @@ fn with_display_all_of_it() {
         .unwrap();
     window.until(|frame| (frame.width(), frame.height()) == (700, 400));
     let track = window.stream.get_tracks()[0].clone();
+    let settings = track.get_settings();
+    assert_eq!((settings.width, settings.height), (Some(700), Some(400)));
+    assert_eq!(track.get_capabilities().width.map(|w| w.max), Some(700));
+
+    // One that is not on show for a while: muted, and black.
+    let (heard, events) = mpsc::sync_channel(4);
+    let muted = track.subscribe(move |event| heard.try_send(*event).unwrap());
+    let wait = Duration::from_secs(10);
+    let hide = program.connection.unmap_window(program.window).unwrap();
+    hide.check().unwrap();
+    assert_eq!(events.recv_timeout(wait), Ok(TrackEvent::Mute));
+    window.until(|frame| frame.buffer.y().iter().all(|luma| *luma == 16));
+    let show = program.connection.map_window(program.window).unwrap();
+    show.check().unwrap();
+    assert_eq!(events.recv_timeout(wait), Ok(TrackEvent::Unmute));
+    drop(muted);
     let (ended, ends) = mpsc::sync_channel(4);
     let _subscription = track.subscribe(move |event| ended.try_send(*event).unwrap());
     program

@@ -11,8 +11,8 @@ use duet_devices::synthetic::marks::audio::{Listener, beep_delay, pattern_index}
 use duet_devices::synthetic::{SyntheticMicrophone, SyntheticMicrophoneConfig};
 use duet_devices::{MediaDeviceKind, MediaDevices, SourceSpec, Speaker, TrackOutput};
 use duet_media::{
-    AudioBuffer, Clock, Frame, FrameQueue, MediaStreamTrack, MediaTime, MediaTrackConstraints,
-    MonotonicClock, TrackEvent, TrackState,
+    AudioBuffer, Clock, Frame, FrameQueue, MediaStreamTrack, MediaTime, MediaTrackConstraintSet,
+    MediaTrackConstraints, MonotonicClock, TrackEvent, TrackState,
 };
 use std::io::Write;
 use std::path::Path;
@@ -150,8 +150,17 @@ fn until_open(streams: &str) -> Duration {
 
 fn open(clock: &Arc<MonotonicClock>, spec: &SourceSpec) -> MediaStreamTrack {
     let devices = MediaDevices::new(clock.clone());
-    let any = MediaTrackConstraints::default();
-    devices.open_audio(spec, &any).unwrap().unwrap()
+    // What is played is to be heard, and as it is.
+    let untreated = MediaTrackConstraintSet {
+        echo_cancellation: Some(false.into()),
+        auto_gain_control: Some(false.into()),
+        noise_suppression: Some(false.into()),
+        ..Default::default()
+    };
+    devices
+        .open_audio(spec, &untreated.into())
+        .unwrap()
+        .unwrap()
 }
 
 #[test]

@@ -34,8 +34,8 @@ pub use event::{EventTarget, Subscription};
 pub use frame::{AudioBuffer, AudioFrame, Frame, I420Buffer, Pool, VideoFrame};
 pub use local_stream::{LocalMediaStream, MediaStreamTrackList};
 pub use settings::{
-    EchoCancellation, MediaTrackCapabilities, MediaTrackSettings, Range, VideoFacingMode,
-    VideoResizeMode,
+    CursorCaptureConstraint, DisplayCaptureSurfaceType, EchoCancellation, MediaTrackCapabilities,
+    MediaTrackSettings, Range, VideoFacingMode, VideoResizeMode,
 };
 pub use sink::{FrameQueue, Sink, SinkHandle};
 pub use source::{MediaSource, ReconfigureError, SourceControl, WeakMediaSource};

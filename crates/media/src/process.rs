@@ -10,11 +10,12 @@
 
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::track::TrackShared;
 use crate::{
-    Frame, FrameQueue, MediaKind, MediaSource, MediaStreamTrack, MediaTrackCapabilities,
-    MediaTrackSettings, SinkHandle, SourceControl,
+    Frame, FrameQueue, MediaKind, MediaSource, MediaStreamTrack, MediaTime, MediaTrackCapabilities,
+    MediaTrackSettings, Range, SinkHandle, SourceControl,
 };
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// [`MediaStreamTrackProcessor`](https://w3c.github.io/mediacapture-transform/#track-processor): a
@@ -81,32 +82,62 @@ pub enum WriteError {
 /// track, which fires `ended`.
 pub struct MediaStreamTrackGenerator {
     source: MediaSource,
-    track: Mutex<Option<MediaStreamTrack>>,
+    track: Mutex<Held>,
+    pace: Mutex<Pace>,
     stopped: Arc<AtomicBool>,
 }
 
+/// The generator's track: kept until somebody asks for it, and theirs from then on, so that the
+/// generator hears when nobody has it any more.
+enum Held {
+    Kept(MediaStreamTrack),
+    Given(Weak<TrackShared>),
+}
+
 impl MediaStreamTrackGenerator {
-    /// A generator of a track named `label`. Its settings follow what is written.
+    /// A generator of a track named `label`. Its settings follow what is written; its frame rate is an
+    /// estimate. Pictures can be had smaller, and less often, by constraints of its tracks.
     pub fn new(kind: MediaKind, label: impl Into<String>) -> Self {
         let stopped = Arc::new(AtomicBool::new(false));
-        let (settings, nothing) = (
-            MediaTrackSettings::default(),
-            MediaTrackCapabilities::default(),
+        let settings = MediaTrackSettings::default();
+        let capabilities = match kind {
+            MediaKind::Audio => MediaTrackCapabilities::default(),
+            MediaKind::Video => MediaTrackCapabilities {
+                width: Some(SIDES),
+                height: Some(SIDES),
+                frame_rate: Some(FRAME_RATES),
+                ..Default::default()
+            },
+        };
+        let source = MediaSource::new(
+            kind,
+            label,
+            settings,
+            capabilities,
+            Stopped(stopped.clone()),
         );
-        let source = MediaSource::new(kind, label, settings, nothing, Stopped(stopped.clone()));
-        let track = Mutex::new(Some(source.create_track()));
+        let track = Mutex::new(Held::Kept(source.create_track()));
         MediaStreamTrackGenerator {
             source,
             track,
+            pace: Mutex::default(),
             stopped,
         }
     }
 
-    /// The track. The first call hands over the one that was there from the start, each later one
-    /// makes another of the same content.
+    /// The track, which is the same one every time. Others of the same content are its
+    /// [clones](MediaStreamTrack::clone_track). Once everybody has dropped it it has ended.
     pub fn track(&self) -> MediaStreamTrack {
-        let first = self.track.lock().take();
-        first.unwrap_or_else(|| self.source.create_track())
+        let mut held = self.track.lock();
+        let track = match &*held {
+            Held::Kept(track) => track.clone(),
+            Held::Given(track) => match MediaStreamTrack::upgrade(track) {
+                Some(track) => return track,
+                None => MediaStreamTrack::of(&self.source.shared(), true, false),
+            },
+        };
+        *held = Held::Given(track.downgrade());
+        track
     }
 
     /// Delivers a frame. Returns when every consumer has taken it; consumers that need time have
@@ -125,7 +156,8 @@ impl MediaStreamTrackGenerator {
             return Ok(());
         }
         let settings = self.source.settings();
-        let written = described(frame, &settings);
+        let frame_rate = self.pace.lock().rate(frame.capture_time());
+        let written = described(frame, frame_rate, &settings);
         if written != settings {
             self.source.set_settings(written);
         }
@@ -159,12 +191,63 @@ impl SourceControl for Stopped {
     }
 }
 
+/// What is taken for possible: a picture of more pixels a side is more than any codec here takes.
+const SIDES: Range<u32> = Range {
+    min: 1,
+    max: 16_384,
+};
+const FRAME_RATES: Range<f64> = Range {
+    min: 0.0,
+    max: 240.0,
+};
+
+/// How fast frames are written, by their capture times.
+#[derive(Default)]
+struct Pace {
+    last: Option<MediaTime>,
+    /// Seconds, evened out.
+    interval: Option<f64>,
+    /// What was said last.
+    rate: Option<f64>,
+}
+
+impl Pace {
+    /// Frames a second, in tenths; nothing before the second frame. It follows within some ten frames,
+    /// and not each jitter.
+    fn rate(&mut self, time: MediaTime) -> Option<f64> {
+        let since = self
+            .last
+            .replace(time)
+            .map(|last| time.saturating_since(last));
+        let since = since
+            .map(|since| since.as_secs_f64())
+            .filter(|s| (1e-3..10.0).contains(s));
+        if let Some(since) = since {
+            let interval = self.interval.map_or(since, |old| old + (since - old) / 8.0);
+            self.interval = Some(interval);
+            let now = (10.0 / interval).round() / 10.0;
+            if self
+                .rate
+                .is_none_or(|said| (now - said).abs() > said / 20.0)
+            {
+                self.rate = Some(now);
+            }
+        }
+        self.rate
+    }
+}
+
 /// The settings of a track whose last frame is this one.
-fn described(frame: &Frame, before: &MediaTrackSettings) -> MediaTrackSettings {
+fn described(
+    frame: &Frame,
+    frame_rate: Option<f64>,
+    before: &MediaTrackSettings,
+) -> MediaTrackSettings {
     match frame {
         Frame::Video(picture) => MediaTrackSettings {
             width: Some(picture.width()),
             height: Some(picture.height()),
+            frame_rate,
             ..before.clone()
         },
         Frame::Audio(sound) => MediaTrackSettings {
@@ -178,10 +261,14 @@ fn described(frame: &Frame, before: &MediaTrackSettings) -> MediaTrackSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AudioBuffer, AudioFrame, I420Buffer, MediaTime, TrackEvent, VideoFrame};
+    use crate::constraints::ConstrainULong;
+    use crate::{
+        AudioBuffer, AudioFrame, I420Buffer, MediaTrackConstraintSet, TrackEvent, TrackState,
+        VideoFrame,
+    };
 
     fn picture(millis: i64) -> Frame {
-        let buffer = Arc::new(I420Buffer::new(4, 2));
+        let buffer = Arc::new(I420Buffer::new(40, 20));
         VideoFrame::new(buffer, MediaTime::from_millis(millis)).into()
     }
 
@@ -199,12 +286,14 @@ mod tests {
         let reader = MediaStreamTrackProcessor::new(&track, 2);
         (1..=3).for_each(|millis| generator.write(&picture(millis)).unwrap());
         assert_eq!((times(&reader), reader.lost()), (vec![2, 3], 1));
-        assert_eq!(track.get_settings().width, Some(4));
+        assert_eq!(track.get_settings().width, Some(40));
         generator.set_muted(true);
-        generator.write(&picture(4)).unwrap();
+        // One black picture just after the last one, and nothing of what is written meanwhile.
+        assert_eq!(times(&reader), [4]);
+        generator.write(&picture(20)).unwrap();
         generator.set_muted(false);
-        generator.write(&picture(5)).unwrap();
-        assert_eq!(times(&reader), [5]);
+        generator.write(&picture(40)).unwrap();
+        assert_eq!(times(&reader), [40]);
         let sound = AudioFrame::new(Arc::new(AudioBuffer::new(48_000, 1, 480)), MediaTime::ZERO);
         assert_eq!(generator.write(&sound.into()), Err(WriteError::WrongKind));
     }
@@ -212,7 +301,9 @@ mod tests {
     #[test]
     fn a_generator_hears_that_nobody_reads_and_a_track_that_nobody_writes() {
         let generator = MediaStreamTrackGenerator::new(MediaKind::Video, "made");
-        let (first, second) = (generator.track(), generator.track());
+        let first = generator.track();
+        assert_eq!(first, generator.track(), "it has one track");
+        let second = first.clone_track();
         first.stop();
         assert_eq!(generator.write(&picture(1)), Ok(()));
         second.stop();
@@ -230,5 +321,51 @@ mod tests {
         drop(generator);
         assert_eq!((times(&reader), reader.is_ended()), (vec![1], true));
         assert_eq!(*ended.lock(), 1);
+    }
+
+    #[test]
+    fn what_is_written_can_be_had_smaller_and_less_often() {
+        let generator = MediaStreamTrackGenerator::new(MediaKind::Video, "made");
+        let track = generator.track();
+        let capabilities = track.get_capabilities();
+        assert_eq!(capabilities.width, Some(SIDES));
+        assert_eq!(capabilities.resize_mode.len(), 2);
+        let narrow = |width| MediaTrackConstraintSet {
+            width: Some(ConstrainULong::exact(width)),
+            ..Default::default()
+        };
+        let error = track.apply_constraints(narrow(20_000).into()).unwrap_err();
+        assert_eq!(error.constraint, "width");
+        // Before there is a picture: it counts from the first one on.
+        let slow = MediaTrackConstraintSet {
+            frame_rate: Some(crate::constraints::ConstrainDouble::max(15.0)),
+            ..narrow(20)
+        };
+        track.apply_constraints(slow.into()).unwrap();
+        let (reader, all) = (
+            MediaStreamTrackProcessor::new(&track, 100),
+            MediaStreamTrackProcessor::new(&track.clone_track(), 100),
+        );
+        for n in 0..30 {
+            generator.write(&picture(n * 1_000 / 30)).unwrap();
+        }
+        let sizes = |reader: &MediaStreamTrackProcessor| {
+            let frames = std::iter::from_fn(|| reader.read_timeout(Duration::ZERO));
+            let widths = frames.map(|frame| match frame {
+                Frame::Video(picture) => picture.width(),
+                Frame::Audio(_) => 0,
+            });
+            widths.collect::<Vec<_>>()
+        };
+        let made = sizes(&reader);
+        assert!((14..=17).contains(&made.len()), "{}", made.len());
+        assert!(made[1..].iter().all(|width| *width == 20), "{made:?}");
+        assert_eq!(sizes(&all).len(), made.len(), "the clone wants the same");
+        let settings = track.get_settings();
+        assert_eq!((settings.width, settings.height), (Some(20), Some(10)));
+        assert!(settings.frame_rate.is_some_and(|rate| rate <= 15.0));
+        drop((track, reader, all));
+        assert_eq!(generator.track().ready_state(), TrackState::Ended);
+        assert_eq!(generator.write(&picture(2_000)), Err(WriteError::Ended));
     }
 }

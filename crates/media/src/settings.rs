@@ -1,6 +1,6 @@
 //! What a track is, and what it could be.
 
-use crate::constraints::BooleanOrString;
+use crate::constraints::{BooleanOrString, keeps_shape};
 
 /// [`MediaTrackSettings`](https://w3c.github.io/mediacapture-main/#dom-mediatracksettings): what a
 /// track delivers now. A property that does not apply is `None`.
@@ -36,6 +36,12 @@ pub struct MediaTrackSettings {
     pub group_id: Option<String>,
     /// Whether the background is blurred.
     pub background_blur: Option<bool>,
+    /// Of a screen: what part of it this is.
+    pub display_surface: Option<DisplayCaptureSurfaceType>,
+    /// Of a screen: whether it is shown as it would be if nothing lay over it.
+    pub logical_surface: Option<bool>,
+    /// Of a screen: whether the pointer is in the picture.
+    pub cursor: Option<CursorCaptureConstraint>,
 }
 
 impl MediaTrackSettings {
@@ -113,6 +119,47 @@ impl VideoResizeMode {
     }
 }
 
+/// [`DisplayCaptureSurfaceType`](https://w3c.github.io/mediacapture-screen-share/#dom-displaycapturesurfacetype),
+/// but for "browser", which is for browsers to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DisplayCaptureSurfaceType {
+    /// All that a monitor shows.
+    Monitor,
+    /// One window, whatever lies over it.
+    Window,
+}
+
+impl DisplayCaptureSurfaceType {
+    /// The W3C's string.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DisplayCaptureSurfaceType::Monitor => "monitor",
+            DisplayCaptureSurfaceType::Window => "window",
+        }
+    }
+}
+
+/// [`CursorCaptureConstraint`](https://w3c.github.io/mediacapture-screen-share/#dom-cursorcaptureconstraint):
+/// whether the pointer is in the picture. "motion" is not supported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CursorCaptureConstraint {
+    /// Not.
+    Never,
+    /// Where it is over the surface.
+    #[default]
+    Always,
+}
+
+impl CursorCaptureConstraint {
+    /// The W3C's string.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CursorCaptureConstraint::Never => "never",
+            CursorCaptureConstraint::Always => "always",
+        }
+    }
+}
+
 /// The values of `echoCancellation`: a boolean, or an
 /// [`EchoCancellationModeEnum`](https://w3c.github.io/mediacapture-main/#dom-echocancellationmodeenum).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -156,7 +203,8 @@ pub struct MediaTrackCapabilities {
     pub width: Option<Range<u32>>,
     /// Height in pixels.
     pub height: Option<Range<u32>>,
-    /// Width over height.
+    /// Width over height. Where there is but one (`min` is `max`), pictures are made smaller and never
+    /// cropped, as those of a screen.
     pub aspect_ratio: Option<Range<f64>>,
     /// Frames a second.
     pub frame_rate: Option<Range<f64>>,
@@ -184,6 +232,12 @@ pub struct MediaTrackCapabilities {
     pub group_id: Option<String>,
     /// Whether the background can be blurred, and left alone.
     pub background_blur: Vec<bool>,
+    /// Of a screen: what part of it this is.
+    pub display_surface: Option<DisplayCaptureSurfaceType>,
+    /// Of a screen: whether it is shown as it would be if nothing lay over it.
+    pub logical_surface: Option<bool>,
+    /// Of a screen: whether the pointer can be in the picture, and left out.
+    pub cursor: Vec<CursorCaptureConstraint>,
 }
 
 impl MediaTrackCapabilities {
@@ -201,12 +255,19 @@ impl MediaTrackCapabilities {
     /// slower. Anything that has no size is left as it is.
     #[must_use]
     pub fn with_crop_and_scale(mut self) -> Self {
+        let own_shape = keeps_shape(&self);
         if let (Some(width), Some(height)) = (&mut self.width, &mut self.height) {
-            (width.min, height.min) = (1, 1);
-            self.aspect_ratio = Some(Range {
-                min: round_ratio(1.0 / f64::from(height.max.max(1))),
-                max: f64::from(width.max),
-            });
+            if own_shape {
+                let ratio = f64::from(width.max) / f64::from(height.max.max(1));
+                let least = |ratio: f64| (ratio.round() as u32).max(1);
+                (width.min, height.min) = (least(ratio), least(1.0 / ratio));
+            } else {
+                (width.min, height.min) = (1, 1);
+                self.aspect_ratio = Some(Range {
+                    min: round_ratio(1.0 / f64::from(height.max.max(1))),
+                    max: f64::from(width.max),
+                });
+            }
             self.resize_mode = vec![VideoResizeMode::None, VideoResizeMode::CropAndScale];
             if let Some(frame_rate) = &mut self.frame_rate {
                 frame_rate.min = 0.0;

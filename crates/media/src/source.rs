@@ -64,12 +64,12 @@ impl WeakMediaSource {
 pub(crate) struct SourceShared {
     pub(crate) kind: MediaKind,
     pub(crate) label: String,
-    pub(crate) capabilities: MediaTrackCapabilities,
     pub(crate) muted: AtomicBool,
     pub(crate) control: Box<dyn SourceControl>,
     /// Held while a track's constraints are applied, so that they are applied one after the other.
     pub(crate) configuring: Mutex<()>,
     modes: Mutex<Vec<MediaTrackSettings>>,
+    capabilities: Mutex<MediaTrackCapabilities>,
     settings: Mutex<MediaTrackSettings>,
     tracks: Mutex<Tracks>,
     /// What the control was last told of the demand. Held while it is told.
@@ -81,6 +81,9 @@ struct Tracks {
     /// Copy on write: publishing iterates a snapshot, so that a sink may stop tracks.
     list: Arc<Vec<Weak<TrackShared>>>,
     live: usize,
+    /// Whether there will be no more tracks.
+    closed: bool,
+    /// Whether the control was told to stop, or is not to be.
     stopped: bool,
 }
 
@@ -96,11 +99,11 @@ impl MediaSource {
         MediaSource(Arc::new(SourceShared {
             kind,
             label: label.into(),
-            capabilities,
             muted: AtomicBool::new(false),
             control: Box::new(control),
             configuring: Mutex::default(),
             modes: Mutex::default(),
+            capabilities: Mutex::new(capabilities),
             settings: Mutex::new(settings),
             tracks: Mutex::default(),
             demanded: Mutex::new(true),
@@ -109,6 +112,10 @@ impl MediaSource {
 
     pub(crate) fn of(shared: Arc<SourceShared>) -> Self {
         MediaSource(shared)
+    }
+
+    pub(crate) fn shared(&self) -> Arc<SourceShared> {
+        self.0.clone()
     }
 
     /// A handle that does not keep the source alive.
@@ -127,13 +134,19 @@ impl MediaSource {
     }
 
     /// What it can be set to.
-    pub fn capabilities(&self) -> &MediaTrackCapabilities {
-        &self.0.capabilities
+    pub fn capabilities(&self) -> MediaTrackCapabilities {
+        self.0.capabilities()
+    }
+
+    /// Notes what it can be set to from now on, as a window does that changes its size. To be called
+    /// before [`MediaSource::set_settings`].
+    pub fn set_capabilities(&self, capabilities: MediaTrackCapabilities) {
+        *self.0.capabilities.lock() = capabilities;
     }
 
     /// A new live track of this source. Once the source is spent the track is ended from the start.
     pub fn create_track(&self) -> MediaStreamTrack {
-        MediaStreamTrack::of(&self.0, true)
+        MediaStreamTrack::of(&self.0, true, true)
     }
 
     /// Hands a frame to every live track. A frame of the other kind is ignored.
@@ -155,7 +168,10 @@ impl MediaSource {
     /// The device is gone or the peer took the track away: every track ends and fires
     /// [`TrackEvent::Ended`](crate::TrackEvent::Ended). The control is not told.
     pub fn end(&self) {
-        self.0.tracks.lock().stopped = true;
+        {
+            let mut tracks = self.0.tracks.lock();
+            (tracks.closed, tracks.stopped) = (true, true);
+        }
         for track in self.0.snapshot() {
             track.end(true);
         }
@@ -166,17 +182,13 @@ impl MediaSource {
     /// See the
     /// [device permission revocation algorithm](https://w3c.github.io/mediacapture-main/#dfn-device-permission-revocation-algorithm).
     pub fn revoke(&self) {
-        for track in self.0.snapshot() {
-            track.end(true);
-        }
+        self.0.close(true);
     }
 
     /// Everything that used it is gone: every track ends, which fires nothing, and the control is told
     /// to let the device go.
     pub fn stop(&self) {
-        for track in self.0.snapshot() {
-            track.end(false);
-        }
+        self.0.close(false);
     }
 
     /// Sets the device itself, past all tracks; for whoever stands between a device and its tracks.
@@ -197,7 +209,7 @@ impl MediaSource {
     pub fn set_muted(&self, muted: bool) {
         if self.0.muted.swap(muted, Ordering::AcqRel) != muted {
             for track in self.0.snapshot() {
-                track.muted_changed(muted);
+                track.follow_mute();
             }
             self.0.demand_changed();
         }
@@ -213,9 +225,14 @@ impl MediaSource {
         self.0.settings()
     }
 
-    /// Notes what it delivers from now on.
+    /// Notes what it delivers from now on. Settings of constrained tracks are chosen anew, in the way
+    /// of [`MediaStreamTrack::apply_constraints`]; a track whose constraints cannot be met any more has
+    /// what the source delivers, for as long as that is so.
     pub fn set_settings(&self, settings: MediaTrackSettings) {
-        *self.0.settings.lock() = settings;
+        self.0.set_settings(settings);
+        for track in self.0.snapshot() {
+            track.choose_anew();
+        }
     }
 
     /// Names the modes that the source can be set to, as a camera has them: it is only ever
@@ -262,6 +279,28 @@ impl SourceShared {
         self.modes.lock().clone()
     }
 
+    pub(crate) fn capabilities(&self) -> MediaTrackCapabilities {
+        self.capabilities.lock().clone()
+    }
+
+    /// Ends all tracks, and lets no new one begin meanwhile: a clone that is being made must not
+    /// outlive them.
+    fn close(&self, fire: bool) {
+        let idle = {
+            let mut tracks = self.tracks.lock();
+            tracks.closed = true;
+            let idle = tracks.live == 0 && !tracks.stopped;
+            tracks.stopped |= idle;
+            idle
+        };
+        for track in self.snapshot() {
+            track.end(fire);
+        }
+        if idle {
+            self.control.stop();
+        }
+    }
+
     pub(crate) fn set_settings(&self, settings: MediaTrackSettings) {
         *self.settings.lock() = settings;
     }
@@ -269,7 +308,7 @@ impl SourceShared {
     /// Adds a track; false if the source is spent.
     pub(crate) fn attach(&self, track: &Weak<TrackShared>) -> bool {
         let mut tracks = self.tracks.lock();
-        if tracks.stopped {
+        if tracks.closed || tracks.stopped {
             return false;
         }
         Arc::make_mut(&mut tracks.list).push(track.clone());

@@ -1,6 +1,6 @@
 //! One camera's picture or one microphone's sound.
 
-use crate::configure;
+use crate::configure::{self, Promise};
 use crate::shape::Shape;
 use crate::source::SourceShared;
 use crate::sync::Mutex;
@@ -82,10 +82,22 @@ struct Configured {
 struct Blank {
     video: Option<Arc<I420Buffer>>,
     audio: Option<Arc<AudioBuffer>>,
+    /// Size and time of the last picture that sinks were given.
+    last: Option<((u32, u32), MediaTime)>,
 }
 
 impl MediaStreamTrack {
-    pub(crate) fn of(source: &Arc<SourceShared>, enabled: bool) -> Self {
+    /// A track that is live if `live` is, and the source is not spent.
+    pub(crate) fn of(source: &Arc<SourceShared>, enabled: bool, live: bool) -> Self {
+        Self::configured(source, enabled, live, Configured::default())
+    }
+
+    fn configured(
+        source: &Arc<SourceShared>,
+        enabled: bool,
+        live: bool,
+        configured: Configured,
+    ) -> Self {
         let track = Arc::new_cyclic(|this| TrackShared {
             id: uuid::Uuid::new_v4().to_string(),
             source: source.clone(),
@@ -96,12 +108,17 @@ impl MediaStreamTrack {
             events: EventTarget::new(),
             sinks: Mutex::default(),
             next_sink: AtomicU64::new(0),
-            configured: Mutex::default(),
-            shape: Mutex::default(),
+            shape: Mutex::new(configured.settings.as_ref().and_then(Shape::of)),
+            configured: Mutex::new(configured),
             blank: Mutex::default(),
         });
-        if !source.attach(&track.this) {
+        // An ended one does not even touch its source: the device could light up for it.
+        if live && source.attach(&track.this) {
+            // It may have been muted in between.
+            track.follow_mute();
+        } else {
             track.ended.store(true, Ordering::Release);
+            track.sinks.lock().ended = true;
         }
         MediaStreamTrack(track)
     }
@@ -138,6 +155,15 @@ impl MediaStreamTrack {
         MediaSource::of(self.0.source.clone())
     }
 
+    /// A handle that does not keep the track alive.
+    pub(crate) fn downgrade(&self) -> Weak<TrackShared> {
+        self.0.this.clone()
+    }
+
+    pub(crate) fn upgrade(track: &Weak<TrackShared>) -> Option<Self> {
+        track.upgrade().map(MediaStreamTrack)
+    }
+
     /// Whether the source cannot deliver for now.
     pub fn muted(&self) -> bool {
         self.0.muted.load(Ordering::Acquire)
@@ -163,12 +189,9 @@ impl MediaStreamTrack {
     pub fn clone_track(&self) -> MediaStreamTrack {
         // The steps of the specification say nothing of `enabled`, a note beside them does, and browsers
         // copy it: what a person has switched off does not come back by way of a clone.
-        let clone = MediaStreamTrack::of(&self.0.source, self.enabled());
-        clone.0.configure(self.0.configured.lock().clone());
-        if self.ready_state() == TrackState::Ended {
-            clone.stop();
-        }
-        clone
+        let configured = self.0.configured.lock().clone();
+        let live = self.ready_state() == TrackState::Live;
+        Self::configured(&self.0.source, self.enabled(), live, configured)
     }
 
     /// What it delivers now. An ended track remembers only which device it was, and where it looked.
@@ -193,7 +216,7 @@ impl MediaStreamTrack {
     /// What it could deliver. Every local picture can be made smaller and slower, whatever the source
     /// can do. Nothing of a remote track is for us to choose.
     pub fn get_capabilities(&self) -> MediaTrackCapabilities {
-        self.0.source.capabilities.clone().with_crop_and_scale()
+        self.0.source.capabilities().with_crop_and_scale()
     }
 
     /// What was last asked of it with success.
@@ -223,12 +246,29 @@ impl MediaStreamTrack {
         }
         let source = &self.0.source;
         let _in_order = source.configuring.lock();
-        let others: Vec<_> = source
+        let tracks: Vec<_> = source
             .snapshot()
             .filter(|other| !std::ptr::eq(Arc::as_ptr(other), Arc::as_ptr(&self.0)))
-            .filter_map(|other| other.configured.lock().settings.clone())
             .collect();
-        let mut settings = configure::apply(source, &others, &constraints)?;
+        let promised = |track: &Arc<TrackShared>| {
+            let configured = track.configured.lock().clone();
+            let settings = configured.settings?;
+            Some(Promise::new(source.kind, configured.constraints, settings))
+        };
+        let others: Vec<_> = tracks.iter().filter_map(promised).collect();
+        // Whoever will get a smaller picture of a larger one makes ready for it before it comes.
+        let prepared = Mutex::new(Vec::new());
+        let prepare = |native: &MediaTrackSettings| {
+            let ready = |track: &Arc<TrackShared>| Some((track.clone(), track.prepare(native)?));
+            prepared.lock().extend(tracks.iter().filter_map(ready));
+        };
+        let applied = configure::apply(source, &others, &constraints, &prepare);
+        let mut settings = applied.inspect_err(|_| {
+            let prepared = std::mem::take(&mut *prepared.lock());
+            for (track, before) in prepared {
+                track.configure(before);
+            }
+        })?;
         let made = |s: &MediaTrackSettings| s.resize_mode == Some(VideoResizeMode::CropAndScale);
         if constraints == MediaTrackConstraints::default() && !settings.as_ref().is_some_and(made) {
             // It asks for nothing, and so it stands in nobody's way.
@@ -238,6 +278,9 @@ impl MediaStreamTrack {
             constraints,
             settings,
         });
+        for track in tracks.iter().chain([&self.0]) {
+            track.keep_promise();
+        }
         Ok(())
     }
 
@@ -316,6 +359,10 @@ impl TrackShared {
         let Some(frame) = self.rendition(frame, silenced) else {
             return;
         };
+        if let Frame::Video(picture) = &*frame {
+            let size = (picture.width(), picture.height());
+            self.blank.lock().last = Some((size, picture.capture_time));
+        }
         for (_, sink) in sinks.iter() {
             sink.accept(&frame);
         }
@@ -350,17 +397,6 @@ impl TrackShared {
         let mut guard = self.configured.lock();
         *self.shape.lock() = shape;
         *guard = configured;
-    }
-
-    pub(crate) fn muted_changed(&self, muted: bool) {
-        if !self.ended.load(Ordering::Acquire) && self.muted.swap(muted, Ordering::AcqRel) != muted
-        {
-            self.events.dispatch(if muted {
-                &TrackEvent::Mute
-            } else {
-                &TrackEvent::Unmute
-            });
-        }
     }
 
     pub(crate) fn end(&self, fire: bool) {
@@ -412,5 +448,6 @@ impl Drop for TrackShared {
     }
 }
 
+mod follow;
 #[cfg(test)]
 mod tests;

@@ -216,3 +216,99 @@ fn a_stream_holds_each_track_once_and_frames_go_on_meanwhile() {
         SCHEDULES,
     );
 }
+
+#[test]
+fn what_is_revoked_is_not_outlived_by_a_clone() {
+    shuttle::check_random(
+        || {
+            let (source, log) = camera();
+            let track = source.create_track();
+            let (x, z) = (track.clone(), source.clone());
+            let clone = Arc::new(shuttle::sync::Mutex::new(None));
+            let made = clone.clone();
+            at_once([
+                Box::new(move || {
+                    let late = x.clone_track();
+                    *made.lock().unwrap() = Some(late);
+                }),
+                Box::new(move || z.revoke()),
+            ]);
+            let clone = clone.lock().unwrap().take().unwrap();
+            assert_eq!(track.ready_state(), TrackState::Ended);
+            assert_eq!(clone.ready_state(), TrackState::Ended);
+            assert_eq!(log.stops.load(Ordering::SeqCst), 1);
+            assert!(!source.is_wanted());
+        },
+        SCHEDULES,
+    );
+}
+
+#[test]
+fn a_track_is_muted_in_the_end_as_its_source_is() {
+    shuttle::check_random(
+        || {
+            let (source, _log) = camera();
+            let track = source.create_track();
+            let (x, y, z) = (source.clone(), source.clone(), track.clone());
+            let clone = Arc::new(shuttle::sync::Mutex::new(None));
+            let made = clone.clone();
+            at_once([
+                Box::new(move || {
+                    x.set_muted(true);
+                    x.set_muted(false);
+                }),
+                Box::new(move || y.set_muted(true)),
+                Box::new(move || *made.lock().unwrap() = Some(z.clone_track())),
+            ]);
+            let clone = clone.lock().unwrap().take().unwrap();
+            assert_eq!(track.muted(), source.is_muted());
+            assert_eq!(clone.muted(), source.is_muted());
+        },
+        SCHEDULES,
+    );
+}
+
+/// A sink that is taken away while a frame is on its way may get it, but hears nothing after it was told
+/// of the end, and nothing twice.
+#[test]
+fn a_sink_is_taken_away_while_frames_and_the_end_come() {
+    #[derive(Default)]
+    struct Ear {
+        frames: AtomicU32,
+        ends: AtomicU32,
+    }
+    impl Sink for Ear {
+        fn accept(&self, _frame: &Frame) {
+            self.frames.fetch_add(1, Ordering::SeqCst);
+        }
+        fn ended(&self) {
+            self.ends.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    shuttle::check_random(
+        || {
+            let (source, _log) = camera();
+            let track = source.create_track();
+            let (gone, stays) = (Arc::new(Ear::default()), Arc::new(Ear::default()));
+            let handle = track.add_sink(gone.clone());
+            let _stays = track.add_sink(stays.clone());
+            let (x, z) = (track.clone(), source.clone());
+            at_once([
+                Box::new(move || drop(handle)),
+                Box::new(move || {
+                    let picture = Arc::new(I420Buffer::new(2, 2));
+                    source.publish(&VideoFrame::new(picture, MediaTime::ZERO).into());
+                }),
+                Box::new(move || {
+                    x.set_enabled(false);
+                    z.end();
+                }),
+            ]);
+            let count = |n: &AtomicU32| n.load(Ordering::SeqCst);
+            assert!(count(&gone.frames) <= 1 && count(&gone.ends) <= 1);
+            assert!(count(&stays.frames) <= 1);
+            assert_eq!(count(&stays.ends), 1);
+        },
+        SCHEDULES,
+    );
+}

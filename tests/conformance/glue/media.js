@@ -33,6 +33,9 @@ const constraintSet = {
   channelCount: numberRange(convert.clamped),
   deviceId: choice(convert.string),
   groupId: choice(convert.string),
+  displaySurface: choice(convert.string),
+  logicalSurface: flag,
+  cursor: choice(convert.string),
   backgroundBlur: flag,
 };
 const trackConstraints = convert.dictionary({

@@ -129,6 +129,9 @@ constraint_set! {
     channel_count: Number<u32>,
     device_id: Choice<String>,
     group_id: Choice<String>,
+    display_surface: Choice<String>,
+    logical_surface: Choice<bool>,
+    cursor: Choice<String>,
     background_blur: Choice<bool>,
 }
 
@@ -291,6 +294,12 @@ pub(crate) fn settings(settings: &MediaTrackSettings) -> Value {
         ("channelCount", s.channel_count.map(Into::into)),
         ("deviceId", s.device_id.clone().map(Into::into)),
         ("groupId", s.group_id.clone().map(Into::into)),
+        (
+            "displaySurface",
+            s.display_surface.map(|kind| kind.as_str().into()),
+        ),
+        ("logicalSurface", s.logical_surface.map(Into::into)),
+        ("cursor", s.cursor.map(|cursor| cursor.as_str().into())),
         ("backgroundBlur", s.background_blur.map(Into::into)),
     ])
 }
@@ -331,6 +340,15 @@ pub(crate) fn capabilities(kind: MediaKind, capabilities: &MediaTrackCapabilitie
         ("channelCount", c.channel_count.map(range)),
         ("deviceId", c.device_id.clone().map(Into::into)),
         ("groupId", c.group_id.clone().map(Into::into)),
+        (
+            "displaySurface",
+            c.display_surface.map(|kind| kind.as_str().into()),
+        ),
+        ("logicalSurface", c.logical_surface.map(Into::into)),
+        (
+            "cursor",
+            names(c.cursor.iter().map(|c| c.as_str()).collect()),
+        ),
         ("backgroundBlur", flags(&c.background_blur)),
     ])
 }

@@ -1,15 +1,15 @@
 //! The thread that grabs, and the track that it feeds.
 
-use super::DisplaySurface;
 use super::x11::{Grabbed, Grabber};
+use super::{DisplayCaptureSurfaceType, DisplaySurface};
 use crate::GetUserMediaError;
 use crate::convert;
 use crate::media_devices::choice::constrained;
 use crate::pacing::Stop;
 use duet_media::{
-    Clock, I420Buffer, MediaKind, MediaSource, MediaStreamTrack, MediaTrackCapabilities,
-    MediaTrackConstraints, MediaTrackSettings, Pool, Range, ReconfigureError, SourceControl,
-    VideoFrame,
+    Clock, CursorCaptureConstraint, I420Buffer, MediaKind, MediaSource, MediaStreamTrack,
+    MediaTrackCapabilities, MediaTrackConstraints, MediaTrackSettings, Pool, Range,
+    ReconfigureError, SourceControl, VideoFrame,
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -26,25 +26,31 @@ pub(crate) fn start(
     clock: Arc<dyn Clock>,
 ) -> Result<MediaStreamTrack, GetUserMediaError> {
     let size = (surface.width, surface.height);
+    let facts = Facts {
+        id: surface.id.clone(),
+        kind: surface.kind,
+        is_logical: grabber.is_logical(),
+        cursors: grabber.cursors(),
+    };
     let control = Arc::new(Control {
         stop: Stop::default(),
-        rate: Mutex::new(RATES[0]),
+        wanted: Mutex::new((RATES[0], facts.cursors[0])),
     });
     let worker = Worker {
-        id: surface.id.clone(),
         size,
         source: MediaSource::new(
             MediaKind::Video,
             surface.label.clone(),
-            settings(&surface.id, size, RATES[0]),
-            capabilities(&surface.id, size),
+            facts.settings(size, RATES[0], facts.cursors[0]),
+            facts.capabilities(size),
             SharedControl(control.clone()),
         ),
+        facts,
         control,
         grabber,
         clock,
     };
-    worker.source.set_modes(modes(&surface.id, size));
+    worker.source.set_modes(worker.facts.modes(size));
     let track = worker.source.create_track();
     std::thread::Builder::new()
         .name("display".into())
@@ -53,39 +59,73 @@ pub(crate) fn start(
     constrained(track, constraints)
 }
 
-fn settings(id: &str, (width, height): (u32, u32), rate: f64) -> MediaTrackSettings {
-    MediaTrackSettings {
-        width: Some(width),
-        height: Some(height),
-        frame_rate: Some(rate),
-        device_id: Some(id.to_owned()),
-        ..Default::default()
+/// What does not change of a surface.
+struct Facts {
+    id: String,
+    kind: DisplayCaptureSurfaceType,
+    /// Whether it is shown as if nothing lay over it.
+    is_logical: bool,
+    /// What can be done with the pointer: one thing at least, the usual first.
+    cursors: Vec<CursorCaptureConstraint>,
+}
+
+impl Facts {
+    fn settings(
+        &self,
+        (width, height): (u32, u32),
+        rate: f64,
+        cursor: CursorCaptureConstraint,
+    ) -> MediaTrackSettings {
+        MediaTrackSettings {
+            width: Some(width),
+            height: Some(height),
+            frame_rate: Some(rate),
+            device_id: Some(self.id.clone()),
+            display_surface: Some(self.kind),
+            logical_surface: Some(self.is_logical),
+            cursor: Some(cursor),
+            ..Default::default()
+        }
     }
-}
 
-fn modes(id: &str, size: (u32, u32)) -> Vec<MediaTrackSettings> {
-    let modes = RATES.iter().map(|rate| settings(id, size, *rate));
-    modes.collect()
-}
+    fn modes(&self, size: (u32, u32)) -> Vec<MediaTrackSettings> {
+        let modes = RATES.iter();
+        modes
+            .map(|rate| self.settings(size, *rate, self.cursors[0]))
+            .collect()
+    }
 
-fn capabilities(id: &str, (width, height): (u32, u32)) -> MediaTrackCapabilities {
-    let from_one = |max| Some(Range { min: 1, max });
-    MediaTrackCapabilities {
-        width: from_one(width),
-        height: from_one(height),
-        frame_rate: Some(Range {
-            min: 0.0,
-            max: 60.0,
-        }),
-        device_id: Some(id.to_owned()),
-        ..Default::default()
+    /// As [they are defined for screens](https://w3c.github.io/mediacapture-screen-share/#constrainable-properties-for-captured-display-surfaces):
+    /// there is one shape, for nothing is cropped.
+    fn capabilities(&self, size: (u32, u32)) -> MediaTrackCapabilities {
+        let from_one = |max| Some(Range { min: 1, max });
+        let ratio = self
+            .settings(size, RATES[0], self.cursors[0])
+            .aspect_ratio();
+        MediaTrackCapabilities {
+            width: from_one(size.0),
+            height: from_one(size.1),
+            aspect_ratio: ratio.map(|only| Range {
+                min: only,
+                max: only,
+            }),
+            frame_rate: Some(Range {
+                min: 0.0,
+                max: 60.0,
+            }),
+            device_id: Some(self.id.clone()),
+            display_surface: Some(self.kind),
+            logical_surface: Some(self.is_logical),
+            cursor: self.cursors.clone(),
+            ..Default::default()
+        }
     }
 }
 
 struct Control {
     stop: Stop,
-    /// Grabs a second.
-    rate: Mutex<f64>,
+    /// Grabs a second, and whether the pointer is in them.
+    wanted: Mutex<(f64, CursorCaptureConstraint)>,
 }
 
 struct SharedControl(Arc<Control>);
@@ -100,16 +140,18 @@ impl SourceControl for SharedControl {
         wanted: &MediaTrackSettings,
     ) -> Result<MediaTrackSettings, ReconfigureError> {
         let rate = wanted.frame_rate.unwrap_or(RATES[0]).clamp(1.0, 60.0);
-        *self.0.rate.lock() = rate;
+        let mut now = self.0.wanted.lock();
+        *now = (rate, wanted.cursor.unwrap_or(now.1));
         Ok(MediaTrackSettings {
             frame_rate: Some(rate),
+            cursor: Some(now.1),
             ..wanted.clone()
         })
     }
 }
 
 struct Worker {
-    id: String,
+    facts: Facts,
     size: (u32, u32),
     source: MediaSource,
     control: Arc<Control>,
@@ -127,13 +169,18 @@ impl Drop for Worker {
 impl Worker {
     /// Pictures on their way that need no new allocation.
     const POOLED: usize = 6;
+    /// So many grabs in a row that show nothing are no accident: a window that changes its size has one or two.
+    const GONE: u32 = 4;
 
     fn run(mut self) {
         let pool = Pool::<I420Buffer>::new(Self::POOLED);
         let mut due = self.clock.now();
+        let mut nothing = 0;
         while self.control.stop.sleep_until(&*self.clock, due) {
             let now = self.clock.now();
-            let interval = Duration::from_secs_f64(1.0 / *self.control.rate.lock());
+            let (rate, cursor) = *self.control.wanted.lock();
+            let interval = Duration::from_secs_f64(1.0 / rate);
+            self.grabber.show_cursor(cursor);
             // What was missed is left out.
             due = (due + interval).max(now);
             let Grabbed {
@@ -142,18 +189,29 @@ impl Worker {
                 pixels,
             } = match self.grabber.grab() {
                 Ok(Some(grabbed)) => grabbed,
-                Ok(None) => continue,
+                // Minimised, say: https://w3c.github.io/mediacapture-screen-share/#closed-and-minimized-display-surfaces
+                Ok(None) => {
+                    nothing += 1;
+                    if nothing == Self::GONE {
+                        self.source.set_muted(true);
+                    }
+                    continue;
+                }
                 Err(error) => {
-                    tracing::debug!(%error, surface = self.id, "nothing is left to show");
+                    tracing::debug!(%error, surface = self.facts.id, "nothing is left to show");
                     return;
                 }
             };
+            if std::mem::take(&mut nothing) >= Self::GONE {
+                self.source.set_muted(false);
+            }
             let size = (width, height);
             let picture = pool.try_fill(|to| convert::from_bgrx(pixels, width, height, to));
             if std::mem::replace(&mut self.size, size) != size {
-                let rate = *self.control.rate.lock();
-                self.source.set_settings(settings(&self.id, size, rate));
-                self.source.set_modes(modes(&self.id, size));
+                self.source.set_modes(self.facts.modes(size));
+                self.source.set_capabilities(self.facts.capabilities(size));
+                self.source
+                    .set_settings(self.facts.settings(size, rate, cursor));
             }
             if let Ok(picture) = picture {
                 self.source.publish(&VideoFrame::new(picture, now).into());

@@ -9,24 +9,7 @@ mod x11;
 pub(crate) use capture::start;
 pub(crate) use x11::Display;
 
-/// [`DisplayCaptureSurfaceType`](https://w3c.github.io/mediacapture-screen-share/#dom-displaycapturesurfacetype).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DisplayCaptureSurfaceType {
-    /// All that a monitor shows.
-    Monitor,
-    /// One window, whatever lies over it.
-    Window,
-}
-
-impl DisplayCaptureSurfaceType {
-    /// The W3C's string.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            DisplayCaptureSurfaceType::Monitor => "monitor",
-            DisplayCaptureSurfaceType::Window => "window",
-        }
-    }
-}
+pub use duet_media::DisplayCaptureSurfaceType;
 
 /// Something that can be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use super::cursor::Cursor;
 use super::{DisplayCaptureSurfaceType, DisplaySurface};
 use crate::GetUserMediaError;
 use crate::convert;
+use duet_media::CursorCaptureConstraint;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use x11rb::connection::{Connection, RequestConnection};
@@ -205,8 +206,8 @@ impl Display {
             // Since 1.2 the server makes the memory and hands it over.
             shares = (version.major_version, version.minor_version) >= (1, 2);
         }
-        let cursor = cursor && self.has(xfixes::X11_EXTENSION_NAME)?;
-        if cursor {
+        let has_cursor = self.has(xfixes::X11_EXTENSION_NAME)?;
+        if has_cursor {
             connection.xfixes_query_version(5, 0)?.reply()?;
         }
         let mut off_screen = false;
@@ -220,7 +221,8 @@ impl Display {
         Ok(Grabber {
             display: self,
             target,
-            cursor,
+            cursor: cursor && has_cursor,
+            has_cursor,
             shares,
             off_screen,
             named: None,
@@ -256,6 +258,8 @@ pub(crate) struct Grabber {
     display: Display,
     target: Target,
     cursor: bool,
+    /// Whether the server tells of it.
+    has_cursor: bool,
     /// Whether the server shares memory with us.
     shares: bool,
     /// Whether the window has a picture of its own.
@@ -280,9 +284,41 @@ pub(super) struct Grabbed<'a> {
 }
 
 impl Grabber {
+    /// What can be done with the pointer, and what is done now first.
+    pub(super) fn cursors(&self) -> Vec<CursorCaptureConstraint> {
+        match (self.has_cursor, self.cursor) {
+            (false, _) => vec![CursorCaptureConstraint::Never],
+            (true, true) => vec![
+                CursorCaptureConstraint::Always,
+                CursorCaptureConstraint::Never,
+            ],
+            (true, false) => vec![
+                CursorCaptureConstraint::Never,
+                CursorCaptureConstraint::Always,
+            ],
+        }
+    }
+
+    pub(super) fn show_cursor(&mut self, cursor: CursorCaptureConstraint) {
+        self.cursor = self.has_cursor && cursor == CursorCaptureConstraint::Always;
+    }
+
+    /// Whether a window is read as it is, whatever lies over it.
+    pub(super) fn is_logical(&self) -> bool {
+        self.off_screen
+    }
+
     /// The picture as it is now; `None` if there is none, as of a window that is minimised. An error if
     /// there will be none any more.
     pub(super) fn grab(&mut self) -> Result<Option<Grabbed<'_>>, ReplyOrIdError> {
+        if let Target::Window(window) = self.target {
+            // Its off-screen picture would stay, as it was.
+            let attributes = self.display.connection.get_window_attributes(window)?;
+            if attributes.reply()?.map_state != MapState::VIEWABLE {
+                self.forget_name()?;
+                return Ok(None);
+            }
+        }
         match self.try_grab() {
             Ok((width, height)) => Ok(Some(Grabbed {
                 width,

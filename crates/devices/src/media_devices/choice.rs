@@ -2,7 +2,7 @@
 
 use super::device::Device;
 use crate::GetUserMediaError;
-use duet_media::constraints::{Candidate, candidates, default_settings, select_settings};
+use duet_media::constraints::{Candidate, Fit, default_settings, each_candidate, select_from};
 use duet_media::{
     MediaKind, MediaStreamTrack, MediaTrackConstraints, MediaTrackSettings, OverconstrainedError,
 };
@@ -14,8 +14,9 @@ pub(super) struct Suitable {
     pub(super) candidate: Candidate,
 }
 
-/// The devices that can meet the constraints, the one at the least fitness distance first; of equals
-/// the one that is listed first. `modes` are what a device can be set to.
+/// The devices that can meet the constraints, the one that suits best first: by the advanced sets that it
+/// meets, then by its fitness distance; of equals the one that is listed first. `modes` are what a device
+/// can be set to.
 ///
 /// # Errors
 /// If there is none: why the first one cannot be read, if none can; else the constraint that none
@@ -27,8 +28,8 @@ pub(super) fn suitable(
     modes: impl Fn(&Device) -> Result<Vec<MediaTrackSettings>, GetUserMediaError>,
 ) -> Result<Vec<Suitable>, GetUserMediaError> {
     let defaults = default_settings(kind);
-    let mut found: Vec<(f64, Suitable)> = Vec::new();
-    let mut everything = Vec::new();
+    let mut found: Vec<(Fit, Suitable)> = Vec::new();
+    let mut unsuitable = Vec::new();
     let mut unreadable = None;
     for device in devices {
         let modes = match modes(&device) {
@@ -38,22 +39,29 @@ pub(super) fn suitable(
                 continue;
             }
         };
-        let mut all = candidates(kind, &modes, &device.free(), constraints);
-        match select_settings(kind, &all, constraints, &defaults) {
+        let free = device.free();
+        let selected = select_from(kind, constraints, &defaults, |offer| {
+            each_candidate(kind, &modes, &free, constraints, offer);
+        });
+        match selected {
             Ok(selected) => {
-                let candidate = all.swap_remove(selected.index);
-                found.push((selected.fitness_distance, Suitable { device, candidate }));
+                let candidate = selected.candidate;
+                found.push((selected.fit, Suitable { device, candidate }));
             }
-            Err(_) => everything.append(&mut all),
+            Err(_) => unsuitable.push((modes, free)),
         }
     }
     if !found.is_empty() {
-        found.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        found.sort_by(|(a, _), (b, _)| b.compare(a));
         return Ok(found.into_iter().map(|(_, suitable)| suitable).collect());
     }
     match unreadable {
-        Some(error) if everything.is_empty() => Err(error),
-        _ => match select_settings(kind, &everything, constraints, &defaults) {
+        Some(error) if unsuitable.is_empty() => Err(error),
+        _ => match select_from(kind, constraints, &defaults, |offer| {
+            for (modes, free) in &unsuitable {
+                each_candidate(kind, modes, free, constraints, offer);
+            }
+        }) {
             Err(error) => Err(overconstrained(error)),
             // Each device refused, so that they cannot suit together.
             Ok(_) => Err(GetUserMediaError::Abort("no device could be chosen".into())),
@@ -72,6 +80,17 @@ pub(crate) fn constrained(
             track.stop();
             Err(overconstrained(error))
         }
+    }
+}
+
+/// # Errors
+/// [`GetUserMediaError::Type`] for what a script could not even pass on.
+pub(super) fn check(constraints: &MediaTrackConstraints) -> Result<(), GetUserMediaError> {
+    match constraints.not_finite() {
+        None => Ok(()),
+        Some((property, value)) => Err(GetUserMediaError::Type(format!(
+            "{property} was given as {value}, which is no finite number"
+        ))),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     camera::{self, CameraDevice},
     microphone,
     sound::{self, Direction, SoundDevice},
+    voice,
 };
 use duet_media::{Clock, MediaKind, MediaStreamTrack, MediaTrackCapabilities, MediaTrackSettings};
 use std::sync::Arc;
@@ -168,7 +169,7 @@ impl Device {
             Device::Camera(device) => camera::capabilities(&device.modes().unwrap_or_default()),
             #[cfg(feature = "hardware")]
             Device::Microphone(device) => {
-                microphone::capabilities(device.channels, Some(&device.id))
+                voice::capabilities(microphone::capabilities(device.channels, Some(&device.id)))
             }
             #[cfg(test)]
             Device::Test(_) => SyntheticCamera::capabilities(),
@@ -185,10 +186,10 @@ impl Device {
             #[cfg(feature = "hardware")]
             Device::Camera(device) => device.modes(),
             #[cfg(feature = "hardware")]
-            Device::Microphone(device) => Ok(vec![microphone::settings(
-                device.channels,
-                Some(&device.id),
-            )]),
+            Device::Microphone(device) => {
+                let native = microphone::settings(device.channels, Some(&device.id));
+                Ok(vec![voice::usual(native)])
+            }
             #[cfg(test)]
             Device::Test(camera) => Ok(vec![camera.settings()]),
         }
@@ -199,7 +200,9 @@ impl Device {
         match self {
             Device::SyntheticCamera | Device::SyntheticMicrophone => self.native_capabilities(),
             #[cfg(feature = "hardware")]
-            Device::Camera(_) | Device::Microphone(_) => MediaTrackCapabilities::default(),
+            Device::Microphone(_) => self.native_capabilities(),
+            #[cfg(feature = "hardware")]
+            Device::Camera(_) => MediaTrackCapabilities::default(),
             #[cfg(test)]
             Device::Test(_) => MediaTrackCapabilities::default(),
         }
@@ -221,7 +224,9 @@ impl Device {
             #[cfg(feature = "hardware")]
             Device::Camera(device) => device.open(native, clock)?,
             #[cfg(feature = "hardware")]
-            Device::Microphone(device) => microphone::open(Some(&device.id), clock)?,
+            Device::Microphone(device) => {
+                voice::treated(microphone::open(Some(&device.id), clock)?, native)
+            }
             #[cfg(test)]
             Device::Test(camera) => camera.open()?,
         })

@@ -4,25 +4,16 @@
 //! What a browser's user picks in a dialog is picked here by whoever embeds this: the surface is an
 //! argument.
 
-use super::{MediaDevices, closed};
+use super::{MediaDevices, choice, closed};
 use crate::display::{self, Display, DisplayCaptureSurfaceType, DisplaySurface};
 use crate::{GetUserMediaError, SourceSpec};
 use duet_media::constraints::ConstrainNumber;
 use duet_media::{
-    ConstrainableProperty, MediaKind, MediaStream, MediaStreamTrack, MediaTrackConstraintSet,
+    ConstrainableProperty, MediaStream, MediaStreamTrack, MediaTrackConstraintSet,
     MediaTrackConstraints,
 };
 
-/// [`CursorCaptureConstraint`](https://w3c.github.io/mediacapture-screen-share/#dom-cursorcaptureconstraint):
-/// whether the pointer is in the picture.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum CursorCaptureConstraint {
-    /// Not.
-    Never,
-    /// Where it is over the surface.
-    #[default]
-    Always,
-}
+pub use duet_media::CursorCaptureConstraint;
 
 /// [`DisplayMediaStreamOptions`](https://w3c.github.io/mediacapture-screen-share/#dom-displaymediastreamoptions).
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,7 +22,7 @@ pub struct DisplayMediaStreamOptions {
     pub video: MediaTrackConstraints,
     /// The [`id`](DisplaySurface::id) of what is to be shown; without one, the first monitor.
     pub surface: Option<String>,
-    /// Whether the pointer is in the picture.
+    /// Whether the pointer is in the picture, unless `video` says so.
     pub cursor: CursorCaptureConstraint,
 }
 
@@ -56,13 +47,14 @@ impl MediaDevices {
     /// [`GetUserMediaError::Type`] for constraints that would narrow down the choice,
     /// [`GetUserMediaError::NotFound`] without a display or such a surface,
     /// [`GetUserMediaError::NotReadable`] for a display that refuses,
-    /// [`GetUserMediaError::Overconstrained`] for a `max` that nothing meets,
+    /// [`GetUserMediaError::Overconstrained`] for a `max` that nothing meets or could meet,
     /// [`GetUserMediaError::InvalidState`] once these devices are closed.
     pub fn get_display_media(
         &self,
         options: &DisplayMediaStreamOptions,
     ) -> Result<MediaStream, GetUserMediaError> {
-        check(&options.video)?;
+        let constraints = options.video.clone().for_display();
+        check(&options.video.advanced, &constraints)?;
         if self.shared.state.lock().closed {
             return Err(closed());
         }
@@ -78,7 +70,6 @@ impl MediaDevices {
             return Err(GetUserMediaError::NotFound(reason));
         };
         let grabber = display.grabber(target, options.cursor == CursorCaptureConstraint::Always)?;
-        let constraints = options.video.clone().for_kind(MediaKind::Video);
         let track = display::start(&surface, grabber, &constraints, self.clock.clone())?;
         Ok(MediaStream::from_tracks([track]))
     }
@@ -155,20 +146,64 @@ fn named(spec: &SourceSpec, surfaces: &[DisplaySurface]) -> Result<String, GetUs
 
 /// [The constraints that a page may not give](https://w3c.github.io/mediacapture-screen-share/#dom-mediadevices-getdisplaymedia),
 /// lest it should choose instead of the user.
-fn check(constraints: &MediaTrackConstraints) -> Result<(), GetUserMediaError> {
-    if !constraints.advanced.is_empty() {
+fn check(
+    advanced: &[MediaTrackConstraintSet],
+    constraints: &MediaTrackConstraints,
+) -> Result<(), GetUserMediaError> {
+    if !advanced.is_empty() {
         let reason = "advanced constraints have no place in getDisplayMedia";
         return Err(GetUserMediaError::Type(reason.into()));
     }
+    choice::check(constraints)?;
     let basic = &constraints.basic;
     let fixed = basic
         .required()
         .find(|property| !is_only_capped(basic, *property));
-    match fixed {
-        None => Ok(()),
-        Some(property) => Err(GetUserMediaError::Type(format!(
+    if let Some(property) = fixed {
+        return Err(GetUserMediaError::Type(format!(
             "{property} may have an ideal and a max in getDisplayMedia, no min and no exact value"
-        ))),
+        )));
+    }
+    let below = basic
+        .required()
+        .find(|property| cap(basic, *property).is_some_and(|max| max < floor(*property)));
+    match below {
+        None => Ok(()),
+        Some(property) => Err(GetUserMediaError::Overconstrained {
+            constraint: property.name().into(),
+            message: format!(
+                "{property} can be limited to {} and no less, whatever is shown",
+                floor(property)
+            ),
+        }),
+    }
+}
+
+/// The [floor value](https://w3c.github.io/mediacapture-screen-share/#dfn-floor-value) of a property: the
+/// least that it can be limited to, whatever is shown.
+fn floor(property: ConstrainableProperty) -> f64 {
+    match property {
+        // A shape can be any, but is not for us to change.
+        ConstrainableProperty::AspectRatio => 1e-5,
+        // A frame every ten seconds.
+        ConstrainableProperty::FrameRate => 0.1,
+        _ => 1.0,
+    }
+}
+
+fn cap(set: &MediaTrackConstraintSet, property: ConstrainableProperty) -> Option<f64> {
+    fn max<T: Copy + Into<f64>>(constraint: Option<&ConstrainNumber<T>>) -> Option<f64> {
+        match constraint {
+            Some(ConstrainNumber::Range(range)) => range.max.map(Into::into),
+            _ => None,
+        }
+    }
+    match property {
+        ConstrainableProperty::Width => max(set.width.as_ref()),
+        ConstrainableProperty::Height => max(set.height.as_ref()),
+        ConstrainableProperty::AspectRatio => max(set.aspect_ratio.as_ref()),
+        ConstrainableProperty::FrameRate => max(set.frame_rate.as_ref()),
+        _ => None,
     }
 }
 
@@ -246,8 +281,11 @@ mod tests {
 
     #[test]
     fn a_page_may_wish_and_cap_but_not_choose() {
+        let judged = |constraints: MediaTrackConstraints| {
+            check(&constraints.advanced, &constraints.clone().for_display())
+        };
         let refused = |set: MediaTrackConstraintSet| {
-            let error = check(&set.into()).err();
+            let error = judged(set.into()).err();
             error.map(|error| error.to_string())
         };
         let width = |width| MediaTrackConstraintSet {
@@ -265,15 +303,30 @@ mod tests {
             let reason = refused(width(narrow)).unwrap();
             assert!(reason.starts_with("TypeError: width may have"), "{reason}");
         }
+        // What no screen has does not count, required or not; what it has may only be wished for.
         let device = MediaTrackConstraintSet {
             device_id: Some(ConstrainChoice::exact("monitor:x")),
+            facing_mode: Some(ConstrainChoice::exact("user")),
             ..Default::default()
         };
-        assert!(refused(device).unwrap().starts_with("TypeError: deviceId"));
+        assert_eq!(refused(device), None);
+        let cursor = |cursor| MediaTrackConstraintSet {
+            cursor: Some(cursor),
+            display_surface: Some("window".into()),
+            ..Default::default()
+        };
+        assert_eq!(refused(cursor("never".into())), None);
+        let reason = refused(cursor(ConstrainChoice::exact("never"))).unwrap();
+        assert!(reason.starts_with("TypeError: cursor"), "{reason}");
+        assert!(
+            refused(width(ConstrainNumber::max(0)))
+                .unwrap()
+                .starts_with("OverconstrainedError: width can be limited to 1 and no less")
+        );
         let advanced = MediaTrackConstraints {
             advanced: vec![MediaTrackConstraintSet::default()],
             ..Default::default()
         };
-        assert_eq!(check(&advanced).unwrap_err().name(), "TypeError");
+        assert_eq!(judged(advanced).unwrap_err().name(), "TypeError");
     }
 }

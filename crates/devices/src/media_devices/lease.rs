@@ -44,7 +44,7 @@ pub(super) fn open(
         inner.kind(),
         inner.label(),
         inner.settings(),
-        inner.capabilities().clone(),
+        inner.capabilities(),
         Control(lease.clone()),
     );
     source.set_modes(inner.modes());
@@ -130,7 +130,14 @@ impl Lease {
             let native = state.native.clone();
             let opened = MutexGuard::unlocked(&mut state, || {
                 let opened = device.open(&native, clock);
-                opened.map(|track| self.hold(track))
+                opened.map(|track| {
+                    let settings = track.source().settings();
+                    self.hold(track);
+                    // It may have come back otherwise than it went.
+                    if let Some(outer) = self.outer().filter(|o| o.settings() != settings) {
+                        outer.set_settings(settings);
+                    }
+                })
             });
             if opened.is_err() {
                 state.device = None;

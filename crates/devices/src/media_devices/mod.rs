@@ -18,8 +18,9 @@ use crate::monitor::DeviceMonitor;
 use crate::{GetUserMediaError, SourceSpec, file};
 use device::Device;
 use duet_media::{
-    Clock, EventTarget, MediaKind, MediaSource, MediaStreamTrack, MediaTrackCapabilities,
-    MediaTrackConstraints, MediaTrackSettings, Subscription, WeakMediaSource,
+    Clock, ConstrainableProperty, EventTarget, MediaKind, MediaSource, MediaStreamTrack,
+    MediaTrackCapabilities, MediaTrackConstraints, MediaTrackSettings, Subscription,
+    WeakMediaSource,
 };
 use parking_lot::Mutex;
 use permission::{Allowed, Exposed};
@@ -275,6 +276,12 @@ impl MediaDevices {
         self.shared.events.dispatch(&DeviceChangeEvent { devices });
     }
 
+    /// [`getSupportedConstraints()`](https://w3c.github.io/mediacapture-main/#dom-mediadevices-getsupportedconstraints):
+    /// the properties that can be constrained. Of others constraints do not count, required or not.
+    pub fn get_supported_constraints() -> &'static [ConstrainableProperty] {
+        ConstrainableProperty::SUPPORTED
+    }
+
     /// Takes back the permission for all devices of a kind: their tracks end and fire `ended`, and
     /// nothing is told of them any more until the next capture, where a program is
     /// [answered](MediaDevices::with_permissions) at all.
@@ -282,6 +289,15 @@ impl MediaDevices {
         self.shared.state.lock().exposed.set(kind, false);
         for source in self.open_sources(Some(kind)) {
             source.revoke();
+        }
+        self.note_exposure();
+    }
+
+    /// What is told of devices changed, and no device did: that is no news.
+    fn note_exposure(&self) {
+        if self.guarded && self.shared.state.lock().last_told.is_some() {
+            let now = self.enumerate_devices();
+            self.shared.state.lock().last_told = Some(now);
         }
     }
 
@@ -330,6 +346,7 @@ impl MediaDevices {
         constraints: &MediaTrackConstraints,
     ) -> Result<Option<MediaStreamTrack>, GetUserMediaError> {
         let constraints = &constraints.clone().for_kind(kind);
+        choice::check(constraints)?;
         let devices = match spec {
             SourceSpec::None => return Ok(None),
             SourceSpec::File(path) | SourceSpec::FileOnce(path) => {
@@ -409,6 +426,8 @@ impl MediaDevices {
         if extended {
             state.exposed.set(other, true);
         }
+        drop(state);
+        self.note_exposure();
     }
 
     /// The sources of devices that have live tracks, of one kind or of all.
@@ -433,7 +452,7 @@ impl MediaDevices {
     /// What is told of a device. One that is open is not asked once more.
     fn info(&self, device: &Device) -> MediaDeviceInfo {
         match self.open_source(device) {
-            Some(source) => device.info_with(source.capabilities().clone().with_crop_and_scale()),
+            Some(source) => device.info_with(source.capabilities().with_crop_and_scale()),
             None => device.info(),
         }
     }
@@ -465,6 +484,10 @@ impl MediaDevices {
         }
         let source = lease::open(device, native, self.clock.clone())?;
         let track = source.create_track();
+        if track.ready_state() == duet_media::TrackState::Ended {
+            let reason = format!("{} was lost as it was opened", source.label());
+            return Err(GetUserMediaError::NotReadable(reason));
+        }
         self.shared.state.lock().sources.push(OpenDevice {
             kind: device.media_kind(),
             id: device.id().into(),

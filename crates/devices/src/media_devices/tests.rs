@@ -104,6 +104,18 @@ fn each_refusal_has_its_name() {
         details,
         GetUserMediaError::Overconstrained { constraint, .. } if constraint == "width"
     ));
+    let no_number = MediaTrackConstraintSet {
+        frame_rate: Some(f64::NAN.into()),
+        ..Default::default()
+    };
+    let (error, details) = name(&video(no_number));
+    assert_eq!(error, "TypeError");
+    assert_eq!(
+        details.message(),
+        "frameRate was given as NaN, which is no finite number"
+    );
+    let supported = MediaDevices::get_supported_constraints();
+    assert!(supported.iter().all(|p| p.name() != "backgroundBlur") && supported.len() == 18);
     let (error, details) = name(&video(named("no such camera")));
     assert_eq!(error, "OverconstrainedError");
     assert!(matches!(

@@ -35,7 +35,7 @@ impl MediaDevices {
     /// Does not block.
     ///
     /// # Errors
-    /// [`GetUserMediaError::Type`] if neither kind is asked for, [`GetUserMediaError::InvalidState`]
+    /// [`GetUserMediaError::Type`] if neither kind is asked for, or a value that is no finite number, [`GetUserMediaError::InvalidState`]
     /// after [`MediaDevices::close`], [`GetUserMediaError::NotAllowed`] if a kind may not be used at
     /// all.
     pub fn request_user_media(
@@ -53,6 +53,9 @@ impl MediaDevices {
         if wanted.is_empty() {
             let reason = "neither audio nor video is asked for";
             return Err(GetUserMediaError::Type(reason.into()));
+        }
+        for (_, constraints) in &wanted {
+            choice::check(constraints)?;
         }
         if self.shared.state.lock().closed {
             return Err(closed());
@@ -137,6 +140,10 @@ impl UserMediaRequest {
         }
         for request in &mut requests {
             request.ask()?;
+        }
+        // Only now: who is refused one kind learns nothing of the other.
+        for (kind, _) in &self.wanted {
+            self.devices.expose(*kind);
         }
         let mut tracks = Tracks(Vec::new());
         for request in requests {
@@ -229,7 +236,6 @@ impl<'a> DeviceRequest<'a> {
                 return Err(not_allowed(self.kind));
             }
         }
-        devices.expose(self.kind);
         Ok(())
     }
 
@@ -250,6 +256,7 @@ impl<'a> DeviceRequest<'a> {
     /// All of it, for one kind alone.
     pub(super) fn run(mut self) -> Result<MediaStreamTrack, GetUserMediaError> {
         self.ask()?;
+        self.devices.expose(self.kind);
         self.open()
     }
 }

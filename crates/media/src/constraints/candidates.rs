@@ -40,31 +40,41 @@ impl From<MediaTrackSettings> for Candidate {
     }
 }
 
-/// Lists what a source of `kind` could do for `constraints`.
-///
-/// `modes` are what the source can be set to. Within the ranges and lists of `free` each of them may
-/// be changed at will; a camera that can do just its modes has none. Every mode comes twice, as
-/// `resizeMode` "none" and as its twin "crop-and-scale", and the latter also smaller and at lower frame
-/// rates.
+/// Lists what a source of `kind` could do for `constraints`; see [`each_candidate`].
 pub fn candidates(
     kind: MediaKind,
     modes: &[MediaTrackSettings],
     free: &MediaTrackCapabilities,
     constraints: &MediaTrackConstraints,
 ) -> Vec<Candidate> {
-    let wanted = Wanted::of(constraints);
-    let varied = modes.iter().flat_map(|mode| match kind {
-        MediaKind::Audio => wanted.sounds(mode, free),
-        MediaKind::Video => wanted.pictures(mode, free),
-    });
     let mut all = Vec::new();
-    for mode in varied {
+    each_candidate(kind, modes, free, constraints, &mut |candidate| {
+        all.push(candidate);
+    });
+    all
+}
+
+/// Calls `offer` with all that a source of `kind` could do for `constraints`, one after the other: of
+/// constraints that name many values there are more than one would like to keep.
+///
+/// `modes` are what the source can be set to. Within the ranges and lists of `free` each of them may
+/// be changed at will; a camera that can do just its modes has none. Every mode comes twice, as
+/// `resizeMode` "none" and as its twin "crop-and-scale", and the latter also smaller and at lower frame
+/// rates. Where `free` has one aspect ratio only, nothing is cropped.
+pub fn each_candidate(
+    kind: MediaKind,
+    modes: &[MediaTrackSettings],
+    free: &MediaTrackCapabilities,
+    constraints: &MediaTrackConstraints,
+    offer: &mut dyn FnMut(Candidate),
+) {
+    let wanted = Wanted::of(constraints);
+    for mode in modes {
         match kind {
-            MediaKind::Audio => all.push(mode.into()),
-            MediaKind::Video => wanted.resized(&mode, &mut all),
+            MediaKind::Audio => wanted.sounds(mode, free, offer),
+            MediaKind::Video => wanted.pictures(mode, free, offer),
         }
     }
-    all
 }
 
 /// The values that constraints name, property by property.
@@ -110,27 +120,69 @@ impl Wanted {
         }
     }
 
-    /// A mode, and what it becomes in the free properties of a picture.
+    /// A mode, its twin, what both become in the free properties of a picture, and what can be made of
+    /// those.
     fn pictures(
         &self,
         mode: &MediaTrackSettings,
         free: &MediaTrackCapabilities,
-    ) -> Vec<MediaTrackSettings> {
+        offer: &mut dyn FnMut(Candidate),
+    ) {
         let mut modes = vec![mode.clone()];
-        if let (Some(width), Some(height), Some((w, h))) = (free.width, free.height, size_of(mode))
-        {
-            let sizes = self.sizes(w, h, (width.max, height.max));
-            let fits = |(w, h): &(u32, u32)| within(width, *w) && within(height, *h);
-            let sizes = sizes.into_iter().filter(fits);
-            modes.extend(sizes.map(|size| with_size(mode, size)));
-        }
-        let rates = in_range(free.frame_rate, &self.frame_rates).filter(|rate| *rate > 0.0);
-        vary(&mut modes, rates, |mode, rate| mode.frame_rate = Some(rate));
-        let options = free.background_blur.iter().copied();
-        vary(&mut modes, options, |mode, blur| {
+        vary(&mut modes, &free.background_blur, |mode, blur| {
             mode.background_blur = Some(blur);
         });
-        modes
+        vary(&mut modes, &free.cursor, |mode, cursor| {
+            mode.cursor = Some(cursor);
+        });
+        let rates = Rates::of(mode.frame_rate, free.frame_rate, &self.frame_rates);
+        let Some(own) = size_of(mode) else {
+            for mode in &modes {
+                for frame_rate in rates.natively() {
+                    offer(with_rate(mode, frame_rate).into());
+                }
+            }
+            return;
+        };
+        let ranges = free.width.zip(free.height);
+        let natively = |(w, h): (u32, u32)| {
+            (w, h) == own || ranges.is_some_and(|(ws, hs)| within(ws, w) && within(hs, h))
+        };
+        let most = ranges.map_or(own, |(ws, hs)| (ws.max, hs.max));
+        let mut sizes = vec![own];
+        sizes.extend(self.sizes(own, most, keeps_shape(free)));
+        for mode in &modes {
+            for size in &sizes {
+                // The least that serves, what there is now, and the most there can be: whatever else
+                // the source has to serve, one of these will do.
+                let mut from: Vec<_> = [*size, own, most]
+                    .into_iter()
+                    .filter(|s| natively(*s))
+                    .collect();
+                from.retain(|(w, h)| size.0 <= *w && size.1 <= *h);
+                dedup(&mut from);
+                for frame_rate in &rates.wanted {
+                    let native = MediaTrackSettings {
+                        resize_mode: Some(VideoResizeMode::None),
+                        ..mode.clone()
+                    };
+                    for full in &from {
+                        for full_rate in rates.sources(*frame_rate) {
+                            let native = with_rate(&with_size(&native, *full), full_rate);
+                            if (full, &full_rate) == (size, frame_rate) {
+                                offer(native.clone().into());
+                            }
+                            let made = with_rate(&with_size(&native, *size), *frame_rate);
+                            let settings = MediaTrackSettings {
+                                resize_mode: Some(VideoResizeMode::CropAndScale),
+                                ..made
+                            };
+                            offer(Candidate { settings, native });
+                        }
+                    }
+                }
+            }
+        }
     }
 
     /// A mode, and what it becomes in the free properties of sound.
@@ -138,80 +190,44 @@ impl Wanted {
         &self,
         mode: &MediaTrackSettings,
         free: &MediaTrackCapabilities,
-    ) -> Vec<MediaTrackSettings> {
+        offer: &mut dyn FnMut(Candidate),
+    ) {
         let mut modes = vec![mode.clone()];
         let rates = in_range(free.sample_rate, &self.sample_rates);
-        vary(&mut modes, rates, |mode, rate| {
+        vary(&mut modes, &rates, |mode, rate| {
             mode.sample_rate = Some(rate);
         });
         let sizes = in_range(free.sample_size, &self.sample_sizes);
-        vary(&mut modes, sizes, |mode, size| {
+        vary(&mut modes, &sizes, |mode, size| {
             mode.sample_size = Some(size);
         });
         let counts = in_range(free.channel_count, &self.channel_counts);
-        vary(&mut modes, counts, |mode, count| {
+        vary(&mut modes, &counts, |mode, count| {
             mode.channel_count = Some(count);
         });
         let latencies = in_range(free.latency, &self.latencies);
-        vary(&mut modes, latencies, |mode, latency| {
+        vary(&mut modes, &latencies, |mode, latency| {
             mode.latency = Some(latency);
         });
-        let options = free.echo_cancellation.iter().copied();
-        vary(&mut modes, options, |mode, echo| {
+        vary(&mut modes, &free.echo_cancellation, |mode, echo| {
             mode.echo_cancellation = Some(echo);
         });
-        let options = free.auto_gain_control.iter().copied();
-        vary(&mut modes, options, |mode, gain| {
+        vary(&mut modes, &free.auto_gain_control, |mode, gain| {
             mode.auto_gain_control = Some(gain);
         });
-        let options = free.noise_suppression.iter().copied();
-        vary(&mut modes, options, |mode, noise| {
+        vary(&mut modes, &free.noise_suppression, |mode, noise| {
             mode.noise_suppression = Some(noise);
         });
-        modes
-    }
-
-    /// A mode as it is, its twin, and what can be made of it.
-    fn resized(&self, mode: &MediaTrackSettings, all: &mut Vec<Candidate>) {
-        let Some((width, height)) = size_of(mode) else {
-            all.push(mode.clone().into());
-            return;
-        };
-        let native = MediaTrackSettings {
-            resize_mode: Some(VideoResizeMode::None),
-            ..mode.clone()
-        };
-        all.push(native.clone().into());
-        let mut sizes = vec![(width, height)];
-        sizes.extend(self.sizes(width, height, (width, height)));
-        let mut rates = vec![native.frame_rate];
-        if let Some(full) = native.frame_rate {
-            rates.extend(
-                self.frame_rates
-                    .iter()
-                    .filter(|r| **r < full)
-                    .map(|rate| Some(*rate)),
-            );
-        }
-        for size in sizes {
-            for frame_rate in &rates {
-                let settings = MediaTrackSettings {
-                    frame_rate: *frame_rate,
-                    resize_mode: Some(VideoResizeMode::CropAndScale),
-                    ..with_size(&native, size)
-                };
-                let native = native.clone();
-                all.push(Candidate { settings, native });
-            }
-        }
+        modes.into_iter().map(Candidate::from).for_each(offer);
     }
 
     /// The sizes up to `most` that constraints name or that follow from what they name, for a picture
     /// that is `width` by `height` by itself.
     ///
     /// The best size lies where two of these meet: a width, a height and a ratio that is named, or the
-    /// picture's own.
-    fn sizes(&self, width: u32, height: u32, most: (u32, u32)) -> Vec<(u32, u32)> {
+    /// picture's own, which may be the only one.
+    fn sizes(&self, own: (u32, u32), most: (u32, u32), own_shape: bool) -> Vec<(u32, u32)> {
+        let (width, height) = own;
         let all = |named: &[u32], most: u32| -> Vec<u32> {
             named
                 .iter()
@@ -222,13 +238,17 @@ impl Wanted {
         let (widths, heights) = (all(&self.widths, most.0), all(&self.heights, most.1));
         let own = f64::from(width) / f64::from(height);
         let mut sizes = Vec::new();
-        for w in &widths {
-            sizes.extend(heights.iter().map(|h| (*w, *h)));
+        if !own_shape {
+            for w in &widths {
+                sizes.extend(heights.iter().map(|h| (*w, *h)));
+            }
         }
-        let rounded = |side: f64| side.round() as u32;
+        // The longest strip still has a row.
+        let rounded = |side: f64| (side.round() as u32).max(1);
         sizes.extend(widths.iter().map(|w| (*w, rounded(f64::from(*w) / own))));
         sizes.extend(heights.iter().map(|h| (rounded(f64::from(*h) * own), *h)));
-        for ratio in &self.ratios {
+        let ratios = if own_shape { &[][..] } else { &self.ratios };
+        for ratio in ratios {
             for w in &widths {
                 let h = f64::from(*w) / ratio;
                 sizes.extend([h.floor(), h.ceil()].map(|h| (*w, h as u32)));
@@ -298,34 +318,96 @@ fn within<T: Copy + PartialOrd>(range: Range<T>, value: T) -> bool {
     range.min <= value && value <= range.max
 }
 
-/// Those of the wanted values that the range allows, and its ends: the nearest to what lies beyond
-/// them. None where nothing is wanted or there is no range.
-fn in_range<T: Copy + PartialOrd>(
-    range: Option<Range<T>>,
-    wanted: &[T],
-) -> impl Iterator<Item = T> {
-    let values = range.filter(|_| !wanted.is_empty()).map(|range| {
-        let inside = wanted
-            .iter()
-            .copied()
-            .filter(move |value| within(range, *value));
-        [range.min, range.max].into_iter().chain(inside)
-    });
-    values.into_iter().flatten()
+fn with_rate(settings: &MediaTrackSettings, frame_rate: Option<f64>) -> MediaTrackSettings {
+    MediaTrackSettings {
+        frame_rate,
+        ..settings.clone()
+    }
 }
 
-/// Adds to the modes each of them with each of the values.
+/// Whether pictures of a source with these capabilities have one shape, and are never cropped.
+pub(crate) fn keeps_shape(capabilities: &MediaTrackCapabilities) -> bool {
+    let ratio = &capabilities.aspect_ratio;
+    ratio.as_ref().is_some_and(|ratio| ratio.min == ratio.max)
+}
+
+/// Frame rates that matter, and how a source comes to each.
+struct Rates {
+    own: Option<f64>,
+    free: Option<Range<f64>>,
+    /// The source's own first.
+    wanted: Vec<Option<f64>>,
+}
+
+impl Rates {
+    fn of(own: Option<f64>, free: Option<Range<f64>>, named: &[f64]) -> Self {
+        let mut wanted = vec![own];
+        wanted.extend(in_range(free, named).into_iter().map(Some));
+        if own.is_some() {
+            wanted.extend(named.iter().copied().map(Some));
+        }
+        wanted.retain(|rate| rate.is_none_or(|rate| rate > 0.0));
+        dedup(&mut wanted);
+        Rates { own, free, wanted }
+    }
+
+    fn is_native(&self, rate: Option<f64>) -> bool {
+        let allowed = |rate| self.free.is_some_and(|free| within(free, rate));
+        rate == self.own || rate.is_some_and(allowed)
+    }
+
+    fn natively(&self) -> impl Iterator<Item = Option<f64>> {
+        let wanted = self.wanted.iter().copied();
+        wanted.filter(|rate| self.is_native(*rate))
+    }
+
+    /// The rates that the source can be set to for `rate`, by leaving frames out: the least, what it
+    /// has now, and the most.
+    fn sources(&self, rate: Option<f64>) -> Vec<Option<f64>> {
+        let most = self.free.map(|free| free.max).or(self.own);
+        let mut sources = vec![rate, self.own, most];
+        sources.retain(|source| *source >= rate && self.is_native(*source));
+        dedup(&mut sources);
+        sources
+    }
+}
+
+/// Leaves out what was there before. For short lists.
+fn dedup<T: PartialEq + Copy>(values: &mut Vec<T>) {
+    let mut seen = Vec::with_capacity(values.len());
+    values.retain(|value| {
+        let new = !seen.contains(value);
+        if new {
+            seen.push(*value);
+        }
+        new
+    });
+}
+
+/// Those of the wanted values that the range allows, and its ends: the nearest to what lies beyond
+/// them. None where nothing is wanted or there is no range.
+fn in_range<T: Copy + PartialOrd>(range: Option<Range<T>>, wanted: &[T]) -> Vec<T> {
+    let Some(range) = range.filter(|_| !wanted.is_empty()) else {
+        return Vec::new();
+    };
+    let inside = wanted.iter().copied().filter(|value| within(range, *value));
+    let mut values: Vec<T> = [range.min, range.max].into_iter().chain(inside).collect();
+    dedup(&mut values);
+    values
+}
+
+/// Adds to the modes each of them with each of the values that are other than its own.
 fn vary<T: Copy>(
     modes: &mut Vec<MediaTrackSettings>,
-    values: impl Iterator<Item = T>,
+    values: &[T],
     set: impl Fn(&mut MediaTrackSettings, T),
 ) {
     let before = modes.len();
     for value in values {
         for at in 0..before {
             let mut mode = modes[at].clone();
-            set(&mut mode, value);
-            if !modes.contains(&mode) {
+            set(&mut mode, *value);
+            if mode != modes[at] {
                 modes.push(mode);
             }
         }

@@ -1,6 +1,7 @@
 //! The terms that one property can be given.
 
 use super::property::Value;
+use std::fmt;
 
 /// A constraint of a number:
 /// [`ConstrainULong`](https://w3c.github.io/mediacapture-main/#dom-constrainulong) and
@@ -210,7 +211,61 @@ pub(super) enum Terms<'a> {
     },
 }
 
+impl fmt::Display for Terms<'_> {
+    /// What is required, for a person.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Terms::Number(range) => {
+                let parts = [
+                    ("exactly", range.exact),
+                    ("at least", range.min),
+                    ("at most", range.max),
+                ];
+                let asked = parts
+                    .iter()
+                    .filter_map(|(how, value)| Some((how, (*value)?)));
+                for (at, (how, value)) in asked.enumerate() {
+                    let and = if at == 0 { "" } else { " and " };
+                    write!(f, "{and}{how} {value}")?;
+                }
+                if range.min.zip(range.max).is_some_and(|(min, max)| min > max) {
+                    f.write_str(", which is a contradiction")?;
+                }
+                Ok(())
+            }
+            Terms::Choice { exact, .. } => {
+                for (at, value) in exact.iter().enumerate() {
+                    let or = if at == 0 { "exactly " } else { " or " };
+                    match value {
+                        Value::Text(text) => write!(f, "{or}\"{text}\"")?,
+                        Value::Flag(flag) => write!(f, "{or}{flag}")?,
+                        Value::Number(number) => write!(f, "{or}{number}")?,
+                    }
+                }
+                Ok(())
+            }
+            Terms::Present { wanted, .. } => f.write_str(if *wanted {
+                "to be there"
+            } else {
+                "not to be there"
+            }),
+        }
+    }
+}
+
 impl Terms<'_> {
+    /// The first of the values that is no number that could be met or missed.
+    pub(super) fn not_finite(&self) -> Option<f64> {
+        let Terms::Number(range) = self else {
+            return None;
+        };
+        let values = [range.exact, range.min, range.max, range.ideal];
+        values
+            .into_iter()
+            .flatten()
+            .find(|value| !value.is_finite())
+    }
+
     /// Whether anything must be met.
     pub(super) fn required(&self) -> bool {
         match self {

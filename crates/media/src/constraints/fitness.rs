@@ -2,7 +2,7 @@
 
 use super::constrain::{Bare, ConstrainRange, Terms};
 use super::property::Value;
-use super::{Candidate, ConstrainableProperty, MediaTrackConstraintSet};
+use super::{ConstrainableProperty, MediaTrackConstraintSet};
 use crate::settings::round_ratio;
 use crate::{MediaKind, MediaTrackSettings};
 
@@ -24,8 +24,8 @@ pub(super) struct Demands<'a> {
 
 impl<'a> Demands<'a> {
     pub(super) fn new(kind: MediaKind, set: &'a MediaTrackConstraintSet, bare: Bare) -> Self {
-        let supported = |(property, _): &(ConstrainableProperty, _)| property.is_supported();
-        let mut terms: Vec<_> = set.all_terms(bare).filter(supported).collect();
+        let counts = |(property, _): &(ConstrainableProperty, _)| property.counts();
+        let mut terms: Vec<_> = set.all_terms(bare).filter(counts).collect();
         for (property, terms) in &mut terms {
             // The property is defined with ten decimals; 16/9 is meant to be met by 1280x720.
             if let (ConstrainableProperty::AspectRatio, Terms::Number(range)) = (*property, terms) {
@@ -56,15 +56,27 @@ impl<'a> Demands<'a> {
             .all(|(property, terms)| met(terms, property.of(settings)))
     }
 
-    /// A property whose required terms no candidate meets.
-    pub(super) fn never_met(&self, all: &[Candidate]) -> Option<ConstrainableProperty> {
-        let mut terms = self.terms.iter();
-        let fails = |property: ConstrainableProperty, terms: &Terms<'_>| {
-            all.iter()
-                .all(|candidate| !met(terms, property.of(&candidate.settings)))
-        };
-        let (property, _) = terms.find(|(p, terms)| terms.required() && fails(*p, terms))?;
-        Some(*property)
+    /// To find the properties whose required terms nothing meets.
+    pub(super) fn unmet(&self) -> Unmet<'_> {
+        let required = self.terms.iter().filter(|(_, terms)| terms.required());
+        Unmet(required.collect())
+    }
+}
+
+/// The required terms that nothing has met so far.
+pub(super) struct Unmet<'a>(Vec<&'a (ConstrainableProperty, Terms<'a>)>);
+
+impl Unmet<'_> {
+    pub(super) fn see(&mut self, settings: &MediaTrackSettings) {
+        self.0
+            .retain(|(property, terms)| !met(terms, property.of(settings)));
+    }
+
+    /// The property of the first of them, in the order of the specification, and what was asked of it.
+    pub(super) fn first(&self) -> Option<(ConstrainableProperty, String)> {
+        self.0
+            .first()
+            .map(|(property, terms)| (*property, terms.to_string()))
     }
 }
 

@@ -16,14 +16,15 @@ mod select;
 #[cfg(test)]
 mod tests;
 
-pub use candidates::{Candidate, candidates};
+pub(crate) use candidates::keeps_shape;
+pub use candidates::{Candidate, candidates, each_candidate};
 pub use constrain::{
     BooleanOrString, ConstrainBoolean, ConstrainBooleanOrDOMString, ConstrainChoice,
     ConstrainDOMString, ConstrainDouble, ConstrainNumber, ConstrainRange, ConstrainULong,
 };
 pub use fitness::fitness_distance;
 pub use property::ConstrainableProperty;
-pub use select::{Selected, default_settings, select_settings};
+pub use select::{Fit, Selected, default_settings, select_from, select_settings};
 
 use crate::MediaKind;
 use constrain::{Bare, Terms};
@@ -63,10 +64,32 @@ pub struct MediaTrackConstraints {
 impl MediaTrackConstraints {
     /// Without the constraints that tracks of `kind` do not have, as `getUserMedia` reads them.
     #[must_use]
-    pub fn for_kind(mut self, kind: MediaKind) -> Self {
-        self.basic.retain(kind);
-        self.advanced.iter_mut().for_each(|set| set.retain(kind));
+    pub fn for_kind(self, kind: MediaKind) -> Self {
+        self.retain(|property| property.applies_to(kind))
+    }
+
+    /// Without the constraints that tracks of a screen or a window do not have, as `getDisplayMedia`
+    /// reads them.
+    #[must_use]
+    pub fn for_display(self) -> Self {
+        self.retain(ConstrainableProperty::applies_to_displays)
+    }
+
+    fn retain(mut self, keeps: impl Fn(ConstrainableProperty) -> bool) -> Self {
+        self.basic.retain(&keeps);
+        let sets = self.advanced.iter_mut();
+        sets.for_each(|set| set.retain(&keeps));
         self
+    }
+
+    /// The first property of which something is asked that is no finite number, and that value. A
+    /// script that passes such a thing gets a `TypeError` before anything is looked at.
+    pub fn not_finite(&self) -> Option<(ConstrainableProperty, f64)> {
+        let mut sets = std::iter::once(&self.basic).chain(&self.advanced);
+        sets.find_map(|set| {
+            let mut terms = set.all_terms(Bare::Ideal);
+            terms.find_map(|(property, terms)| Some((property, terms.not_finite()?)))
+        })
     }
 }
 
@@ -95,8 +118,8 @@ macro_rules! constraint_set {
                 }
             }
 
-            fn retain(&mut self, kind: MediaKind) {
-                $(if !ConstrainableProperty::$property.applies_to(kind) {
+            fn retain(&mut self, keeps: impl Fn(ConstrainableProperty) -> bool) {
+                $(if !keeps(ConstrainableProperty::$property) {
                     self.$field = None;
                 })*
             }
@@ -136,6 +159,14 @@ constraint_set! {
     device_id: ConstrainDOMString, DeviceId;
     /// What devices of one piece of hardware share.
     group_id: ConstrainDOMString, GroupId;
+    /// Of a screen: what is preferred to be shown, a
+    /// [`DisplayCaptureSurfaceType`](crate::DisplayCaptureSurfaceType) by name.
+    display_surface: ConstrainDOMString, DisplaySurface;
+    /// Of a screen: whether it is shown as if nothing lay over it.
+    logical_surface: ConstrainBoolean, LogicalSurface;
+    /// Of a screen: whether the pointer is in the picture, a
+    /// [`CursorCaptureConstraint`](crate::CursorCaptureConstraint) by name.
+    cursor: ConstrainDOMString, Cursor;
     /// Whether the background is blurred.
     background_blur: ConstrainBoolean, BackgroundBlur;
 }

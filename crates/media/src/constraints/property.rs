@@ -23,13 +23,16 @@ pub enum ConstrainableProperty {
     ChannelCount,
     DeviceId,
     GroupId,
+    DisplaySurface,
+    LogicalSurface,
+    Cursor,
     BackgroundBlur,
 }
 
 use ConstrainableProperty as P;
 
 impl ConstrainableProperty {
-    /// All of them, in the order of the specification.
+    /// All of them, in the order of the specifications.
     pub const ALL: &[ConstrainableProperty] = &[
         P::Width,
         P::Height,
@@ -46,6 +49,9 @@ impl ConstrainableProperty {
         P::ChannelCount,
         P::DeviceId,
         P::GroupId,
+        P::DisplaySurface,
+        P::LogicalSurface,
+        P::Cursor,
         P::BackgroundBlur,
     ];
 
@@ -77,6 +83,9 @@ impl ConstrainableProperty {
             P::ChannelCount => "channelCount",
             P::DeviceId => "deviceId",
             P::GroupId => "groupId",
+            P::DisplaySurface => "displaySurface",
+            P::LogicalSurface => "logicalSurface",
+            P::Cursor => "cursor",
             P::BackgroundBlur => "backgroundBlur",
         }
     }
@@ -91,6 +100,9 @@ impl ConstrainableProperty {
             | P::FrameRate
             | P::FacingMode
             | P::ResizeMode
+            | P::DisplaySurface
+            | P::LogicalSurface
+            | P::Cursor
             | P::BackgroundBlur => kind == MediaKind::Video,
             P::SampleRate
             | P::SampleSize
@@ -102,16 +114,38 @@ impl ConstrainableProperty {
         }
     }
 
-    /// Whether constraints of it count. Of those that are not supported none does, required or not.
-    pub fn is_supported(self) -> bool {
-        self != P::BackgroundBlur
+    /// Whether constraints of it count. Of those that are not supported none does, required or not; and
+    /// `displaySurface` is a hint for whoever chooses, and
+    /// [ignored for all other purposes](https://w3c.github.io/mediacapture-screen-share/#dfn-displaysurface).
+    pub(super) fn counts(self) -> bool {
+        !matches!(self, P::BackgroundBlur | P::DisplaySurface)
+    }
+
+    /// Whether tracks of
+    /// [a screen or a window](https://w3c.github.io/mediacapture-screen-share/#constrainable-properties-for-captured-display-surfaces)
+    /// have it.
+    pub fn applies_to_displays(self) -> bool {
+        matches!(
+            self,
+            P::Width
+                | P::Height
+                | P::AspectRatio
+                | P::FrameRate
+                | P::ResizeMode
+                | P::DisplaySurface
+                | P::LogicalSurface
+                | P::Cursor
+        )
     }
 
     /// Whether `getUserMedia` may be asked to
     /// [require it](https://w3c.github.io/mediacapture-main/#dfn-allowed-required-constraints-for-device-selection);
     /// for the others that is a `TypeError`.
     pub fn may_be_required_for_device_selection(self) -> bool {
-        self != P::BackgroundBlur
+        !matches!(
+            self,
+            P::BackgroundBlur | P::DisplaySurface | P::LogicalSurface | P::Cursor
+        )
     }
 
     /// What it is in `settings`; `None` if it is not among them.
@@ -139,6 +173,9 @@ impl ConstrainableProperty {
             P::ChannelCount => number(settings.channel_count),
             P::DeviceId => settings.device_id.as_deref().map(Value::Text),
             P::GroupId => settings.group_id.as_deref().map(Value::Text),
+            P::DisplaySurface => settings.display_surface.map(|kind| text(kind.as_str())),
+            P::LogicalSurface => settings.logical_surface.map(Value::Flag),
+            P::Cursor => settings.cursor.map(|cursor| text(cursor.as_str())),
             P::BackgroundBlur => settings.background_blur.map(Value::Flag),
         }
     }

@@ -18,13 +18,15 @@ pub(crate) struct TestCamera {
 #[derive(Debug, Default)]
 struct State {
     refusal: Option<GetUserMediaError>,
+    /// Another one than at first.
+    width: Option<u32>,
     opened: u32,
     stopped: u32,
     source: Option<WeakMediaSource>,
 }
 
 impl TestCamera {
-    fn new(id: &'static str, width: u32) -> Self {
+    pub(crate) fn new(id: &'static str, width: u32) -> Self {
         let state = Arc::default();
         TestCamera { id, width, state }
     }
@@ -50,15 +52,15 @@ impl TestCamera {
         if let Some(refusal) = &state.refusal {
             return Err(refusal.clone());
         }
+        let width = state.width.unwrap_or(self.width);
+        let settings = MediaTrackSettings {
+            width: Some(width),
+            height: Some(width / 4 * 3),
+            ..self.settings()
+        };
         let capabilities = SyntheticCamera::capabilities();
         let control = Count(self.state.clone());
-        let source = MediaSource::new(
-            MediaKind::Video,
-            self.id,
-            self.settings(),
-            capabilities,
-            control,
-        );
+        let source = MediaSource::new(MediaKind::Video, self.id, settings, capabilities, control);
         state.opened += 1;
         state.source = Some(source.downgrade());
         Ok(source.create_track())
@@ -121,6 +123,57 @@ fn the_camera_that_fits_best_is_taken_and_of_equals_the_first() {
         ids.starts_with(&["first".into(), "large".into(), "same".into()]),
         "{ids:?}"
     );
+}
+
+#[test]
+fn an_advanced_set_decides_between_cameras_before_any_distance() {
+    let (first, second) = (
+        TestCamera::new("first", 640),
+        TestCamera::new("second", 1280),
+    );
+    let devices = machine([&first, &second]);
+    let get = |advanced: &[MediaTrackConstraintSet]| {
+        let video = MediaTrackConstraints {
+            basic: MediaTrackConstraintSet {
+                width: Some(ConstrainNumber::ideal(640)),
+                ..Default::default()
+            },
+            advanced: advanced.to_vec(),
+        };
+        let (audio, video) = (None, Some(video));
+        let stream = devices.get_user_media(&MediaStreamConstraints { audio, video });
+        stream.unwrap().get_video_tracks()[0].label().to_owned()
+    };
+    let wide = |width| MediaTrackConstraintSet {
+        width: Some(ConstrainNumber::min(width)),
+        ..Default::default()
+    };
+    assert_eq!(get(&[]), "first");
+    assert_eq!(get(&[wide(1_000)]), "second");
+    assert_eq!(get(&[wide(9_000), named("second")]), "second");
+    assert_eq!(get(&[named("first"), wide(1_000)]), "first");
+}
+
+#[test]
+fn a_camera_that_comes_back_otherwise_serves_its_tracks_from_that() {
+    let camera = TestCamera::new("camera", 640);
+    let mut devices = machine([&camera]);
+    let track = ask(&devices, 320).unwrap();
+    assert_eq!(track.get_settings().width, Some(320));
+    let picture = Arc::new(I420Buffer::new(640, 480));
+    let frame = VideoFrame::new(picture, MediaTime::ZERO).into();
+    camera.source().unwrap().publish(&frame);
+    track.set_enabled(false);
+    while camera.counts() != (1, 1) {
+        std::thread::yield_now();
+    }
+    devices.test.clear();
+    camera.state.lock().width = Some(200);
+    track.set_enabled(true);
+    while camera.counts() != (2, 1) || track.get_settings().width != Some(200) {
+        std::thread::yield_now();
+    }
+    assert_eq!(track.ready_state(), TrackState::Live);
 }
 
 #[test]

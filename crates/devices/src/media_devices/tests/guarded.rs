@@ -224,10 +224,49 @@ fn news_of_devices_is_told_once() {
     let _subscription = devices.subscribe(move |event| told.send(event.devices.len()).unwrap());
     devices.check_for_changes();
     assert!(heard.try_recv().is_err(), "there is no news");
-    // What may be told has changed, and so has the list.
+    // What may be told has changed, and no device has.
     let _stream = devices.get_user_media(&synthetic_audio()).unwrap();
     devices.check_for_changes();
-    devices.check_for_changes();
-    assert_eq!(heard.try_recv(), Ok(devices.enumerate_devices().len()));
+    assert!(heard.try_recv().is_err(), "there is no news");
+    let _stream = devices.get_user_media(&synthetic_video()).unwrap();
+    let mut plugged = devices.clone();
+    plugged
+        .test
+        .push(Device::Test(TestCamera::new("camera", 640)));
+    plugged.check_for_changes();
+    plugged.check_for_changes();
+    assert_eq!(heard.try_recv(), Ok(plugged.enumerate_devices().len()));
     assert!(heard.try_recv().is_err());
+    devices.revoke(MediaKind::Video);
+    devices.check_for_changes();
+    assert!(
+        heard.try_recv().is_err(),
+        "what is told is less, and no news"
+    );
+}
+
+#[test]
+fn who_is_refused_one_kind_learns_nothing_of_the_other() {
+    struct MicrophoneOnly;
+    impl Permissions for MicrophoneOnly {
+        fn state(&self, _kind: MediaKind) -> PermissionState {
+            PermissionState::Prompt
+        }
+        fn request(&self, kind: MediaKind, _candidates: &[MediaDeviceInfo]) -> Permission {
+            match kind {
+                MediaKind::Audio => Permission::Granted,
+                MediaKind::Video => Permission::Denied,
+            }
+        }
+    }
+    let devices = devices().with_permissions(MicrophoneOnly);
+    let both = MediaStreamConstraints {
+        audio: synthetic_audio().audio,
+        video: synthetic_video().video,
+    };
+    let error = devices.get_user_media(&both).unwrap_err();
+    assert_eq!(error.name(), "NotAllowedError");
+    assert!(kinds(&devices).iter().all(|(_, anonymous)| *anonymous));
+    devices.get_user_media(&synthetic_audio()).unwrap();
+    assert!(kinds(&devices).iter().any(|(_, anonymous)| !*anonymous));
 }

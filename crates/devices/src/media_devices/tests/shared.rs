@@ -32,9 +32,14 @@ fn a_device_is_opened_once_and_each_track_gets_its_own_picture() {
     assert_eq!(size(&follows), 640, "it asks for nothing");
     assert_eq!(devices.open_sources(None).len(), 1);
     let hd = wide(ConstrainNumber::exact(1280));
-    follows.apply_constraints(hd.clone()).unwrap_err();
+    follows.apply_constraints(hd.clone()).unwrap();
+    assert_eq!(
+        (size(&large), size(&small), size(&follows)),
+        (640, 320, 1280),
+        "nobody else suffers"
+    );
     large.apply_constraints(hd).unwrap();
-    assert_eq!(size(&small), 320, "nobody else suffers");
+    assert_eq!((size(&large), size(&small)), (1280, 320));
     large.stop();
     small.stop();
     assert_eq!(devices.open_sources(None).len(), 1);

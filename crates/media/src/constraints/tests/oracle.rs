@@ -1,17 +1,27 @@
 //! The specification read anew, field by field: nothing is shared with what is tested but the types.
 //! Random constraints on random settings must come to the same end.
 
+mod wishes;
+
 use super::mode;
 use crate::constraints::*;
-use crate::{EchoCancellation, MediaTrackCapabilities, MediaTrackSettings, VideoFacingMode};
+use crate::{EchoCancellation, MediaTrackCapabilities, MediaTrackSettings, Range};
 use proptest::prelude::*;
+use wishes::{doubles, numbers, sets, settings};
 
 fn number(c: &ConstrainDouble, advanced: bool, actual: Option<f64>, applies: bool) -> f64 {
+    if let ConstrainNumber::Present(wanted) = c {
+        return match (advanced && actual.is_some() != *wanted, applies) {
+            (true, _) => f64::INFINITY,
+            (false, true) => f64::from(actual.is_some() != *wanted),
+            (false, false) => 0.0,
+        };
+    }
     let (min, max, exact, ideal) = match c {
         ConstrainNumber::Bare(v) if advanced => (None, None, Some(*v), None),
         ConstrainNumber::Bare(v) => (None, None, None, Some(*v)),
         ConstrainNumber::Range(r) => (r.min, r.max, r.exact, r.ideal),
-        ConstrainNumber::Present(_) => unreachable!("not generated"),
+        ConstrainNumber::Present(_) => unreachable!("just returned"),
     };
     if (min, max, exact, ideal) == (None, None, None, None) {
         return 0.0;
@@ -30,7 +40,7 @@ fn number(c: &ConstrainDouble, advanced: bool, actual: Option<f64>, applies: boo
         return f64::INFINITY;
     }
     match ideal {
-        Some(i) if applies && a != i => (a - i).abs() / a.max(i),
+        Some(i) if applies && a != i => (a - i).abs() / a.abs().max(i.abs()),
         _ => 0.0,
     }
 }
@@ -56,6 +66,19 @@ fn choice<T: PartialEq + Clone>(
         _ if !applies => 0.0,
         None => 1.0,
         Some(a) => f64::from(!ideal.is_empty() && !ideal.contains(a)),
+    }
+}
+
+fn each(c: ConstrainDouble, f: impl Fn(f64) -> f64) -> ConstrainDouble {
+    match c {
+        ConstrainNumber::Bare(v) => ConstrainNumber::Bare(f(v)),
+        ConstrainNumber::Present(v) => ConstrainNumber::Present(v),
+        ConstrainNumber::Range(r) => ConstrainNumber::Range(ConstrainRange {
+            min: r.min.map(&f),
+            max: r.max.map(&f),
+            exact: r.exact.map(&f),
+            ideal: r.ideal.map(&f),
+        }),
     }
 }
 
@@ -92,6 +115,16 @@ fn parts(
         set.height
             .map(|c| number(&wide(c), advanced, s.height.map(f64::from), v)),
     );
+    let ten = |v: f64| (v * 1e10).round() / 1e10;
+    let ratio = match (s.width, s.height) {
+        (Some(w), Some(h)) if h > 0 => Some(ten(f64::from(w) / f64::from(h))),
+        _ => None,
+    };
+    put(
+        "aspectRatio",
+        set.aspect_ratio
+            .map(|c| number(&each(c, ten), advanced, ratio, v)),
+    );
     put(
         "frameRate",
         set.frame_rate
@@ -104,10 +137,22 @@ fn parts(
             .as_ref()
             .map(|c| choice(c, advanced, facing.as_ref(), v)),
     );
+    let resize = s.resize_mode.map(|mode| mode.as_str().to_string());
+    put(
+        "resizeMode",
+        set.resize_mode
+            .as_ref()
+            .map(|c| choice(c, advanced, resize.as_ref(), v)),
+    );
     put(
         "sampleRate",
         set.sample_rate
             .map(|c| number(&wide(c), advanced, s.sample_rate.map(f64::from), a)),
+    );
+    put(
+        "sampleSize",
+        set.sample_size
+            .map(|c| number(&wide(c), advanced, s.sample_size.map(f64::from), a)),
     );
     let echo = s.echo_cancellation.map(|mode| match mode {
         EchoCancellation::Off => BooleanOrString::Boolean(false),
@@ -128,6 +173,16 @@ fn parts(
             .map(|c| choice(c, advanced, s.auto_gain_control.as_ref(), a)),
     );
     put(
+        "noiseSuppression",
+        set.noise_suppression
+            .as_ref()
+            .map(|c| choice(c, advanced, s.noise_suppression.as_ref(), a)),
+    );
+    put(
+        "latency",
+        set.latency.map(|c| number(&c, advanced, s.latency, a)),
+    );
+    put(
         "channelCount",
         set.channel_count
             .map(|c| number(&wide(c), advanced, s.channel_count.map(f64::from), a)),
@@ -138,6 +193,26 @@ fn parts(
             .as_ref()
             .map(|c| choice(c, advanced, s.device_id.as_ref(), true)),
     );
+    put(
+        "groupId",
+        set.group_id
+            .as_ref()
+            .map(|c| choice(c, advanced, s.group_id.as_ref(), true)),
+    );
+    put(
+        "logicalSurface",
+        set.logical_surface
+            .as_ref()
+            .map(|c| choice(c, advanced, s.logical_surface.as_ref(), v)),
+    );
+    let cursor = s.cursor.map(|cursor| cursor.as_str().to_string());
+    put(
+        "cursor",
+        set.cursor
+            .as_ref()
+            .map(|c| choice(c, advanced, cursor.as_ref(), v)),
+    );
+    // displaySurface is a hint and backgroundBlur is not supported: neither counts.
     parts
 }
 
@@ -194,129 +269,6 @@ fn allowed(
         .collect())
 }
 
-fn numbers(values: &'static [u32]) -> impl Strategy<Value = ConstrainULong> {
-    let one = || prop::option::of(prop::sample::select(values));
-    prop_oneof![
-        prop::sample::select(values).prop_map(ConstrainNumber::Bare),
-        (one(), one(), one(), one()).prop_map(|(min, max, exact, ideal)| {
-            ConstrainNumber::Range(ConstrainRange {
-                min,
-                max,
-                exact,
-                ideal,
-            })
-        }),
-        prop::sample::select(values).prop_map(ConstrainNumber::ideal),
-        prop::sample::select(values).prop_map(ConstrainNumber::min),
-        prop::sample::select(values).prop_map(ConstrainNumber::max),
-    ]
-}
-
-fn doubles(values: &'static [u32]) -> impl Strategy<Value = ConstrainDouble> {
-    numbers(values).prop_map(|constraint| match constraint {
-        ConstrainNumber::Bare(v) => ConstrainNumber::Bare(v.into()),
-        ConstrainNumber::Present(v) => ConstrainNumber::Present(v),
-        ConstrainNumber::Range(r) => ConstrainNumber::Range(ConstrainRange {
-            min: r.min.map(f64::from),
-            max: r.max.map(f64::from),
-            exact: r.exact.map(f64::from),
-            ideal: r.ideal.map(f64::from),
-        }),
-    })
-}
-
-fn choices<T: Clone + std::fmt::Debug + 'static>(
-    values: Vec<T>,
-) -> impl Strategy<Value = ConstrainChoice<T>> {
-    let some = move || prop::collection::vec(prop::sample::select(values.clone()), 0..3);
-    prop_oneof![
-        some().prop_map(ConstrainChoice::Bare),
-        (some(), some()).prop_map(|(exact, ideal)| ConstrainChoice::Parameters { exact, ideal }),
-    ]
-}
-
-const SIZES: &[u32] = &[0, 240, 320, 480, 640, 720, 1280];
-const RATES: &[u32] = &[1, 15, 30, 60];
-
-fn sets() -> impl Strategy<Value = MediaTrackConstraintSet> {
-    let names = |list: &[&str]| list.iter().map(|s| (*s).to_string()).collect::<Vec<_>>();
-    let echo: Vec<BooleanOrString> =
-        vec![true.into(), false.into(), "all".into(), "nonsense".into()];
-    let rare = |p: f64| prop::option::weighted(p, Just(()));
-    let video = (
-        numbers(SIZES),
-        numbers(SIZES),
-        doubles(RATES),
-        choices(names(&["user", "left", "up"])),
-    );
-    let audio = (
-        numbers(&[8_000, 48_000]),
-        choices(echo),
-        choices(vec![true, false]),
-        numbers(&[1, 2, 6]),
-    );
-    let which = (
-        rare(0.4),
-        rare(0.4),
-        rare(0.4),
-        rare(0.2),
-        rare(0.2),
-        rare(0.2),
-        rare(0.2),
-        rare(0.2),
-        rare(0.2),
-    );
-    (video, audio, choices(names(&["a", "b", "c"])), which).prop_map(|(v, a, d, w)| {
-        MediaTrackConstraintSet {
-            width: w.0.map(|()| v.0),
-            height: w.1.map(|()| v.1),
-            frame_rate: w.2.map(|()| v.2),
-            facing_mode: w.3.map(|()| v.3),
-            sample_rate: w.4.map(|()| a.0),
-            echo_cancellation: w.5.map(|()| a.1),
-            auto_gain_control: w.6.map(|()| a.2),
-            channel_count: w.7.map(|()| a.3),
-            device_id: w.8.map(|()| d),
-            ..Default::default()
-        }
-    })
-}
-
-fn settings() -> impl Strategy<Value = Candidate> {
-    let one = |values: &'static [u32]| prop::option::weighted(0.9, prop::sample::select(values));
-    let facing = prop::option::of(prop::sample::select(vec![
-        VideoFacingMode::User,
-        VideoFacingMode::Left,
-    ]));
-    let echo = prop::option::of(prop::sample::select(vec![
-        EchoCancellation::On,
-        EchoCancellation::Off,
-        EchoCancellation::All,
-    ]));
-    let audio = (
-        one(&[8_000, 48_000]),
-        one(&[1, 2]),
-        echo,
-        prop::option::of(any::<bool>()),
-    );
-    let device = prop::option::weighted(0.9, prop::sample::select(vec!["a", "b"]));
-    (one(SIZES), one(SIZES), one(RATES), facing, audio, device).prop_map(|(w, h, r, f, a, d)| {
-        MediaTrackSettings {
-            width: w,
-            height: h,
-            frame_rate: r.map(f64::from),
-            facing_mode: f,
-            sample_rate: a.0,
-            channel_count: a.1,
-            echo_cancellation: a.2,
-            auto_gain_control: a.3,
-            device_id: d.map(Into::into),
-            ..Default::default()
-        }
-        .into()
-    })
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
@@ -334,7 +286,7 @@ proptest! {
             (Ok(selected), Ok(allowed)) => {
                 prop_assert!(allowed.contains(&selected.index), "{selected:?} is not of {allowed:?}");
                 let distance = distance_of(kind, &constraints.basic, false, &all[selected.index].settings);
-                prop_assert!((distance - selected.fitness_distance).abs() < 1e-9);
+                prop_assert!((distance - selected.fit.distance).abs() < 1e-9);
             }
             (Err(error), Err(blamed)) => {
                 prop_assert!(blamed.contains(&error.constraint.as_str()), "{error:?}, not {blamed:?}");
@@ -358,13 +310,14 @@ proptest! {
     ) {
         let aspect_ratio = ratio.map(|r| if required { ConstrainDouble::exact(r) } else { r.into() });
         let basic = MediaTrackConstraintSet { width, height, aspect_ratio, ..Default::default() };
-        let distance = |settings: &MediaTrackSettings| fitness_distance(MediaKind::Video, settings, &basic);
+        let distance = |settings: &MediaTrackSettings| distance_of(MediaKind::Video, &basic, false, settings);
         let sizes = (1..=48).flat_map(|w| (1..=36).map(move |h| mode(w, h, 30.0)));
         let best = sizes.map(|settings| distance(&settings)).fold(f64::INFINITY, f64::min);
         let modes = [mode(48, 36, 30.0)];
         let all = candidates(MediaKind::Video, &modes, &MediaTrackCapabilities::default(), &basic.clone().into());
         let found = all.iter().map(|c| distance(&c.settings)).fold(f64::INFINITY, f64::min);
-        prop_assert!(found <= best + 0.01, "{found} where {best} is possible");
+        // A pixel is a thirtieth of such a side: what lies between two may be missed by half of that.
+        prop_assert!(found <= best + 0.02, "{found} where {best} is possible");
         for candidate in &all {
             prop_assert!(candidate.settings.width <= Some(48) && candidate.settings.height <= Some(36));
         }
@@ -415,6 +368,7 @@ proptest! {
     fn a_choice_from_the_candidates_is_as_good_as_one_from_everything(
         basic in pictures(),
         advanced in prop::collection::vec(pictures(), 0..3),
+        free in any::<bool>(),
     ) {
         let kind = MediaKind::Video;
         let constraints = MediaTrackConstraints { basic, advanced };
@@ -423,7 +377,14 @@ proptest! {
             .flat_map(|(w, h)| [1.0, 5.0, 10.0, 15.0, 30.0].map(|rate| mode(w, h, rate).into()))
             .collect();
         let nothing = MediaTrackCapabilities::default();
-        let ours = candidates(kind, &[mode(24, 18, 30.0)], &nothing, &constraints);
+        let free = if free {
+            // Whatever it is set to now, it can be set to all of it.
+            let sides = |max| Some(Range { min: 1, max });
+            MediaTrackCapabilities { width: sides(24), height: sides(18), ..nothing }
+        } else {
+            nothing
+        };
+        let ours = candidates(kind, &[mode(24, 18, 30.0)], &free, &constraints);
         let got = select_settings(kind, &ours, &constraints, &default_settings(kind));
         match (got, allowed(kind, &everything, &constraints)) {
             (Ok(selected), Ok(best)) => {
@@ -434,10 +395,12 @@ proptest! {
                     prop_assert!(met || !counts, "{chosen:?} fails {set:?}");
                 }
                 let best = distance_of(kind, &constraints.basic, false, &everything[best[0]].settings);
-                let ours = selected.fitness_distance;
+                let ours = selected.fit.distance;
                 prop_assert!(ours <= best + 1e-9, "{ours} where {best} is possible: {chosen:?}");
             }
-            (Err(_), Err(_)) => {}
+            (Err(error), Err(blamed)) => {
+                prop_assert!(blamed.contains(&error.constraint.as_str()), "{error:?}, not {blamed:?}");
+            }
             (got, best) => prop_assert!(false, "{got:?} instead of {best:?}"),
         }
     }
