@@ -233,7 +233,13 @@ declare("AudioContext", {
   },
 });
 
+/** Nobody has one; scripts ask whether it could be captured, and turn to the devices if not. */
+declare("HTMLCanvasElement", {});
+
 // What comes through the door.
+
+/** Which task this is: what a script sees may change from one to the next. */
+let taskCount = 0;
 
 const settlements = {
   timer: ({ id }) => timerIsDue(id),
@@ -258,6 +264,7 @@ const settlements = {
 define(global, "__duet", {
   value: {
     deliver(task) {
+      taskCount += 1;
       const parsed = JSON.parse(task);
       try {
         settlements[parsed.task](parsed);

@@ -1,29 +1,29 @@
 //! The one way between the page's glue and our objects: an operation's name, and JSON either way.
 
-use crate::agenda::{Agenda, Answer, Task};
+use crate::agenda::{Agenda, Answer, Task, tell};
 use crate::checkout::{Checkout, TestFile};
 use crate::dictionaries::{self, StreamConstraints, TrackConstraints};
 use crate::harness::{Done, HarnessStatus, Outcome, TestResult};
+use crate::registry::Registry;
+use crate::rtc::Rtc;
 use crate::user::{Device, User};
 use duet_devices::{GetUserMediaError, MediaDevices};
 use duet_media::{
     Clock, MediaKind, MediaSource, MediaStream, MediaStreamConstraints, MediaStreamTrack,
-    MediaTrackCapabilities, MediaTrackSettings, MonotonicClock, OverconstrainedError, StreamEvent,
-    Subscription, TrackEvent, TrackState,
+    MediaTrackCapabilities, MediaTrackSettings, MonotonicClock, OverconstrainedError, Subscription,
+    TrackState,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 /// An exception, as it goes to the page.
 #[derive(Debug)]
 pub(crate) struct Thrown {
-    name: &'static str,
-    message: String,
-    constraint: Option<String>,
+    pub(crate) name: &'static str,
+    pub(crate) message: String,
+    pub(crate) constraint: Option<String>,
 }
 
 /// Our side of a page: its objects by their ids, and what it is yet to be told.
@@ -34,8 +34,8 @@ pub(crate) struct World {
     agenda: Agenda,
     clock: Arc<dyn Clock>,
     devices: MediaDevices,
-    tracks: HashMap<String, (MediaStreamTrack, Subscription)>,
-    streams: HashMap<String, (MediaStream, Subscription)>,
+    registry: Registry,
+    rtc: Rtc,
     tests: Vec<TestResult>,
     outcome: Option<Outcome>,
     _watching_devices: Subscription,
@@ -51,6 +51,7 @@ impl World {
             .with_synthetic();
         let devices = user.guard(devices, forbidden);
         let agenda = Agenda::new();
+        let registry = Registry::new(agenda.sender());
         let sender = agenda.sender();
         let watching = devices.subscribe(move |change| {
             // The page may be gone; then nobody minds.
@@ -62,11 +63,11 @@ impl World {
             url: format!("{scheme}://web-platform.test/{}", file.path),
             secure,
             checkout,
+            rtc: Rtc::new(clock.clone(), registry.clone(), agenda.sender()),
             agenda,
             clock,
             devices,
-            tracks: HashMap::new(),
-            streams: HashMap::new(),
+            registry,
             tests: Vec::new(),
             outcome: None,
             _watching_devices: watching,
@@ -112,7 +113,11 @@ impl World {
         let told = match task {
             Task::Load => json!({ "task": "load" }),
             Task::Timer(id) => json!({ "task": "timer", "id": id }),
-            Task::Track(id, event) => json!({ "task": "trackEvent", "id": id, "event": event }),
+            Task::Track(id, event) => {
+                self.registry.told(&id, event);
+                json!({ "task": "trackEvent", "id": id, "event": event })
+            }
+            Task::Told(event) => event,
             Task::Stream(id, event, track) => {
                 let track = self.meet_track(track);
                 json!({ "task": "streamEvent", "id": id, "event": event, "track": track })
@@ -129,6 +134,7 @@ impl World {
                     Answer::Nothing => Value::Null,
                     Answer::Stream(stream) => self.meet_stream(stream).into(),
                     Answer::Devices(devices) => devices.iter().map(dictionaries::device).collect(),
+                    Answer::Json(value) => value,
                 };
                 json!({ "task": "settled", "request": request, "value": value })
             }
@@ -155,6 +161,9 @@ impl World {
         }
         if let Some(operation) = operation.strip_prefix("stream.") {
             return self.operate_stream(operation, &argument);
+        }
+        if let Some(operation) = operation.strip_prefix("rtc.") {
+            return self.rtc.operate(operation, argument, &mut self.agenda);
         }
         Ok(match operation {
             "page" => json!({ "url": self.url, "secure": self.secure }),
@@ -224,7 +233,7 @@ impl World {
                 track.set_enabled(parse(argument)?);
                 Value::Null
             }
-            "muted" => track.muted().into(),
+            "muted" => self.registry.muted(&track).into(),
             "readyState" => match track.ready_state() {
                 TrackState::Live => "live".into(),
                 TrackState::Ended => "ended".into(),
@@ -305,52 +314,19 @@ impl World {
     }
 
     fn track(&self, id: &Value) -> Result<MediaStreamTrack, Thrown> {
-        let found = id.as_str().and_then(|id| self.tracks.get(id));
-        let (track, _) = found.ok_or_else(|| Thrown::type_error(format!("no track {id}")))?;
-        Ok(track.clone())
+        self.registry.track(id)
     }
 
     fn stream(&self, id: &Value) -> Result<MediaStream, Thrown> {
-        let found = id.as_str().and_then(|id| self.streams.get(id));
-        let (stream, _) = found.ok_or_else(|| Thrown::type_error(format!("no stream {id}")))?;
-        Ok(stream.clone())
+        self.registry.stream(id)
     }
 
-    /// The id of a track that the page sees, perhaps for the first time.
-    fn meet_track(&mut self, track: MediaStreamTrack) -> String {
-        let id = track.id().to_string();
-        let sender = self.agenda.sender();
-        self.tracks.entry(id.clone()).or_insert_with_key(|id| {
-            let id = id.clone();
-            let subscription = track.subscribe(move |event| {
-                let name = match event {
-                    TrackEvent::Ended => "ended",
-                    TrackEvent::Mute => "mute",
-                    TrackEvent::Unmute => "unmute",
-                };
-                tell(&sender, Task::Track(id.clone(), name));
-            });
-            (track, subscription)
-        });
-        id
+    fn meet_track(&self, track: MediaStreamTrack) -> String {
+        self.registry.meet_track(track)
     }
 
-    /// The id of a stream that the page sees, perhaps for the first time.
-    fn meet_stream(&mut self, stream: MediaStream) -> String {
-        let id = stream.id().to_string();
-        let sender = self.agenda.sender();
-        self.streams.entry(id.clone()).or_insert_with_key(|id| {
-            let id = id.clone();
-            let subscription = stream.subscribe(move |event| {
-                let (name, track) = match event {
-                    StreamEvent::AddTrack(track) => ("addtrack", track),
-                    StreamEvent::RemoveTrack(track) => ("removetrack", track),
-                };
-                tell(&sender, Task::Stream(id.clone(), name, track.clone()));
-            });
-            (stream, subscription)
-        });
-        id
+    fn meet_stream(&self, stream: MediaStream) -> String {
+        self.registry.meet_stream(stream)
     }
 
     /// Does something on a thread of its own; returns the request's id.
@@ -371,18 +347,13 @@ impl World {
     }
 }
 
-/// Puts a task on a page's agenda; a page that is gone misses nothing.
-fn tell(sender: &Sender<Task>, task: Task) {
-    let _ = sender.send(task);
-}
-
-fn parse<T: DeserializeOwned>(argument: Value) -> Result<T, Thrown> {
+pub(crate) fn parse<T: DeserializeOwned>(argument: Value) -> Result<T, Thrown> {
     serde_json::from_value(argument).map_err(Thrown::type_error)
 }
 
 impl Thrown {
     /// The glue and this side disagree: our own mistake, told where a test will show it.
-    fn type_error(message: impl std::fmt::Display) -> Self {
+    pub(crate) fn type_error(message: impl std::fmt::Display) -> Self {
         Thrown {
             name: "TypeError",
             message: message.to_string(),
@@ -390,7 +361,7 @@ impl Thrown {
         }
     }
 
-    fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         match &self.constraint {
             Some(constraint) => {
                 json!({ "name": self.name, "message": self.message, "constraint": constraint })

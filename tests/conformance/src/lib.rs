@@ -15,7 +15,9 @@ mod door;
 mod expectations;
 mod harness;
 mod page;
+mod registry;
 mod report;
+mod rtc;
 mod suite;
 mod user;
 

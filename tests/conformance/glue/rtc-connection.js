@@ -1,0 +1,330 @@
+// https://w3c.github.io/webrtc-pc/#peer-to-peer-connections
+//
+// What a script reads is what the last task told: states come with their events, descriptions and
+// transceivers with the operation that changed them. Operations are chained here, since a script can
+// tell by its promises when one ends and the next begins; what each does is the Rust side's.
+
+const rtc = (operation, state, argument) =>
+  door(`rtc.${operation}`, { connection: state.number, argument });
+
+const invalidState = (message) => exception({ name: "InvalidStateError", message });
+
+/** https://w3c.github.io/webrtc-pc/#dfn-chain */
+function chain(connection, operation) {
+  if (connection.closed) return Promise.reject(invalidState("the connection is closed"));
+  return new Promise((resolve, reject) => {
+    const run = () => {
+      let done;
+      try {
+        done = Promise.resolve(operation());
+      } catch (error) {
+        done = Promise.reject(error);
+      }
+      const settle = (how) => (value) => {
+        if (connection.closed) return;
+        how(value);
+        Promise.resolve().then(() => nextOperation(connection));
+      };
+      done.then(settle(resolve), settle(reject));
+    };
+    connection.operations.push(run);
+    if (connection.operations.length === 1) run();
+  });
+}
+
+function nextOperation(connection) {
+  if (connection.closed) return;
+  connection.operations.shift();
+  if (connection.operations.length > 0) connection.operations[0]();
+  else if (connection.negotiationWaits) negotiationIsNeeded(connection);
+}
+
+/** The event waits for the end of the chain. */
+function negotiationIsNeeded(connection) {
+  connection.negotiationWaits = connection.operations.length > 0;
+  if (connection.negotiationWaits || connection.signalingState !== "stable") return;
+  fire(connection.object, "negotiationneeded");
+}
+
+/** A step of the chain on the Rust side. Its events are fired before its promise is settled. */
+function inTurn(operation, connection, argument) {
+  const id = rtc(operation, connection, argument);
+  return new Promise((resolve, reject) => {
+    requests.set(id, {
+      resolve({ value, error, state, events }) {
+        if (connection.closed) return;
+        if (operation.startsWith("set")) {
+          // Whether there is more to negotiate was looked at anew.
+          if (state.signalingState === "stable") connection.negotiationWaits = false;
+          takeOn(connection, state);
+        }
+        for (const event of events) settlements.peerEvent(event);
+        if (connection.closed) return;
+        if (error) reject(exception(error));
+        else resolve(value);
+      },
+    });
+  });
+}
+
+/** Does something in a task of its own. */
+function inNextTask(connection, doing) {
+  return new Promise((resolve) => {
+    startTimer(() => {
+      if (connection.closed) return;
+      doing();
+      resolve();
+    }, 0, false, []);
+  });
+}
+
+/** What descriptions changed. */
+function takeOn(connection, state) {
+  for (const whose of ["local", "remote"]) {
+    for (const which of [`${whose}Description`, ...pendingAndCurrent(whose)]) {
+      const known = connection[which] && states.get(connection[which]).description;
+      const now = state[which];
+      if (now === undefined || (known?.sdp === now?.sdp && known?.type === now?.type)) continue;
+      connection[which] = descriptionFor(now);
+    }
+  }
+  connection.transceivers = state.transceivers.map((described) => {
+    const object = transceiverFor(connection, described);
+    follow(object, described);
+    return object;
+  });
+}
+
+const pendingAndCurrent = (whose) => {
+  const name = whose === "local" ? "LocalDescription" : "RemoteDescription";
+  return [`current${name}`, `pending${name}`];
+};
+
+/** The description with the candidates that were found since. */
+function local(which) {
+  return (state) => {
+    if (state.candidatesFound && state.operations.length === 0 && !state.closed) {
+      state.candidatesFound = false;
+      takeOn(state, rtc("describe", state));
+    }
+    return state[which] ?? null;
+  };
+}
+
+/** The form with callbacks: https://w3c.github.io/webrtc-pc/#legacy-interface-extensions */
+function withCallbacks(promise, success, failure) {
+  const [onSuccess, onFailure] = [callable(success), callable(failure)];
+  promise.then((value) => { onSuccess(value); }, (error) => { onFailure(error); }).catch(reportError);
+  return Promise.resolve();
+}
+
+const isCallback = (value) => typeof value === "function";
+
+function createOffer(state, options) {
+  const given = offerOptions(options);
+  if (state.closed) throw invalidState("the connection is closed");
+  for (const [kind, wanted] of [["audio", given.offerToReceiveAudio], ["video", given.offerToReceiveVideo]]) {
+    if (wanted !== undefined) offerToReceive(state, kind, wanted);
+  }
+  return chain(state, () => inTurn("createOffer", state, { iceRestart: given.iceRestart }));
+}
+
+/** https://w3c.github.io/webrtc-pc/#legacy-configuration-extensions */
+function offerToReceive(state, kind, wanted) {
+  const ofKind = state.transceivers.filter((object) => {
+    const { receiver } = states.get(object);
+    return receiver.track.kind === kind && object.direction !== "stopped";
+  });
+  if (!wanted) {
+    for (const object of ofKind) {
+      if (object.direction === "sendrecv") object.direction = "sendonly";
+      else if (object.direction === "recvonly") object.direction = "inactive";
+    }
+  } else if (!ofKind.some((object) => ["sendrecv", "recvonly"].includes(object.direction))) {
+    addTransceiver(state, { kind }, transceiverInit({ direction: "recvonly" }));
+  }
+}
+
+function addTransceiver(state, what, init) {
+  const streams = init.streams.map(idOf);
+  const described = rtc("addTransceiver", state, { ...what, init: { ...init, streams } });
+  const object = transceiverFor(state, described);
+  state.transceivers = [...state.transceivers, object];
+  return object;
+}
+
+const setLocalDescription = (state, description) => {
+  const { type, sdp } = localDescriptionInit(description);
+  return chain(state, () =>
+    inTurn("setLocalDescription", state, type === undefined ? null : { type, sdp })).then(() => undefined);
+};
+const setRemoteDescription = (state, description) => {
+  const given = descriptionInit(description);
+  return chain(state, () => inTurn("setRemoteDescription", state, given)).then(() => undefined);
+};
+const addIceCandidate = (state, candidate) => {
+  const given = isA(candidate, RTCIceCandidateType) ? candidate.toJSON() : candidateInit(candidate);
+  if (given.candidate !== "" && given.sdpMid === null && given.sdpMLineIndex === null) {
+    throw new TypeError("a candidate wants an sdpMid or an sdpMLineIndex");
+  }
+  return chain(state, () => inTurn("addIceCandidate", state, given)).then(() => undefined);
+};
+const createAnswer = (state) => chain(state, () => inTurn("createAnswer", state));
+
+const promising = (call, length = 0) => ({ length, promise: true, call });
+/** An operation with one argument, and its form with callbacks after it. */
+const described = (call, least) => promising((state, argument, success, failure) =>
+  isCallback(success) ? withCallbacks(call(state, argument), success, failure) : call(state, argument), least);
+
+const RTCPeerConnectionType = declare("RTCPeerConnection", {
+  parent: EventTargetType,
+  construct(given) {
+    const { certificates, ...rest } = configuration(given);
+    const { connection: number, state } = door("rtc.new", rtcConfiguration({ certificates, ...rest }));
+    return { ...state, number, transceivers: [], localDescription: null, remoteDescription: null, operations: [] };
+  },
+  initialize(state) {
+    connections.set(state.number, state.object);
+  },
+  attributes: {
+    localDescription: local("localDescription"),
+    currentLocalDescription: local("currentLocalDescription"),
+    pendingLocalDescription: local("pendingLocalDescription"),
+    remoteDescription: (state) => state.remoteDescription ?? null,
+    currentRemoteDescription: (state) => state.currentRemoteDescription ?? null,
+    pendingRemoteDescription: (state) => state.pendingRemoteDescription ?? null,
+    signalingState: (state) => state.signalingState,
+    iceGatheringState: (state) => state.iceGatheringState,
+    iceConnectionState: (state) => state.iceConnectionState,
+    connectionState: (state) => state.connectionState,
+  },
+  handlers: [
+    "negotiationneeded", "icecandidate", "icecandidateerror", "signalingstatechange",
+    "iceconnectionstatechange", "icegatheringstatechange", "connectionstatechange", "track", "datachannel",
+  ],
+  operations: {
+    createOffer: promising((state, ...args) =>
+      isCallback(args[0])
+        ? withCallbacks(createOffer(state, args[2]), args[0], args[1])
+        : createOffer(state, args[0])),
+    createAnswer: promising((state, ...args) =>
+      isCallback(args[0]) ? withCallbacks(createAnswer(state), args[0], args[1]) : createAnswer(state)),
+    setLocalDescription: described(setLocalDescription, 0),
+    setRemoteDescription: described(setRemoteDescription, 1),
+    addIceCandidate: described(addIceCandidate, 0),
+    restartIce: (state) => { if (!state.closed) rtc("restartIce", state); },
+    getStats: promising((state, selector) => {
+      const track = nullable(aTrack)(selector);
+      if (!track) return statsOf(state, "getStats", state);
+      const sends = (object) => object.sender.track === track;
+      const receives = (object) => object.receiver.track === track;
+      const found = state.transceivers.flatMap((object) => [
+        ...(sends(object) ? [object.sender] : []), ...(receives(object) ? [object.receiver] : []),
+      ]);
+      if (found.length !== 1) {
+        throw exception({ name: "InvalidAccessError", message: "the track is of no one sender or receiver" });
+      }
+      return found[0].getStats();
+    }),
+    close(state) {
+      if (state.closed) return;
+      Object.assign(state, {
+        closed: true, signalingState: "closed", iceConnectionState: "closed", connectionState: "closed",
+      });
+      rtc("close", state);
+      closeParts(state);
+    },
+    getSenders: (state) => visibleTransceivers(state).map((object) => object.sender),
+    getReceivers: (state) => visibleTransceivers(state).map((object) => object.receiver),
+    getTransceivers: (state) => visibleTransceivers(state),
+    addTrack: {
+      length: 1,
+      call(state, added, ...given) {
+        const [track, streams] = [aTrack(added), given.map(convert.object(MediaStreamType))];
+        if (state.closed) throw invalidState("the connection is closed");
+        const described = rtc("addTrack", state, { track: idOf(track), streams: streams.map(idOf) });
+        const object = transceiverFor(state, described);
+        if (!state.transceivers.includes(object)) state.transceivers = [...state.transceivers, object];
+        states.get(object.sender).track = track;
+        return object.sender;
+      },
+    },
+    removeTrack(state, sender) {
+      const { number, connection } = stateOf(sender, RTCRtpSenderType);
+      if (state.closed) throw invalidState("the connection is closed");
+      rtc("removeTrack", state, number);
+      if (connection === state) states.get(sender).track = null;
+    },
+    addTransceiver: {
+      length: 1,
+      call(state, trackOrKind, given) {
+        const isTrack = isA(trackOrKind, MediaStreamTrackType);
+        const kind = isTrack ? trackOrKind.kind : convert.string(trackOrKind);
+        const init = transceiverInit(given);
+        if (!["audio", "video"].includes(kind)) throw new TypeError(`"${kind}" is no kind of media`);
+        if (state.closed) throw invalidState("the connection is closed");
+        return addTransceiver(state, isTrack ? { track: idOf(trackOrKind) } : { kind }, init);
+      },
+    },
+    createDataChannel: {
+      length: 1,
+      call(state, label, given) {
+        const [name, init] = [scalarString(label), channelInit(given)];
+        if (state.closed) throw invalidState("the connection is closed");
+        return channelFor(rtc("createDataChannel", state, { label: name, init }));
+      },
+    },
+  },
+});
+
+const connections = new Map();
+const visibleTransceivers = (state) => [...state.transceivers];
+const rtcConfiguration = ({ certificates, ...rest }) => rest;
+const closeParts = () => {};
+
+settlements.peerEvent = ({ connection: number, event, state, ...carried }) => {
+  const object = connections.get(number);
+  const connection = states.get(object);
+  if (connection.closed) return;
+  switch (event) {
+    case "negotiationneeded":
+      negotiationIsNeeded(connection);
+      break;
+    case "signalingstatechange":
+      connection.signalingState = state;
+      fire(object, event);
+      break;
+    case "iceconnectionstatechange":
+      connection.iceConnectionState = state;
+      fire(object, event);
+      break;
+    case "icegatheringstatechange":
+      connection.iceGatheringState = state;
+      fire(object, event);
+      break;
+    case "connectionstatechange":
+      connection.connectionState = state;
+      fire(object, event);
+      break;
+    case "icecandidate":
+      connection.candidatesFound = true;
+      fire(object, event, RTCPeerConnectionIceEventType, {
+        candidate: candidateFor(carried.candidate), url: null,
+      });
+      break;
+    case "track": {
+      const added = transceiverFor(connection, carried.transceiver);
+      const { receiver } = states.get(added);
+      const streams = Object.freeze(carried.streams.map(streamFor));
+      fire(object, event, RTCTrackEventType, {
+        receiver, track: states.get(receiver).track, streams, transceiver: added,
+      });
+      break;
+    }
+    case "datachannel": {
+      const channel = channelFor(carried.channel);
+      fire(object, event, RTCDataChannelEventType, { channel });
+      break;
+    }
+  }
+};

@@ -1,0 +1,109 @@
+// Transceivers, their senders and receivers, and the event that brings a track:
+// https://w3c.github.io/webrtc-pc/#rtp-media-api
+
+const transceiver = (operation, state, argument) =>
+  door(`rtc.transceiver.${operation}`, { transceiver: state.number, argument });
+
+const RTCRtpSenderType = declare("RTCRtpSender", {
+  attributes: {
+    track: (state) => state.track,
+  },
+  operations: {
+    replaceTrack: {
+      length: 1,
+      promise: true,
+      call(state, withTrack) {
+        const track = nullable(aTrack)(withTrack);
+        return chain(state.connection, () => {
+          transceiver("replaceTrack", state, track && idOf(track));
+          return inNextTask(state.connection, () => { state.track = track; });
+        });
+      },
+    },
+    setStreams: {
+      length: 0,
+      call(state, ...streams) {
+        const ids = streams.map(convert.object(MediaStreamType)).map(idOf);
+        transceiver("setStreams", state, ids);
+      },
+    },
+    getStats: {
+      length: 0,
+      promise: true,
+      call: (state) => statsOf(state.connection, "transceiver.senderStats", state),
+    },
+  },
+});
+
+const RTCRtpReceiverType = declare("RTCRtpReceiver", {
+  attributes: { track: (state) => state.track },
+  operations: {
+    getStats: {
+      length: 0,
+      promise: true,
+      call: (state) => statsOf(state.connection, "transceiver.receiverStats", state),
+    },
+  },
+});
+
+const RTCRtpTransceiverType = declare("RTCRtpTransceiver", {
+  attributes: {
+    mid: (state) => state.mid,
+    sender: (state) => state.sender,
+    receiver: (state) => state.receiver,
+    direction: {
+      get: (state) => transceiver("direction", state),
+      set(state, value) {
+        // What is none of the enumeration's values is passed over.
+        if (["sendrecv", "sendonly", "recvonly", "inactive", "stopped"].includes(`${value}`)) {
+          transceiver("setDirection", state, `${value}`);
+        }
+      },
+    },
+    currentDirection: (state) => state.currentDirection,
+  },
+  operations: {
+    stop: (state) => { transceiver("stop", state); },
+  },
+});
+
+const transceivers = new Map();
+
+/** The one object for each transceiver, as it was described last. */
+function transceiverFor(connection, described) {
+  const number = described.transceiver;
+  let found = transceivers.get(number);
+  if (!found) {
+    const parts = { number, connection };
+    const sender = create(RTCRtpSenderType, { ...parts, track: trackFor(described.sent) });
+    const receiver = create(RTCRtpReceiverType, { ...parts, track: trackFor(described.received) });
+    found = create(RTCRtpTransceiverType, { ...parts, sender, receiver, mid: null, currentDirection: null });
+    transceivers.set(number, found);
+    states.get(sender).transceiver = states.get(receiver).transceiver = found;
+  }
+  return found;
+}
+
+/** Takes on what a description did to it. */
+function follow(object, { mid, currentDirection }) {
+  Object.assign(states.get(object), { mid, currentDirection });
+}
+
+const RTCTrackEventType = declare("RTCTrackEvent", {
+  parent: EventType,
+  length: 2,
+  construct(type, init) {
+    const fields = eventFields(type, init, {
+      receiver: convert.object(RTCRtpReceiverType), track: aTrack,
+      streams: convert.sequence(convert.object(MediaStreamType)),
+      transceiver: convert.object(RTCRtpTransceiverType),
+    }, ["receiver", "track", "transceiver"]);
+    return { ...fields, streams: Object.freeze(fields.streams ?? []) };
+  },
+  attributes: {
+    receiver: (state) => state.receiver,
+    track: (state) => state.track,
+    streams: (state) => state.streams,
+    transceiver: (state) => state.transceiver,
+  },
+});
