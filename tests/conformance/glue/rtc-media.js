@@ -60,7 +60,9 @@ const RTCRtpTransceiverType = declare("RTCRtpTransceiver", {
         }
       },
     },
-    currentDirection: (state) => state.currentDirection,
+    currentDirection: (state) => (state.connection.closed ? null : state.currentDirection),
+    /** https://w3c.github.io/webrtc-pc/#rtcrtptransceiver-legacy */
+    stopped: (state) => transceiver("stopped", state),
   },
   operations: {
     stop: (state) => { transceiver("stop", state); },

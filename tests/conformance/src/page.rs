@@ -145,12 +145,13 @@ impl Page {
         let watch = |ctx: &Ctx<'_>| -> rquickjs::Result<()> {
             handle(ctx)?.get::<_, Function<'_>>("watch")?.call(())
         };
+        let harness = scripts.iter().position(|script| script.is_harness());
         self.context.with(|ctx| {
             for (at, script) in scripts.iter().enumerate() {
                 if let Err(error) = eval::<Value<'_>>(&ctx, &script.name, &script.source) {
                     self.report(&ctx, &error);
                 }
-                if at == 0 {
+                if at == harness.unwrap_or(0) {
                     let watching = watch(&ctx).catch(&ctx).map_err(|e| e.to_string());
                     watching.map_err(PageError::Engine)?;
                 }

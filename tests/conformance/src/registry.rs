@@ -1,23 +1,24 @@
 //! The tracks and streams that a page knows, and what it was told of them last.
 //!
-//! Known on every thread: what brings a new track must listen to it before anything can happen to it.
+//! Each has a handle, `7 <its id>`: a stream of the other end has the id of the one that was sent, and both
+//! may be here. Known on every thread: what brings a new track must listen to it before anything can
+//! happen to it.
 
 use crate::agenda::{Task, tell};
 use crate::door::Thrown;
 use duet_media::{MediaStream, MediaStreamTrack, StreamEvent, Subscription, TrackEvent};
 use serde_json::Value;
-use std::collections::HashMap;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Tracks and streams by their ids. Clones are the same registry.
+/// Tracks and streams by their handles. Clones are the same registry.
 #[derive(Clone)]
 pub(crate) struct Registry(Arc<Mutex<Objects>>);
 
 struct Objects {
     sender: Sender<Task>,
-    tracks: HashMap<String, Known>,
-    streams: HashMap<String, (MediaStream, Subscription)>,
+    tracks: Vec<Known>,
+    streams: Vec<(MediaStream, Subscription)>,
 }
 
 struct Known {
@@ -31,35 +32,36 @@ impl Registry {
     pub(crate) fn new(sender: Sender<Task>) -> Self {
         Registry(Arc::new(Mutex::new(Objects {
             sender,
-            tracks: HashMap::new(),
-            streams: HashMap::new(),
+            tracks: Vec::new(),
+            streams: Vec::new(),
         })))
     }
 
-    pub(crate) fn track(&self, id: &Value) -> Result<MediaStreamTrack, Thrown> {
+    pub(crate) fn track(&self, handle: &Value) -> Result<MediaStreamTrack, Thrown> {
         let objects = self.objects();
-        let found = id.as_str().and_then(|id| objects.tracks.get(id));
-        let known = found.ok_or_else(|| Thrown::type_error(format!("no track {id}")))?;
+        let known = number(handle.as_str()).and_then(|at| objects.tracks.get(at));
+        let known = known.ok_or_else(|| Thrown::type_error(format!("no track {handle}")))?;
         Ok(known.track.clone())
     }
 
-    pub(crate) fn stream(&self, id: &Value) -> Result<MediaStream, Thrown> {
+    pub(crate) fn stream(&self, handle: &Value) -> Result<MediaStream, Thrown> {
         let objects = self.objects();
-        let found = id.as_str().and_then(|id| objects.streams.get(id));
-        let (stream, _) = found.ok_or_else(|| Thrown::type_error(format!("no stream {id}")))?;
-        Ok(stream.clone())
+        let known = number(handle.as_str()).and_then(|at| objects.streams.get(at));
+        let known = known.ok_or_else(|| Thrown::type_error(format!("no stream {handle}")))?;
+        Ok(known.0.clone())
     }
 
     /// Whether the page has been told that the track is muted.
     pub(crate) fn muted(&self, track: &MediaStreamTrack) -> bool {
         let objects = self.objects();
-        let known = objects.tracks.get(track.id());
+        let known = objects.tracks.iter().find(|known| known.track == *track);
         known.map_or_else(|| track.muted(), |known| known.muted)
     }
 
     /// The page is being told of an event on a track.
-    pub(crate) fn told(&self, id: &str, event: &str) {
-        if let Some(known) = self.objects().tracks.get_mut(id) {
+    pub(crate) fn told(&self, handle: &str, event: &str) {
+        let mut objects = self.objects();
+        if let Some(known) = number(Some(handle)).and_then(|at| objects.tracks.get_mut(at)) {
             match event {
                 "mute" => known.muted = true,
                 "unmute" => known.muted = false,
@@ -68,51 +70,59 @@ impl Registry {
         }
     }
 
-    /// The id of a track that the page sees, perhaps for the first time.
+    /// The handle of a track that the page sees, perhaps for the first time.
     pub(crate) fn meet_track(&self, track: MediaStreamTrack) -> String {
         let mut objects = self.objects();
-        let sender = objects.sender.clone();
-        let id = track.id().to_string();
-        objects.tracks.entry(id.clone()).or_insert_with_key(|id| {
-            let id = id.clone();
+        let known = objects.tracks.iter().position(|known| known.track == track);
+        let handle = handle(known.unwrap_or(objects.tracks.len()), track.id());
+        if known.is_none() {
+            let (sender, to) = (objects.sender.clone(), handle.clone());
             let subscription = track.subscribe(move |event| {
                 let name = match event {
                     TrackEvent::Ended => "ended",
                     TrackEvent::Mute => "mute",
                     TrackEvent::Unmute => "unmute",
                 };
-                tell(&sender, Task::Track(id.clone(), name));
+                tell(&sender, Task::Track(to.clone(), name));
             });
-            Known {
+            objects.tracks.push(Known {
                 muted: track.muted(),
                 track,
                 _subscription: subscription,
-            }
-        });
-        id
+            });
+        }
+        handle
     }
 
-    /// The id of a stream that the page sees, perhaps for the first time.
+    /// The handle of a stream that the page sees, perhaps for the first time.
     pub(crate) fn meet_stream(&self, stream: MediaStream) -> String {
         let mut objects = self.objects();
-        let sender = objects.sender.clone();
-        let id = stream.id().to_string();
-        objects.streams.entry(id.clone()).or_insert_with_key(|id| {
-            let id = id.clone();
+        let known = objects.streams.iter().position(|known| known.0 == stream);
+        let handle = handle(known.unwrap_or(objects.streams.len()), stream.id());
+        if known.is_none() {
+            let (sender, to) = (objects.sender.clone(), handle.clone());
             let subscription = stream.subscribe(move |event| {
                 let (name, track) = match event {
                     StreamEvent::AddTrack(track) => ("addtrack", track),
                     StreamEvent::RemoveTrack(track) => ("removetrack", track),
                 };
-                tell(&sender, Task::Stream(id.clone(), name, track.clone()));
+                tell(&sender, Task::Stream(to.clone(), name, track.clone()));
             });
-            (stream, subscription)
-        });
-        id
+            objects.streams.push((stream, subscription));
+        }
+        handle
     }
 
     fn objects(&self) -> MutexGuard<'_, Objects> {
         // Nothing is left half done by a panic in here.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn handle(number: usize, id: &str) -> String {
+    format!("{number} {id}")
+}
+
+fn number(handle: Option<&str>) -> Option<usize> {
+    handle?.split_once(' ')?.0.parse().ok()
 }

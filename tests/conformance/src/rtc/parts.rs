@@ -75,6 +75,7 @@ impl Outside {
         let argument = &argument["argument"];
         match operation {
             "direction" => return Ok(transceiver.direction().to_string().into()),
+            "stopped" => return Ok(transceiver.stopped().into()),
             "setDirection" => transceiver.set_direction(parse(argument.clone())?)?,
             "stop" => transceiver.stop(),
             "replaceTrack" => match argument {
