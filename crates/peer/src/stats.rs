@@ -384,7 +384,13 @@ impl<'a> Report<'a> {
     }
 
     fn add_channel(&mut self, channel: &crate::RTCDataChannel, buffered: usize) {
-        let id = format!("channel-{}", channel.id());
+        let id = format!(
+            "channel-{}",
+            self.list
+                .iter()
+                .filter(|s| s.kind == "data-channel")
+                .count()
+        );
         let counted = channel.counters();
         self.add(
             "data-channel",

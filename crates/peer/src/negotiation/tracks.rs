@@ -18,7 +18,7 @@ impl Shared {
             };
             if section.rejected {
                 self.take_away(&transceiver);
-                transceiver.stop();
+                transceiver.halt();
                 continue;
             }
             let (direction, fired) = {
@@ -59,8 +59,12 @@ impl Shared {
         let receiver = &transceiver.0.receiver;
         let track = receiver.track();
         let mut known = self.remote_streams.lock();
+        // Who does not say of which streams it is means one that has no name.
+        let nameless = std::slice::from_ref(&self.nameless_stream);
         let wanted: Vec<_> = section
             .streams
+            .as_deref()
+            .unwrap_or(nameless)
             .iter()
             .map(|id| {
                 let entry = known.entry(id.clone()).or_insert_with(|| {
