@@ -243,7 +243,7 @@ global.location = {
   pathname: url[3], search: "", hash: "", toString: () => page.url,
 };
 global.origin = global.location.origin;
-global.performance = { now };
+global.performance = { now, timeOrigin: page.timeOrigin };
 global.console = Object.fromEntries(
   ["log", "info", "warn", "error", "debug"].map((name) => [name, (...args) => door("log", args.map(String))]),
 );

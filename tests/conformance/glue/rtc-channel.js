@@ -23,7 +23,7 @@ const RTCDataChannelType = declare("RTCDataChannel", {
     maxRetransmits: (state) => state.maxRetransmits,
     protocol: (state) => state.protocol,
     negotiated: (state) => state.negotiated,
-    id: (state) => state.id,
+    id: (state) => channel("id", state),
     readyState: (state) => state.readyState,
     bufferedAmount: (state) => bufferedAmount(state),
     bufferedAmountLowThreshold: {
@@ -53,11 +53,11 @@ const RTCDataChannelType = declare("RTCDataChannel", {
       }
       const before = bufferedAmount(state);
       const blob = isBlob(data) ? blobBytes(data) : undefined;
-      const bytes = blob ?? bytesOf(data);
+      const bytes = blob ?? viewBytes(data);
       const text = bytes ? undefined : scalarString(data);
       if (bytes) channel("send", state, toCharacters(bytes));
       else channel("sendText", state, text);
-      state.buffered = { task: taskCount, amount: before + (bytes ? bytes.length : encode(text).length) };
+      state.buffered = { task: taskCount, amount: before + (bytes ? bytes.length : encodeText(text).length) };
     },
   },
 });
@@ -72,12 +72,12 @@ function bufferedAmount(state) {
 
 const channels = new Map();
 
-function channelFor(described) {
+function channelFor(connection, described) {
   const number = described.channel;
   if (!channels.has(number)) {
     const { channel: _, ...fields } = described;
     channels.set(number, create(RTCDataChannelType, {
-      ...fields, number, binaryType: "blob", threshold: 0,
+      ...fields, connection, number, binaryType: "blob", threshold: 0,
     }));
   }
   return channels.get(number);
@@ -129,7 +129,7 @@ settlements.channelEvent = ({ channel: number, event, data, ...carried }) => {
       break;
     }
     case "error":
-      fire(object, "error", RTCErrorEventType, { error: rtcError("data-channel-failure") });
+      fire(object, "error", RTCErrorEventType, { error: rtcException(data) });
       break;
     default:
       fire(object, event);

@@ -48,24 +48,43 @@ function negotiationIsNeeded(connection) {
 
 /** A step of the chain on the Rust side. Its events are fired before its promise is settled. */
 function inTurn(operation, connection, argument) {
-  const id = rtc(operation, connection, argument);
+  const { request, refused } = rtc(operation, connection, argument);
+  if (refused) throw rtcException(refused);
   return new Promise((resolve, reject) => {
-    requests.set(id, {
+    requests.set(request, {
       resolve({ value, error, state, events }) {
         if (connection.closed) return;
         if (operation.startsWith("set")) {
           // Whether there is more to negotiate was looked at anew.
           if (state.signalingState === "stable") connection.negotiationWaits = false;
-          takeOn(connection, state);
+          takeOn(connection, rollsBack(events) ? rolledBack(state) : state);
         }
-        for (const event of events) settlements.peerEvent(event);
+        for (const event of events) {
+          settlements.peerEvent(event);
+          if (event.event === "signalingstatechange" && !connection.closed) takeOn(connection, state);
+        }
         if (connection.closed) return;
-        if (error) reject(exception(error));
+        if (error) reject(rtcException(error));
         else resolve(value);
       },
     });
   });
 }
+
+/** Whether an offer of ours is taken back on the way. */
+const rollsBack = (events) => {
+  const [first, ...others] = events.filter(({ event }) => event === "signalingstatechange");
+  return others.length > 0 && first.state === "stable";
+};
+
+/** As it is on the way, when the one pending description is gone and the other not there yet. */
+const rolledBack = (state) => ({
+  ...state,
+  localDescription: state.currentLocalDescription,
+  remoteDescription: state.currentRemoteDescription,
+  pendingLocalDescription: null,
+  pendingRemoteDescription: null,
+});
 
 /** Does something in a task of its own. */
 function inNextTask(connection, doing) {
@@ -88,6 +107,8 @@ function takeOn(connection, state) {
       connection[which] = descriptionFor(now);
     }
   }
+  connection.canTrickleIceCandidates = state.canTrickleIceCandidates;
+  connection.sctp = sctpFor(state.sctp);
   connection.transceivers = state.transceivers.map((described) => {
     const object = transceiverFor(connection, described);
     follow(object, described);
@@ -179,9 +200,14 @@ const described = (call, least) => promising((state, argument, success, failure)
 const RTCPeerConnectionType = declare("RTCPeerConnection", {
   parent: EventTargetType,
   construct(given) {
-    const { certificates, ...rest } = configuration(given);
-    const { connection: number, state } = door("rtc.new", rtcConfiguration({ certificates, ...rest }));
-    return { ...state, number, transceivers: [], localDescription: null, remoteDescription: null, operations: [] };
+    const wanted = configuration(given);
+    const { connection: number, state } = door("rtc.new", rtcConfiguration(wanted));
+    const { signalingState, iceGatheringState, iceConnectionState, connectionState } = state;
+    return {
+      signalingState, iceGatheringState, iceConnectionState, connectionState, number,
+      canTrickleIceCandidates: state.canTrickleIceCandidates, sctp: null, transceivers: [], operations: [],
+      hasServers: wanted.iceServers !== undefined,
+    };
   },
   initialize(state) {
     connections.set(state.number, state.object);
@@ -197,6 +223,8 @@ const RTCPeerConnectionType = declare("RTCPeerConnection", {
     iceGatheringState: (state) => state.iceGatheringState,
     iceConnectionState: (state) => state.iceConnectionState,
     connectionState: (state) => state.connectionState,
+    canTrickleIceCandidates: (state) => state.canTrickleIceCandidates,
+    sctp: (state) => state.sctp,
   },
   handlers: [
     "negotiationneeded", "icecandidate", "icecandidateerror", "signalingstatechange",
@@ -212,6 +240,25 @@ const RTCPeerConnectionType = declare("RTCPeerConnection", {
     setLocalDescription: described(setLocalDescription, 0),
     setRemoteDescription: described(setRemoteDescription, 1),
     addIceCandidate: described(addIceCandidate, 0),
+    getConfiguration(state) {
+      const { iceServers, certificates: numbers, ...rest } = rtc("getConfiguration", state);
+      const servers = iceServers.map((server) => ({ ...server, credentialType: "password" }));
+      return {
+        ...rest,
+        // In 2021 it had no default.
+        ...(state.hasServers && { iceServers: servers }),
+        certificates: numbers.map((number) => certificates.get(number)),
+      };
+    },
+    setConfiguration: {
+      length: 0,
+      call(state, given) {
+        const wanted = configuration(given);
+        if (state.closed) throw invalidState("the connection is closed");
+        rtc("setConfiguration", state, rtcConfiguration(wanted));
+        state.hasServers = wanted.iceServers !== undefined;
+      },
+    },
     restartIce: (state) => { if (!state.closed) rtc("restartIce", state); },
     getStats: promising((state, selector) => {
       const track = nullable(aTrack)(selector);
@@ -250,10 +297,9 @@ const RTCPeerConnectionType = declare("RTCPeerConnection", {
       },
     },
     removeTrack(state, sender) {
-      const { number, connection } = stateOf(sender, RTCRtpSenderType);
+      const sending = stateOf(sender, RTCRtpSenderType);
       if (state.closed) throw invalidState("the connection is closed");
-      rtc("removeTrack", state, number);
-      if (connection === state) states.get(sender).track = null;
+      sending.track = trackFor(rtc("removeTrack", state, sending.number).sent);
     },
     addTransceiver: {
       length: 1,
@@ -271,7 +317,8 @@ const RTCPeerConnectionType = declare("RTCPeerConnection", {
       call(state, label, given) {
         const [name, init] = [scalarString(label), channelInit(given)];
         if (state.closed) throw invalidState("the connection is closed");
-        return channelFor(rtc("createDataChannel", state, { label: name, init }));
+        if (init.negotiated && init.id === undefined) throw new TypeError("a negotiated channel wants an id");
+        return channelFor(state, rtc("createDataChannel", state, { label: name, init }));
       },
     },
   },
@@ -279,8 +326,56 @@ const RTCPeerConnectionType = declare("RTCPeerConnection", {
 
 const connections = new Map();
 const visibleTransceivers = (state) => [...state.transceivers];
-const rtcConfiguration = ({ certificates, ...rest }) => rest;
-const closeParts = () => {};
+addStatic(RTCPeerConnectionType, "generateCertificate", 1, true, generateCertificate);
+
+/** What is closed with the connection, at once and without an event. */
+function closeParts(state) {
+  for (const object of channels.values()) {
+    const channel = states.get(object);
+    if (channel.connection === state) channel.readyState = "closed";
+  }
+  const close = (object) => Object.assign(states.get(object), { state: "closed", abandoned: true });
+  if (state.sctp) close(state.sctp);
+  const used = state.transceivers.flatMap((object) => [object.sender.transport, object.receiver.transport]);
+  for (const dtls of new Set([state.sctp?.transport, ...used])) {
+    if (!dtls) continue;
+    close(dtls);
+    close(dtls.iceTransport);
+  }
+}
+
+/** States that changed at once: all are new before the first event tells of one. */
+settlements.together = ({ events }) => {
+  const groups = [];
+  let changed = new Set();
+  for (const event of events) {
+    const { task, kind, number, connection } = event;
+    const key = [task, kind, number, connection, event.event].join();
+    if (groups.length === 0 || changed.has(key)) {
+      groups.push([]);
+      changed = new Set();
+    }
+    changed.add(key);
+    groups.at(-1).push(event);
+  }
+  for (const group of groups) {
+    for (const event of group) adoptStates(event);
+    for (const event of group) settlements[event.task](event);
+  }
+};
+
+const connectionStates = {
+  iceconnectionstatechange: "iceConnectionState",
+  icegatheringstatechange: "iceGatheringState",
+  connectionstatechange: "connectionState",
+};
+
+function adoptStates({ task, event, ...carried }) {
+  if (task === "transportEvent") return adoptTransport(carried);
+  const connection = states.get(connections.get(carried.connection));
+  const name = connectionStates[event];
+  if (name && !connection.closed) connection[name] = carried.state;
+}
 
 settlements.peerEvent = ({ connection: number, event, state, ...carried }) => {
   const object = connections.get(number);
@@ -295,16 +390,13 @@ settlements.peerEvent = ({ connection: number, event, state, ...carried }) => {
       fire(object, event);
       break;
     case "iceconnectionstatechange":
-      connection.iceConnectionState = state;
-      fire(object, event);
-      break;
     case "icegatheringstatechange":
-      connection.iceGatheringState = state;
+    case "connectionstatechange":
+      connection[connectionStates[event]] = state;
       fire(object, event);
       break;
-    case "connectionstatechange":
-      connection.connectionState = state;
-      fire(object, event);
+    case "icecandidateerror":
+      fire(object, event, RTCPeerConnectionIceErrorEventType, carried.fields);
       break;
     case "icecandidate":
       connection.candidatesFound = true;
@@ -322,7 +414,7 @@ settlements.peerEvent = ({ connection: number, event, state, ...carried }) => {
       break;
     }
     case "datachannel": {
-      const channel = channelFor(carried.channel);
+      const channel = channelFor(connection, carried.channel);
       fire(object, event, RTCDataChannelEventType, { channel });
       break;
     }

@@ -29,7 +29,7 @@ const RTCIceCandidateType = declare("RTCIceCandidate", {
     if (init.sdpMid === null && init.sdpMLineIndex === null) {
       throw new TypeError("a candidate wants an sdpMid or an sdpMLineIndex");
     }
-    return { init, parsed: door("rtc.parseCandidate", init) };
+    return door("rtc.parseCandidate", init);
   },
   attributes: {
     candidate: (state) => state.init.candidate,
@@ -45,9 +45,7 @@ const RTCIceCandidateType = declare("RTCIceCandidate", {
   },
 });
 
-const candidateFor = (init) => init && create(RTCIceCandidateType, {
-  init: candidateInit(init), parsed: door("rtc.parseCandidate", candidateInit(init)),
-});
+const candidateFor = (described) => described && create(RTCIceCandidateType, described);
 
 const RTCPeerConnectionIceEventType = declare("RTCPeerConnectionIceEvent", {
   parent: EventType,

@@ -54,6 +54,23 @@ const encodingParameters = dictionaryWith({
   scaleResolutionDownBy: convert.double,
 }, { active: true });
 
+const codecCapability = convert.dictionary({
+  mimeType: convert.string, clockRate: wrapping(32), channels: wrapping(16), sdpFmtpLine: convert.string,
+}, ["mimeType", "clockRate"]);
+
+const sendParameters = convert.dictionary({
+  transactionId: convert.string,
+  encodings: convert.sequence(encodingParameters),
+  headerExtensions: convert.sequence(dictionaryWith(
+    { uri: convert.string, id: wrapping(16), encrypted: convert.boolean }, { encrypted: false }, ["uri", "id"],
+  )),
+  rtcp: dictionaryWith({ cname: convert.string, reducedSize: convert.boolean }, { reducedSize: false }),
+  codecs: convert.sequence(convert.dictionary({
+    payloadType: wrapping(8), mimeType: convert.string, clockRate: wrapping(32), channels: wrapping(16),
+    sdpFmtpLine: convert.string,
+  }, ["payloadType", "mimeType", "clockRate"])),
+}, ["transactionId", "encodings", "headerExtensions", "rtcp", "codecs"]);
+
 const transceiverInit = dictionaryWith({
   direction: directions,
   streams: convert.sequence((value) => convert.object(MediaStreamType)(value)),
@@ -84,15 +101,22 @@ const iceServer = dictionaryWith({
   credentialType: enumeration("password"),
 }, { credentialType: "password" }, ["urls"]);
 
+/** A configuration as the Rust side takes it. */
+const rtcConfiguration = (given) => ({
+  ...given,
+  iceServers: (given.iceServers ?? []).map(({ urls, ...rest }) => ({ ...rest, urls: [urls].flat() })),
+  certificates: given.certificates.map((object) => states.get(object).number),
+});
+
 const configuration = dictionaryWith({
   iceServers: convert.sequence(iceServer),
   iceTransportPolicy: enumeration("relay", "all"),
   bundlePolicy: enumeration("balanced", "max-compat", "max-bundle"),
-  rtcpMuxPolicy: enumeration("require"),
+  rtcpMuxPolicy: enumeration("negotiate", "require"),
   certificates: convert.sequence((value) => convert.object(RTCCertificateType)(value)),
   iceCandidatePoolSize: enforced(8),
 }, {
-  iceServers: () => [], iceTransportPolicy: "all", bundlePolicy: "balanced", rtcpMuxPolicy: "require",
+  iceTransportPolicy: "all", bundlePolicy: "balanced", rtcpMuxPolicy: "require",
   certificates: () => [], iceCandidatePoolSize: 0,
 });
 

@@ -24,8 +24,11 @@ const RTCErrorType = declare("RTCError", {
   },
 });
 
-const rtcError = (errorDetail, message = "") =>
-  create(RTCErrorType, { name: "OperationError", message, init: { errorDetail } });
+/** An error as the Rust side told it, with what is the W3C's `RTCError`'s alone if it is one. */
+function rtcException({ detail, ...error }) {
+  if (!detail) return exception(error);
+  return create(RTCErrorType, { name: "OperationError", message: error.message, init: detail });
+}
 
 const RTCErrorEventType = declare("RTCErrorEvent", {
   parent: EventType,

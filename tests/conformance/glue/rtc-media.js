@@ -7,8 +7,18 @@ const transceiver = (operation, state, argument) =>
 const RTCRtpSenderType = declare("RTCRtpSender", {
   attributes: {
     track: (state) => state.track,
+    transport: (state) => state.transport,
   },
   operations: {
+    getParameters: (state) => transceiver("sendParameters", state),
+    setParameters: {
+      length: 1,
+      promise: true,
+      call(state, given) {
+        transceiver("setParameters", state, sendParameters(given));
+        return inNextTask(state.connection, () => {});
+      },
+    },
     replaceTrack: {
       length: 1,
       promise: true,
@@ -36,8 +46,11 @@ const RTCRtpSenderType = declare("RTCRtpSender", {
 });
 
 const RTCRtpReceiverType = declare("RTCRtpReceiver", {
-  attributes: { track: (state) => state.track },
+  attributes: { track: (state) => state.track, transport: (state) => state.transport },
   operations: {
+    getParameters: (state) => transceiver("receiveParameters", state),
+    getContributingSources: (state) => transceiver("contributingSources", state),
+    getSynchronizationSources: (state) => transceiver("synchronizationSources", state),
     getStats: {
       length: 0,
       promise: true,
@@ -66,6 +79,9 @@ const RTCRtpTransceiverType = declare("RTCRtpTransceiver", {
   },
   operations: {
     stop: (state) => { transceiver("stop", state); },
+    setCodecPreferences(state, given) {
+      transceiver("setCodecPreferences", state, convert.sequence(codecCapability)(given));
+    },
   },
 });
 
@@ -77,8 +93,9 @@ function transceiverFor(connection, described) {
   let found = transceivers.get(number);
   if (!found) {
     const parts = { number, connection };
-    const sender = create(RTCRtpSenderType, { ...parts, track: trackFor(described.sent) });
-    const receiver = create(RTCRtpReceiverType, { ...parts, track: trackFor(described.received) });
+    const part = { ...parts, transport: null };
+    const sender = create(RTCRtpSenderType, { ...part, track: trackFor(described.sent) });
+    const receiver = create(RTCRtpReceiverType, { ...part, track: trackFor(described.received) });
     found = create(RTCRtpTransceiverType, { ...parts, sender, receiver, mid: null, currentDirection: null });
     transceivers.set(number, found);
     states.get(sender).transceiver = states.get(receiver).transceiver = found;
@@ -87,8 +104,16 @@ function transceiverFor(connection, described) {
 }
 
 /** Takes on what a description did to it. */
-function follow(object, { mid, currentDirection }) {
-  Object.assign(states.get(object), { mid, currentDirection });
+function follow(object, { mid, currentDirection, senderTransport, receiverTransport }) {
+  const state = states.get(object);
+  Object.assign(state, { mid, currentDirection });
+  // Made at once, so that their events are heard.
+  states.get(state.sender).transport = dtlsFor(senderTransport);
+  states.get(state.receiver).transport = dtlsFor(receiverTransport);
+}
+
+for (const type of [RTCRtpSenderType, RTCRtpReceiverType]) {
+  addStatic(type, "getCapabilities", 1, false, (kind) => door("rtc.capabilities", convert.string(kind)));
 }
 
 const RTCTrackEventType = declare("RTCTrackEvent", {

@@ -50,7 +50,7 @@ pub(crate) struct Agenda {
 }
 
 /// So long the other ends of a page's connections may be silent before it is quiet.
-const SILENCE: Duration = Duration::from_secs(6);
+const SILENCE: Duration = Duration::from_secs(9);
 
 /// Puts a task on a page's agenda; a page that is gone misses nothing.
 pub(crate) fn tell(sender: &Sender<Task>, task: Task) {

@@ -16,7 +16,7 @@ use duet_media::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// An exception, as it goes to the page.
 #[derive(Debug)]
@@ -166,7 +166,11 @@ impl World {
             return self.rtc.operate(operation, argument, &mut self.agenda);
         }
         Ok(match operation {
-            "page" => json!({ "url": self.url, "secure": self.secure }),
+            "page" => json!({
+                "url": self.url,
+                "secure": self.secure,
+                "timeOrigin": self.time_origin(),
+            }),
             "now" => json!(self.clock.now().as_secs_f64() * 1e3),
             "timer" => {
                 let delay = argument["delay"].as_f64().unwrap_or(0.0);
@@ -216,6 +220,12 @@ impl World {
             }
             _ => return Err(Thrown::type_error(format!("{operation} is not known here"))),
         })
+    }
+
+    /// When the page's clock stood at zero, in milliseconds since the Unix epoch.
+    fn time_origin(&self) -> f64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        (since.unwrap_or_default().as_secs_f64() - self.clock.now().as_secs_f64()) * 1e3
     }
 
     fn operate_track(

@@ -1,9 +1,9 @@
-//! Runs the W3C's own tests of media capture on our objects.
+//! Runs the W3C's own tests of media capture and of WebRTC on our objects.
 //!
 //! A test file of [web-platform-tests](https://web-platform-tests.org) is taken as it is. A JavaScript
 //! engine runs it, in what its harness calls a shell. The names of the specifications are there:
-//! `glue/` converts and dispatches, and every state and every decision is `duet-media`'s and
-//! `duet-devices'`, asked through one door.
+//! `glue/` converts and dispatches, and every state and every decision is `duet-media`'s,
+//! `duet-devices'` and `duet-peer`'s, asked through one door.
 //!
 //! What it is not: no page. There is no document, no element and no second window; files that need
 //! these are left out, each with its reason, in the [expectations](Expectations).

@@ -55,7 +55,7 @@ fn conform(options: &Options) -> Result<bool, Box<dyn std::error::Error>> {
         }
         println!("{path}: {:?} {:?}", outcome.status, outcome.message);
         for test in &outcome.tests {
-            println!("  {:?} {}: {:?}", test.status, test.name, test.message);
+            println!("  {:?} {:?}: {:?}", test.status, test.name, test.message);
         }
     };
     let report = run_all(&checkout, &expectations, chosen, tell)?;

@@ -47,11 +47,12 @@ struct Page {
     rejected: Rc<Cell<bool>>,
 }
 
-const GLUE: [(&str, &str); 13] = [
+const GLUE: [(&str, &str); 14] = [
     ("webidl.js", include_str!("../glue/webidl.js")),
     ("dom.js", include_str!("../glue/dom.js")),
     ("media.js", include_str!("../glue/media.js")),
     ("blob.js", include_str!("../glue/blob.js")),
+    ("file-reader.js", include_str!("../glue/file-reader.js")),
     (
         "rtc-dictionaries.js",
         include_str!("../glue/rtc-dictionaries.js"),

@@ -41,7 +41,8 @@ pub fn run_all(
                 }
             };
             let patience = match (path.starts_with("webrtc/"), file.long) {
-                (true, _) => OF_CALLS,
+                (true, false) => OF_CALLS,
+                (true, true) => OF_LONG_CALLS,
                 (false, true) => LONG,
                 (false, false) => USUAL,
             };
@@ -58,5 +59,6 @@ pub fn run_all(
 const USUAL: Duration = Duration::from_secs(10);
 /// One that makes calls: less than its runner's patience for long ones, and more than for others.
 const OF_CALLS: Duration = Duration::from_secs(20);
+const OF_LONG_CALLS: Duration = Duration::from_secs(40);
 /// And one that asks for more.
 const LONG: Duration = Duration::from_secs(60);

@@ -1,25 +1,24 @@
 //! One connection: its operations, its events, its state as a script sees it.
 
-use super::Outside;
-use super::inbox::Inbox;
+use super::parts::media_kind;
+use super::transport::describe_candidate;
+use super::{Outside, error_json, plain};
 use crate::agenda::{Agenda, Answer, Task, tell};
 use crate::door::{Thrown, parse};
-use duet_media::{MediaKind, MediaStream, Subscription};
+use duet_media::{MediaStream, Subscription};
 use duet_peer::{
-    PeerConnectionEvent as Event, RTCDataChannelInit, RTCIceCandidateInit, RTCOfferOptions,
-    RTCPeerConnection, RTCRtpEncodingParameters, RTCRtpTransceiverDirection, RTCRtpTransceiverInit,
-    RTCSessionDescription,
+    PeerConnectionEvent as Event, RTCDataChannelInit, RTCError, RTCIceCandidate,
+    RTCIceCandidateInit, RTCOfferOptions, RTCPeerConnection, RTCRtpEncodingParameters,
+    RTCRtpTransceiverDirection, RTCRtpTransceiverInit, RTCSessionDescription,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use tokio::runtime::Handle;
 
 pub(crate) struct Connection {
     peer: RTCPeerConnection,
     outside: Outside,
-    inbox: Arc<Inbox>,
     _subscription: Subscription,
 }
 
@@ -57,18 +56,16 @@ impl Default for ChannelInit {
 
 impl Connection {
     pub(crate) fn new(number: u64, peer: RTCPeerConnection, outside: Outside) -> Self {
-        let inbox = Arc::new(Inbox::new(outside.clone()));
-        let (to, from) = (inbox.clone(), outside.clone());
+        let from = outside.clone();
         let subscription = peer.subscribe(move |event| {
             let mut told = from.describe_event(event);
             told["task"] = "peerEvent".into();
             told["connection"] = number.into();
-            to.put(told);
+            from.inbox.put(told);
         });
         Connection {
             peer,
             outside,
-            inbox,
             _subscription: subscription,
         }
     }
@@ -92,12 +89,12 @@ impl Connection {
                 let options = RTCOfferOptions {
                     ice_restart: input["iceRestart"].as_bool().unwrap_or(false),
                 };
-                let work = async move { described(peer.create_offer(options).await?) };
-                self.in_turn(work, runtime, agenda)?
+                let work = async move { Ok(described(&peer.create_offer(options).await?)) };
+                self.in_turn(false, work, runtime, agenda)
             }
             "createAnswer" => {
-                let work = async move { described(peer.create_answer().await?) };
-                self.in_turn(work, runtime, agenda)?
+                let work = async move { Ok(described(&peer.create_answer().await?)) };
+                self.in_turn(false, work, runtime, agenda)
             }
             "setLocalDescription" => {
                 let description: Option<RTCSessionDescription> = parse(input)?;
@@ -105,7 +102,7 @@ impl Connection {
                     peer.set_local_description(description).await?;
                     Ok(Value::Null)
                 };
-                self.in_turn(work, runtime, agenda)?
+                self.in_turn(true, work, runtime, agenda)
             }
             "setRemoteDescription" => {
                 let description: RTCSessionDescription = parse(input)?;
@@ -113,7 +110,7 @@ impl Connection {
                     peer.set_remote_description(description).await?;
                     Ok(Value::Null)
                 };
-                self.in_turn(work, runtime, agenda)?
+                self.in_turn(true, work, runtime, agenda)
             }
             "addIceCandidate" => {
                 let candidate: Option<RTCIceCandidateInit> = parse(input)?;
@@ -121,14 +118,19 @@ impl Connection {
                     peer.add_ice_candidate(candidate).await?;
                     Ok(Value::Null)
                 };
-                self.in_turn(work, runtime, agenda)?
+                self.in_turn(false, work, runtime, agenda)
             }
             "getStats" => {
-                let work = async move {
-                    let report = peer.get_stats().await?;
-                    serde_json::to_value(report).map_err(Thrown::type_error)
-                };
+                let work = async move { plain(peer.get_stats().await?) };
                 self.in_parallel(work, runtime, agenda)
+            }
+            "getConfiguration" => self
+                .outside
+                .describe_configuration(&peer.get_configuration())?,
+            "setConfiguration" => {
+                let configuration = self.outside.configuration(input)?;
+                runtime.block_on(peer.set_configuration(configuration))?;
+                Value::Null
             }
             "describe" => runtime.block_on(self.describe()),
             "addTrack" => {
@@ -144,7 +146,7 @@ impl Connection {
             "removeTrack" => {
                 let transceiver = self.outside.transceivers.find(&input)?;
                 peer.remove_track(&transceiver.sender())?;
-                Value::Null
+                self.outside.describe_transceiver(&transceiver)
             }
             "addTransceiver" => {
                 let init: TransceiverInit = parse(input["init"].clone())?;
@@ -153,14 +155,8 @@ impl Connection {
                     streams: self.outside.streams(&init.streams)?,
                     send_encodings: init.send_encodings,
                 };
-                let made = match input["kind"].as_str() {
-                    Some(kind) => {
-                        let kind = match kind {
-                            "audio" => MediaKind::Audio,
-                            _ => MediaKind::Video,
-                        };
-                        runtime.block_on(peer.add_transceiver(kind, init))?
-                    }
+                let made = match media_kind(&input["kind"]) {
+                    Some(kind) => runtime.block_on(peer.add_transceiver(kind, init))?,
                     None => {
                         let track = self.outside.registry.track(&input["track"])?;
                         runtime.block_on(peer.add_transceiver_with_track(&track, init))?
@@ -177,9 +173,14 @@ impl Connection {
                     protocol: init.protocol,
                     negotiated_id: init.id.filter(|_| init.negotiated),
                 };
-                let label = input["label"].as_str().unwrap_or_default();
-                let made = runtime.block_on(peer.create_data_channel(label, init))?;
-                self.outside.meet_channel(&made)
+                let label = input["label"].as_str().unwrap_or_default().to_owned();
+                let outside = self.outside.clone();
+                // Where its events are made, so that none is before its first.
+                let made = runtime.spawn(async move {
+                    let made = peer.create_data_channel(&label, init).await?;
+                    Ok::<_, RTCError>(outside.meet_channel(&made))
+                });
+                runtime.block_on(made).map_err(Thrown::type_error)??
             }
             "restartIce" => {
                 let _inside = runtime.enter();
@@ -195,38 +196,39 @@ impl Connection {
     }
 
     /// A step of the connection's chain of operations; the glue sees to it that there is one at a time.
-    /// What is refused at once is thrown at once.
+    /// What is refused at once is told at once.
     fn in_turn(
         &self,
-        work: impl Future<Output = Result<Value, Thrown>> + Send + 'static,
+        describes: bool,
+        work: impl Future<Output = Result<Value, RTCError>> + Send + 'static,
         runtime: &Handle,
         agenda: &mut Agenda,
-    ) -> Result<Value, Thrown> {
+    ) -> Value {
         let mut work = Box::pin(work);
-        self.inbox.hold();
+        let inbox = self.outside.inbox.clone();
+        if describes {
+            inbox.hold();
+        }
         let begun = {
             let _inside = runtime.enter();
             work.as_mut().poll(&mut Context::from_waker(Waker::noop()))
         };
-        if let Poll::Ready(Err(thrown)) = begun {
-            self.inbox.let_go();
-            return Err(thrown);
+        if let Poll::Ready(Err(error)) = begun {
+            inbox.let_go();
+            return json!({ "refused": error_json(&error) });
         }
         let request = agenda.start_request();
-        let (inbox, outside, peer) = (self.inbox.clone(), self.outside.clone(), self.peer.clone());
+        let (outside, peer) = (self.outside.clone(), self.peer.clone());
         runtime.spawn(async move {
             let done = match begun {
                 Poll::Ready(done) => done,
                 Poll::Pending => work.await,
             };
-            // The events that it brought were queued for a task of the same thread.
-            for _ in 0..EVENTS_PASS {
-                tokio::task::yield_now().await;
-            }
+            peer.told().await;
             let state = describe(&peer, &outside).await;
             inbox.release(request, done, state);
         });
-        Ok(request.into())
+        json!({ "request": request })
     }
 
     fn in_parallel(
@@ -244,11 +246,8 @@ impl Connection {
     }
 }
 
-/// So often a step gives way to the task that tells of events.
-const EVENTS_PASS: usize = 4;
-
-fn described(description: RTCSessionDescription) -> Result<Value, Thrown> {
-    serde_json::to_value(description).map_err(Thrown::type_error)
+fn described(description: &RTCSessionDescription) -> Value {
+    json!({ "type": description.sdp_type, "sdp": description.sdp })
 }
 
 async fn describe(peer: &RTCPeerConnection, outside: &Outside) -> Value {
@@ -261,8 +260,14 @@ async fn describe(peer: &RTCPeerConnection, outside: &Outside) -> Value {
         "iceConnectionState": peer.ice_connection_state().as_str(),
         "connectionState": peer.connection_state().as_str(),
         "localDescription": peer.local_description().await,
+        "currentLocalDescription": peer.current_local_description(),
+        "pendingLocalDescription": peer.pending_local_description(),
         "remoteDescription": peer.remote_description(),
+        "currentRemoteDescription": peer.current_remote_description(),
+        "pendingRemoteDescription": peer.pending_remote_description(),
+        "canTrickleIceCandidates": peer.can_trickle_ice_candidates(),
         "transceivers": transceivers,
+        "sctp": peer.sctp().map(|sctp| outside.meet_sctp(&sctp)),
     })
 }
 
@@ -271,8 +276,22 @@ impl Outside {
         match event {
             Event::NegotiationNeeded => json!({ "event": "negotiationneeded" }),
             Event::IceCandidate(candidate) => {
+                let candidate = candidate.clone().map(RTCIceCandidate::new);
+                // One of ours has a section.
+                let candidate = candidate.and_then(Result::ok);
+                let candidate = candidate.map(|candidate| describe_candidate(&candidate));
                 json!({ "event": "icecandidate", "candidate": candidate })
             }
+            Event::IceCandidateError(error) => json!({
+                "event": "icecandidateerror",
+                "fields": {
+                    "address": error.address,
+                    "port": error.port,
+                    "url": error.url,
+                    "errorCode": error.error_code,
+                    "errorText": error.error_text,
+                },
+            }),
             Event::SignalingStateChange(state) => {
                 json!({ "event": "signalingstatechange", "state": state.as_str() })
             }

@@ -8,18 +8,23 @@
 mod channel;
 mod connection;
 mod inbox;
+mod numbered;
 mod parts;
+mod transport;
 
 use crate::agenda::{Agenda, Answer, Task, tell};
 use crate::door::{Thrown, parse};
 use crate::registry::Registry;
-use channel::Channels;
 use connection::Connection;
 use duet_media::Clock;
 use duet_peer::{
-    NetworkPolicy, PeerContext, RTCConfiguration, RTCError, RTCPeerConnection, RTCRtpTransceiver,
+    NetworkPolicy, PeerContext, RTCCertificate, RTCConfiguration, RTCDataChannel, RTCDtlsTransport,
+    RTCError, RTCErrorDetail, RTCIceCandidate, RTCIceTransport, RTCKeygenAlgorithm,
+    RTCPeerConnection, RTCRtpTransceiver, RTCSctpTransport,
 };
-use parts::Numbered;
+use inbox::Inbox;
+use numbered::Numbered;
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,13 +43,17 @@ pub(crate) struct Rtc {
     next_connection: u64,
 }
 
-/// What events of connections need, on whichever thread they come.
+/// What events of a connection need, on whichever thread they come. All but the inbox is its page's.
 #[derive(Clone)]
 pub(crate) struct Outside {
     registry: Registry,
-    sender: Sender<Task>,
+    inbox: Arc<Inbox>,
     transceivers: Arc<Numbered<RTCRtpTransceiver>>,
-    channels: Arc<Channels>,
+    channels: Arc<Numbered<RTCDataChannel>>,
+    certificates: Arc<Numbered<RTCCertificate>>,
+    dtls: Arc<Numbered<RTCDtlsTransport>>,
+    ice: Arc<Numbered<RTCIceTransport>>,
+    sctp: Arc<Numbered<RTCSctpTransport>>,
 }
 
 /// So long the last connections' tasks may take to end with their page.
@@ -56,9 +65,13 @@ impl Rtc {
             clock,
             world: Outside {
                 registry,
-                sender,
+                inbox: Arc::new(Inbox::new(sender)),
                 transceivers: Arc::default(),
                 channels: Arc::default(),
+                certificates: Arc::default(),
+                dtls: Arc::default(),
+                ice: Arc::default(),
+                sctp: Arc::default(),
             },
             runtime: None,
             context: None,
@@ -74,13 +87,19 @@ impl Rtc {
         argument: Value,
         agenda: &mut Agenda,
     ) -> Result<Value, Thrown> {
-        if operation == "new" {
-            let made = self.make_connection(argument)?;
-            agenda.listen(true);
-            return Ok(made);
-        }
-        if operation == "parseCandidate" {
-            return Ok(json!({}));
+        match operation {
+            "new" => {
+                let made = self.make_connection(argument, agenda)?;
+                agenda.listen(true);
+                return Ok(made);
+            }
+            "parseCandidate" => {
+                let candidate = RTCIceCandidate::new(parse(argument)?)?;
+                return Ok(transport::describe_candidate(&candidate));
+            }
+            "capabilities" => return parts::capabilities(&argument),
+            "generateCertificate" => return self.generate_certificate(&argument, agenda),
+            _ => {}
         }
         let Some(runtime) = &self.runtime else {
             return Err(Thrown::type_error("there is no connection yet"));
@@ -93,6 +112,9 @@ impl Rtc {
         if let Some(operation) = operation.strip_prefix("transceiver.") {
             return self.world.operate_transceiver(operation, &argument);
         }
+        if let Some(operation) = operation.strip_prefix("transport.") {
+            return self.world.operate_transport(operation, &argument);
+        }
         let number = argument["connection"].as_u64().unwrap_or(0);
         let found = self.connections.get(&number);
         let connection = found.ok_or_else(|| Thrown::type_error("no such connection"))?;
@@ -104,19 +126,53 @@ impl Rtc {
         Ok(done)
     }
 
-    fn make_connection(&mut self, argument: Value) -> Result<Value, Thrown> {
-        let configuration: RTCConfiguration = parse(argument)?;
+    /// One thread does the connections' work, so that what is queued on it keeps its order.
+    fn runtime(&mut self) -> Result<&Runtime, Thrown> {
         if self.runtime.is_none() {
-            // One thread does the connections' work, so that what is queued on it keeps its order.
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(1)
-                .enable_all()
-                .build()
-                .map_err(Thrown::type_error)?;
-            self.runtime = Some(runtime);
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            let built = builder.worker_threads(1).enable_all().build();
+            self.runtime = Some(built.map_err(Thrown::type_error)?);
         }
+        let runtime = self.runtime.as_ref();
+        runtime.ok_or_else(|| Thrown::type_error("there is no runtime"))
+    }
+
+    fn generate_certificate(
+        &mut self,
+        argument: &Value,
+        agenda: &mut Agenda,
+    ) -> Result<Value, Thrown> {
+        let algorithm = match argument["algorithm"].as_str() {
+            Some("ECDSA P-256") => RTCKeygenAlgorithm::EcdsaP256,
+            Some("Ed25519") => RTCKeygenAlgorithm::Ed25519,
+            _ => return Err(Thrown::not_supported("keys of that kind cannot be made")),
+        };
+        let life = argument["life"].as_u64().map(Duration::from_millis);
+        let certificates = self.world.certificates.clone();
+        let work = RTCPeerConnection::generate_certificate(algorithm, life);
+        let (request, sender) = (agenda.start_request(), agenda.sender());
+        self.runtime()?.spawn(async move {
+            let made = work.await.map_err(Thrown::from).map(|made| {
+                let fingerprints = made.get_fingerprints();
+                let fingerprints = fingerprints.iter().map(|fingerprint| {
+                    json!({ "algorithm": fingerprint.algorithm, "value": fingerprint.value })
+                });
+                Answer::Json(json!({
+                    "certificate": certificates.number(&made),
+                    "expires": made.expires(),
+                    "fingerprints": fingerprints.collect::<Vec<_>>(),
+                }))
+            });
+            tell(&sender, Task::Settled(request, made));
+        });
+        Ok(request.into())
+    }
+
+    fn make_connection(&mut self, argument: Value, agenda: &Agenda) -> Result<Value, Thrown> {
+        let configuration = self.world.configuration(argument)?;
+        self.runtime()?;
         let Some(runtime) = &self.runtime else {
-            return Err(Thrown::type_error("no runtime"));
+            return Err(Thrown::type_error("there is no runtime"));
         };
         let context = self.context.get_or_insert_with(|| PeerContext {
             network: NetworkPolicy::LoopbackOnly,
@@ -126,7 +182,11 @@ impl Rtc {
         let made = runtime.block_on(RTCPeerConnection::new(configuration, context.clone()))?;
         self.next_connection += 1;
         let number = self.next_connection;
-        let connection = Connection::new(number, made, self.world.clone());
+        let world = Outside {
+            inbox: Arc::new(Inbox::new(agenda.sender())),
+            ..self.world.clone()
+        };
+        let connection = Connection::new(number, made, world);
         let state = runtime.block_on(connection.describe());
         self.connections.insert(number, connection);
         Ok(json!({ "connection": number, "state": state }))
@@ -145,25 +205,95 @@ impl Drop for Rtc {
             self.context = None;
             self.world.transceivers.clear();
             self.world.channels.clear();
+            self.world.dtls.clear();
+            self.world.ice.clear();
+            self.world.sctp.clear();
         }
         runtime.shutdown_timeout(FAREWELL);
     }
 }
 
 impl Outside {
-    fn tell(&self, event: Value) {
-        tell(&self.sender, Task::Told(event));
+    fn configuration(&self, argument: Value) -> Result<RTCConfiguration, Thrown> {
+        let certificates: Vec<Value> = parse(argument["certificates"].clone())?;
+        let certificates = certificates
+            .iter()
+            .map(|number| self.certificates.find(number));
+        let certificates = certificates.collect::<Result<_, _>>()?;
+        Ok(RTCConfiguration {
+            certificates,
+            ..parse(argument)?
+        })
+    }
+
+    fn describe_configuration(&self, configuration: &RTCConfiguration) -> Result<Value, Thrown> {
+        let certificates = configuration.certificates.iter();
+        let certificates = certificates.map(|of| self.certificates.number(of));
+        let certificates: Vec<_> = certificates.collect();
+        let mut told = plain(configuration)?;
+        told["certificates"] = certificates.into();
+        Ok(told)
     }
 }
 
 /// A request's end, with all that a script learns by it.
-fn settled(request: u64, done: Result<Value, Thrown>, state: Value, events: Vec<Value>) -> Task {
+fn settled(request: u64, done: Result<Value, RTCError>, state: Value, events: Vec<Value>) -> Task {
     let mut settlement = json!({ "state": state, "events": events });
     match done {
         Ok(value) => settlement["value"] = value,
-        Err(thrown) => settlement["error"] = thrown.to_json(),
+        Err(error) => settlement["error"] = error_json(&error),
     }
     Task::Settled(request, Ok(Answer::Json(settlement)))
+}
+
+/// A dictionary as JSON has it.
+fn plain(dictionary: impl Serialize) -> Result<Value, Thrown> {
+    serde_json::to_value(dictionary).map_err(Thrown::type_error)
+}
+
+/// An error with what the W3C's `RTCError` has more than others.
+fn error_json(error: &RTCError) -> Value {
+    let mut told = json!({ "name": error.kind.as_str(), "message": error.message });
+    if let Some(detail) = error.detail {
+        told["detail"] = json!({ "errorDetail": detail.as_str() });
+        let told = &mut told["detail"];
+        match detail {
+            RTCErrorDetail::DtlsFailure {
+                received_alert,
+                sent_alert,
+            } => {
+                told["receivedAlert"] = json!(received_alert);
+                told["sentAlert"] = json!(sent_alert);
+            }
+            RTCErrorDetail::SctpFailure { cause_code } => {
+                told["sctpCauseCode"] = json!(cause_code);
+            }
+            RTCErrorDetail::SdpSyntaxError { line } => told["sdpLineNumber"] = json!(line),
+            RTCErrorDetail::DataChannelFailure | RTCErrorDetail::FingerprintFailure => {}
+        }
+    }
+    told
+}
+
+/// Bytes as the characters U+0000 to U+00FF, as they go through the door.
+fn to_characters(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| char::from(*byte)).collect()
+}
+
+/// What is no byte was none in the glue either.
+fn to_bytes(characters: &str) -> Vec<u8> {
+    let bytes = characters.chars().map(|c| u8::try_from(c).unwrap_or(0));
+    bytes.collect()
+}
+
+impl Thrown {
+    fn not_supported(message: &str) -> Self {
+        Thrown {
+            name: "NotSupportedError",
+            message: message.into(),
+            constraint: None,
+        }
+    }
 }
 
 impl From<RTCError> for Thrown {

@@ -1,63 +1,24 @@
 //! Transceivers with their senders and receivers.
 
-use super::Outside;
+use super::{Outside, plain};
 use crate::door::{Thrown, parse};
-use duet_media::MediaStream;
-use duet_peer::RTCRtpTransceiver;
+use duet_media::{MediaKind, MediaStream};
+use duet_peer::{RTCRtpCodec, RTCRtpSendParameters, RTCRtpSender, RTCRtpSource, RTCRtpTransceiver};
 use serde_json::{Value, json};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Objects by numbers: the same object, the same number.
-pub(crate) struct Numbered<T>(Mutex<Vec<T>>);
-
-impl<T> Default for Numbered<T> {
-    fn default() -> Self {
-        Numbered(Mutex::new(Vec::new()))
-    }
-}
-
-impl<T: Clone + PartialEq> Numbered<T> {
-    /// An object's number, perhaps a new one; and whether it is new.
-    pub(crate) fn number(&self, object: &T) -> (usize, bool) {
-        let mut objects = self.objects();
-        match objects.iter().position(|known| known == object) {
-            Some(at) => (at, false),
-            None => {
-                objects.push(object.clone());
-                (objects.len() - 1, true)
-            }
-        }
-    }
-
-    pub(crate) fn find(&self, number: &Value) -> Result<T, Thrown> {
-        let objects = self.objects();
-        let found = number.as_u64().and_then(|at| objects.get(at as usize));
-        let found = found.ok_or_else(|| Thrown::type_error(format!("no object {number}")))?;
-        Ok(found.clone())
-    }
-
-    pub(crate) fn clear(&self) {
-        self.objects().clear();
-    }
-
-    fn objects(&self) -> MutexGuard<'_, Vec<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl Outside {
     /// A transceiver as the glue is told of it.
     pub(crate) fn describe_transceiver(&self, transceiver: &RTCRtpTransceiver) -> Value {
-        let (number, _) = self.transceivers.number(transceiver);
+        let (sender, receiver) = (transceiver.sender(), transceiver.receiver());
         let current = transceiver.current_direction();
-        let sent = transceiver.sender().track();
         json!({
-            "transceiver": number,
+            "transceiver": self.transceivers.number(transceiver),
             "mid": transceiver.mid(),
-            "direction": transceiver.direction().to_string(),
             "currentDirection": current.map(|direction| direction.to_string()),
-            "sent": sent.map(|track| self.registry.meet_track(track)),
-            "received": self.registry.meet_track(transceiver.receiver().track()),
+            "sent": sender.track().map(|track| self.registry.meet_track(track)),
+            "received": self.registry.meet_track(receiver.track()),
+            "senderTransport": sender.transport().map(|of| self.meet_dtls(&of)),
+            "receiverTransport": receiver.transport().map(|of| self.meet_dtls(&of)),
         })
     }
 
@@ -72,22 +33,61 @@ impl Outside {
         argument: &Value,
     ) -> Result<Value, Thrown> {
         let transceiver = self.transceivers.find(&argument["transceiver"])?;
-        let argument = &argument["argument"];
+        let argument = argument["argument"].clone();
+        let (sender, receiver) = (transceiver.sender(), transceiver.receiver());
         match operation {
             "direction" => return Ok(transceiver.direction().to_string().into()),
             "stopped" => return Ok(transceiver.stopped().into()),
-            "setDirection" => transceiver.set_direction(parse(argument.clone())?)?,
-            "stop" => transceiver.stop(),
-            "replaceTrack" => match argument {
-                Value::Null => transceiver.sender().replace_track(None)?,
-                id => {
-                    let track = self.registry.track(id)?;
-                    transceiver.sender().replace_track(Some(&track))?;
-                }
+            "setDirection" => transceiver.set_direction(parse(argument)?)?,
+            "stop" => transceiver.stop()?,
+            "setCodecPreferences" => {
+                transceiver.set_codec_preferences(&parse::<Vec<RTCRtpCodec>>(argument)?)?;
+            }
+            "replaceTrack" => match &argument {
+                Value::Null => sender.replace_track(None)?,
+                id => sender.replace_track(Some(&self.registry.track(id)?))?,
             },
-            "setStreams" => transceiver.sender().set_streams(&self.streams(argument)?),
+            "setStreams" => sender.set_streams(&self.streams(&argument)?),
+            "sendParameters" => return plain(sender.get_parameters()),
+            "setParameters" => sender.set_parameters(parse::<RTCRtpSendParameters>(argument)?)?,
+            "receiveParameters" => return plain(receiver.get_parameters()),
+            "contributingSources" => return Ok(sources(&receiver.get_contributing_sources())),
+            "synchronizationSources" => {
+                return Ok(sources(&receiver.get_synchronization_sources()));
+            }
             _ => return Err(Thrown::type_error(format!("transceiver.{operation}?"))),
         }
         Ok(Value::Null)
     }
+}
+
+/// What can be sent and received of a kind; of what is no kind nothing.
+pub(crate) fn capabilities(kind: &Value) -> Result<Value, Thrown> {
+    match media_kind(kind) {
+        Some(kind) => plain(RTCRtpSender::get_capabilities(kind)),
+        None => Ok(Value::Null),
+    }
+}
+
+pub(crate) fn media_kind(kind: &Value) -> Option<MediaKind> {
+    match kind.as_str() {
+        Some("audio") => Some(MediaKind::Audio),
+        Some("video") => Some(MediaKind::Video),
+        _ => None,
+    }
+}
+
+fn sources(sources: &[RTCRtpSource]) -> Value {
+    let sources = sources.iter().map(|source| {
+        let mut told = json!({
+            "timestamp": source.timestamp,
+            "source": source.source,
+            "rtpTimestamp": source.rtp_timestamp,
+        });
+        if let Some(level) = source.audio_level {
+            told["audioLevel"] = level.into();
+        }
+        told
+    });
+    sources.collect()
 }
