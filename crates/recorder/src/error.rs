@@ -34,4 +34,15 @@ impl MediaRecorderError {
             MediaRecorderError::Unknown(_) => "UnknownError",
         }
     }
+
+    /// The sentence, without the name.
+    pub fn message(&self) -> &str {
+        match self {
+            MediaRecorderError::InvalidState(message)
+            | MediaRecorderError::NotSupported(message)
+            | MediaRecorderError::Security(message)
+            | MediaRecorderError::InvalidModification(message)
+            | MediaRecorderError::Unknown(message) => message,
+        }
+    }
 }

@@ -26,6 +26,7 @@
 
 mod encode;
 mod error;
+mod event;
 mod inbox;
 mod interleave;
 mod media_recorder;
@@ -40,7 +41,8 @@ mod timeline;
 mod webm;
 
 pub use error::MediaRecorderError;
-pub use media_recorder::{Blob, MediaRecorder, RecorderEvent, RecorderStatistics, RecordingState};
+pub use event::{Blob, RecorderEvent, RecorderStatistics, RecorderTask, RecordingState};
+pub use media_recorder::MediaRecorder;
 #[cfg(feature = "object-url")]
 pub use object_url::ObjectUrls;
 pub use options::{BitrateMode, MediaRecorderOptions};

@@ -5,91 +5,18 @@
 
 use crate::encode::{EncodingConfig, KeyFrames};
 use crate::error::MediaRecorderError;
+use crate::event::{RecorderEvent, RecorderStatistics, RecorderTask, RecordingState};
 use crate::inbox::Inbox;
 use crate::mime::{self, RecordingType};
 use crate::options::{BitrateMode, Bitrates, Kinds, MediaRecorderOptions};
 use crate::output::Output;
 use crate::session::{Command, Session};
-use bytes::Bytes;
 use duet_media::{EventTarget, MediaKind, MediaStream, MediaStreamTrack, Subscription, TrackState};
 use parking_lot::{Condvar, Mutex};
 use std::fmt;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-
-/// [`RecordingState`](https://w3c.github.io/mediacapture-record/#recordingstate).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RecordingState {
-    /// Not started, or stopped.
-    #[default]
-    Inactive,
-    /// What the tracks deliver is recorded.
-    Recording,
-    /// Started, but what the tracks deliver is left out.
-    Paused,
-}
-
-impl RecordingState {
-    /// The W3C's string.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            RecordingState::Inactive => "inactive",
-            RecordingState::Recording => "recording",
-            RecordingState::Paused => "paused",
-        }
-    }
-}
-
-/// What a recorder hands out: bytes and their type.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Blob {
-    /// The bytes. Those of all blobs of a recording, one after the other, are the recording.
-    pub data: Bytes,
-    /// The MIME type.
-    pub mime_type: String,
-}
-
-/// [Events of a recorder](https://w3c.github.io/mediacapture-record/#event-summary). They are fired on
-/// the recording's own thread.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RecorderEvent {
-    /// Recording has begun.
-    Start {
-        /// What the recorder's MIME type is from now on.
-        mime_type: String,
-    },
-    /// Recording has ended; fires once after each `Start`, and last.
-    Stop,
-    /// Data is there.
-    DataAvailable {
-        /// The data; empty if none was gathered, or if it went elsewhere ([`MediaRecorder::start_to`]).
-        blob: Blob,
-        /// From the recording's beginning to that of the data.
-        timecode: Duration,
-    },
-    /// What the tracks deliver is left out from now on.
-    Pause,
-    /// What the tracks deliver is recorded again.
-    Resume,
-    /// Recording cannot go on. A last `DataAvailable` and `Stop` follow.
-    Error(MediaRecorderError),
-}
-
-/// What became of a recording so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RecorderStatistics {
-    /// How long it is.
-    pub duration: Duration,
-    /// Bytes that were written.
-    pub bytes_written: u64,
-    /// Pictures that were encoded.
-    pub pictures: u64,
-    /// Pictures that were lost, because encoder or disk were more than a second behind.
-    pub pictures_lost: u64,
-    /// Stretches of sound, usually 10 ms, that were lost for the same reason.
-    pub sounds_lost: u64,
-}
 
 /// [`MediaRecorder`](https://w3c.github.io/mediacapture-record/#mediarecorder-api): writes a stream's
 /// tracks as WebM, with VP8 and Opus.
@@ -108,6 +35,7 @@ struct Handle {
 /// What a recorder and its recordings share.
 pub(crate) struct Shared {
     options: MediaRecorderOptions,
+    queue: Box<dyn Fn(RecorderTask) + Send + Sync>,
     pub(crate) events: EventTarget<RecorderEvent>,
     inner: Mutex<Inner>,
     idle: Condvar,
@@ -138,6 +66,21 @@ impl MediaRecorder {
         stream: &MediaStream,
         options: MediaRecorderOptions,
     ) -> Result<Self, MediaRecorderError> {
+        Self::with_task_queue(stream, options, RecorderTask::run)
+    }
+
+    /// Like [`MediaRecorder::new`], for a program with an event loop: `queue` gets every change that
+    /// comes of itself, and the events, and lets the loop run it. So the attributes change while a task
+    /// runs and at no other time, as in a browser: [`MediaRecorder::mime_type`] as `Start` fires,
+    /// [`MediaRecorder::state`] as the tracks' end is told. `queue` is called on the recording's thread.
+    ///
+    /// # Errors
+    /// As [`MediaRecorder::new`].
+    pub fn with_task_queue(
+        stream: &MediaStream,
+        options: MediaRecorderOptions,
+        queue: impl Fn(RecorderTask) + Send + Sync + 'static,
+    ) -> Result<Self, MediaRecorderError> {
         if !Self::is_type_supported(&options.mime_type) {
             return Err(not_supported(&options.mime_type));
         }
@@ -155,6 +98,7 @@ impl MediaRecorder {
             stream: stream.clone(),
             shared: Arc::new(Shared {
                 options,
+                queue: Box::new(queue),
                 events: EventTarget::new(),
                 inner: Mutex::new(inner),
                 idle: Condvar::new(),
@@ -283,7 +227,7 @@ impl MediaRecorder {
 
     /// Waits until no recording is under way any more and every event has been fired: what was
     /// recorded is where it belongs. False if that took longer than `patience`. Not to be called by a
-    /// listener of this recorder, which it would wait for.
+    /// listener of this recorder, nor on the thread that runs its tasks, which it would wait for.
     pub fn wait_until_stopped(&self, patience: Duration) -> bool {
         let mut inner = self.inner();
         let waited =
@@ -398,6 +342,12 @@ impl Drop for Handle {
 }
 
 impl Shared {
+    /// Lets the program's event loop, or else this thread, take these steps.
+    pub(crate) fn queue_task(self: &Arc<Self>, steps: impl FnOnce(&Shared) + Send + 'static) {
+        let shared = self.clone();
+        (self.queue)(RecorderTask::new(move || steps(&shared)));
+    }
+
     /// A recording has begun.
     pub(crate) fn started(&self, recording: u64, mime_type: &str) {
         let mut inner = self.inner.lock();

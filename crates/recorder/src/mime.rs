@@ -80,12 +80,14 @@ pub(crate) fn extended(constrained: &str, video: bool, audio: bool) -> String {
     }
 }
 
-/// Each codec at most once; none that is not known.
+/// Each codec at most once; none that is not known. What follows a name's first period is not looked at,
+/// [as it is written](https://w3c.github.io/mediacapture-record/#abstract-opdef-is-type-supported).
 fn parse_codecs(text: &str) -> Option<Vec<MediaKind>> {
     let mut kinds = Vec::new();
     for name in text.split(',') {
-        let kind = match name.trim().to_ascii_lowercase().as_str() {
-            "vp8" | "vp8.0" => MediaKind::Video,
+        let name = name.trim().to_ascii_lowercase();
+        let kind = match name.split('.').next()? {
+            "vp8" => MediaKind::Video,
             "opus" => MediaKind::Audio,
             _ => return None,
         };
@@ -136,6 +138,7 @@ mod tests {
             "video/webm; codecs=\"vp8, opus\"",
             "video/webm;codecs=opus,vp8",
             "video/webm;codecs=VP8.0",
+            "video/webm;codecs=\"vp8.0.1, opus.x\"",
             "video/webm;codecs=opus",
             "audio/webm; codecs=\"opus\"",
             "audio/webm;codecs=opus;x=1",
@@ -154,6 +157,8 @@ mod tests {
             "video/webm;codecs=",
             "video/webm;codecs=\"vp8",
             "video/webm;codecs=vp9",
+            "video/webm;codecs=vp80",
+            "video/webm;codecs=.vp8",
             "video/webm; codecs=\"vp8, vorbis\"",
             "video/webm;codecs=vp8,vp8.0",
             "video/webm;codecs=opus,opus",

@@ -2,8 +2,9 @@
 
 use crate::encode::{Encoding, EncodingConfig};
 use crate::error::MediaRecorderError;
+use crate::event::{Blob, RecorderEvent, RecorderStatistics};
 use crate::inbox::{Beginning, Inbox, Item};
-use crate::media_recorder::{Blob, RecorderEvent, RecorderStatistics, Shared};
+use crate::media_recorder::Shared;
 use crate::output::Output;
 use crate::webm::{Block, Muxer, Patch, TrackEntry};
 use duet_codec::CodecError;
@@ -107,17 +108,18 @@ impl Session {
     }
 
     pub(crate) fn run(mut self) {
-        let _running = Running(self.shared.clone());
-        self.shared.started(self.recording, &self.mime_type);
-        self.fire(RecorderEvent::Start {
-            mime_type: self.mime_type.clone(),
+        let running = Running(self.shared.clone());
+        let (recording, mime_type) = (self.recording, self.mime_type.clone());
+        self.shared.queue_task(move |shared| {
+            shared.started(recording, &mime_type);
+            shared.events.dispatch(&RecorderEvent::Start { mime_type });
         });
         let end = loop {
             if let Some(end) = self.step() {
                 break end;
             }
         };
-        self.finish(end);
+        self.finish(end, running);
     }
 
     /// Sees to one thing.
@@ -252,7 +254,7 @@ impl Session {
         self.put(patches)
     }
 
-    fn finish(mut self, end: End) {
+    fn finish(mut self, end: End, running: Running) {
         self.inbox.close();
         self.count_lost();
         self.sinks.clear();
@@ -262,24 +264,34 @@ impl Session {
             (End::Failed(error), _) | (End::Asked | End::TracksEnded, Err(error)) => Some(error),
             (End::Asked | End::TracksEnded, Ok(())) => None,
         };
-        self.shared.ended(self.recording);
-        if let Some(error) = failed {
+        if let Some(error) = &failed {
             tracing::warn!(%error, "a recording ended");
-            self.fire(RecorderEvent::Error(error));
         }
-        self.hand_out();
-        self.fire(RecorderEvent::Stop);
+        let (recording, data) = (self.recording, self.gathered());
+        self.shared.queue_task(move |shared| {
+            let _running = running;
+            shared.ended(recording);
+            if let Some(error) = failed {
+                shared.events.dispatch(&RecorderEvent::Error(error));
+            }
+            shared.events.dispatch(&data);
+            shared.events.dispatch(&RecorderEvent::Stop);
+        });
     }
 
     fn hand_out(&mut self) {
-        let event = RecorderEvent::DataAvailable {
+        let data = self.gathered();
+        self.fire(data);
+    }
+
+    fn gathered(&mut self) -> RecorderEvent {
+        RecorderEvent::DataAvailable {
             blob: Blob {
                 data: self.output.take(),
                 mime_type: self.mime_type.clone(),
             },
             timecode: self.slice.take().unwrap_or(self.newest),
-        };
-        self.fire(event);
+        }
     }
 
     fn count_lost(&mut self) {
@@ -294,9 +306,9 @@ impl Session {
         self.statistics.sounds_lost = of(false);
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "made for the occasion")]
     fn fire(&self, event: RecorderEvent) {
-        self.shared.events.dispatch(&event);
+        self.shared
+            .queue_task(move |shared| shared.events.dispatch(&event));
     }
 }
 
@@ -308,7 +320,7 @@ fn cannot_encode(error: CodecError) -> MediaRecorderError {
     MediaRecorderError::Unknown(format!("a frame cannot be encoded: {error}"))
 }
 
-/// Whatever a listener did: nobody waits for ever.
+/// Whatever a listener did, and whether or not the last task was run: nobody waits for ever.
 struct Running(Arc<Shared>);
 
 impl Drop for Running {

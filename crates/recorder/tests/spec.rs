@@ -10,6 +10,7 @@ use duet_recorder::{
     MediaRecorder, MediaRecorderError, MediaRecorderOptions, Output, RecorderEvent, RecordingState,
 };
 use std::io::{self, Write};
+use std::sync::mpsc;
 use std::time::Duration;
 
 fn recorder(stream: &MediaStream) -> (MediaRecorder, Events) {
@@ -150,6 +151,44 @@ fn the_end_of_all_tracks_is_the_end_of_the_recording() {
     assert_eq!(names(&events), ["start", "dataavailable", "stop"]);
     assert_eq!(recorder.state(), RecordingState::Inactive);
     recorder.stop();
+}
+
+#[test]
+fn with_a_queue_of_its_own_a_program_sees_changes_in_its_tasks_only() {
+    let stream = synthetic(160, 90);
+    let (queue, tasks) = mpsc::channel();
+    let options = MediaRecorderOptions::default();
+    let queue = move |task| queue.send(task).expect("the test listens");
+    let recorder = MediaRecorder::with_task_queue(&stream, options, queue).unwrap();
+    let events = Events::of(&recorder);
+    recorder.start(None).unwrap();
+    let start = tasks.recv_timeout(LIMIT).unwrap();
+    assert_eq!(recorder.mime_type(), "");
+    start.run();
+    assert_eq!(recorder.mime_type(), "video/webm;codecs=vp8,opus");
+    assert_eq!(name(&events.next()), "start");
+    until_recorded(&recorder, Duration::from_millis(200));
+    stream.get_tracks().iter().for_each(|track| track.stop());
+    let end = tasks.recv_timeout(LIMIT).unwrap();
+    assert_eq!(recorder.state(), RecordingState::Recording);
+    assert!(!recorder.wait_until_stopped(Duration::ZERO));
+    end.run();
+    assert_eq!(recorder.state(), RecordingState::Inactive);
+    assert!(recorder.wait_until_stopped(LIMIT));
+    let last = events.to_the_end();
+    assert_eq!(names(&last), ["dataavailable", "stop"]);
+    assert!(size(&last[0]) > 1_000);
+}
+
+#[test]
+fn a_program_that_drops_its_tasks_is_not_waited_for_for_ever() {
+    let stream = synthetic(160, 90);
+    let options = MediaRecorderOptions::default();
+    let recorder = MediaRecorder::with_task_queue(&stream, options, drop).unwrap();
+    recorder.start(None).unwrap();
+    until_recorded(&recorder, Duration::from_millis(200));
+    recorder.stop();
+    assert!(recorder.wait_until_stopped(LIMIT));
 }
 
 #[test]

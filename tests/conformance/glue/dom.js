@@ -291,19 +291,3 @@ function inParallel(operation, argument) {
   const id = door(operation, argument);
   return new Promise((resolve, reject) => requests.set(id, { resolve, reject }));
 }
-
-/** Only for what a test's own scripts fetch: files of the checkout. */
-global.fetch = (resource) => {
-  const text = door("file", `${resource}`);
-  const body = () => Promise.resolve(text);
-  return Promise.resolve({ ok: text !== null, status: text === null ? 404 : 200, text: body });
-};
-
-const URLType = declare("URL", {});
-/** Of an object URL's possible objects, blobs and media sources, this page has none. */
-define(URLType.object, "createObjectURL", {
-  value: operation("createObjectURL", 1, false, () => {
-    throw new TypeError("a Blob or a MediaSource is wanted");
-  }),
-  writable: true, enumerable: true, configurable: true,
-});

@@ -21,8 +21,8 @@ function encodeText(text) {
 }
 
 const isBlob = (value) => isA(value, BlobType);
-const blobBytes = (blob) => states.get(blob).bytes;
-const blobOf = (bytes, contentType = "") => create(BlobType, { bytes, contentType });
+const blobBytes = (object) => new Uint8Array(bufferOf(blob("bytes", idOf(object))));
+const blobOf = (bytes) => blobFor(blob("new", { parts: [{ bytes: bytesOf(bytes) }], type: "" }));
 
 const ProgressEventType = declare("ProgressEvent", {
   parent: EventType,
@@ -41,11 +41,11 @@ declare("FileReader", {
   },
   handlers: ["loadstart", "load", "loadend", "error"],
   operations: {
-    readAsArrayBuffer(state, blob) {
-      const { bytes } = stateOf(blob, BlobType);
+    readAsArrayBuffer(state, given) {
+      const bytes = blobBytes(aBlob(given));
       state.readyState = 1;
       startTimer(() => {
-        Object.assign(state, { readyState: 2, result: bytes.slice().buffer });
+        Object.assign(state, { readyState: 2, result: bytes.buffer });
         fire(state.object, "load", ProgressEventType);
         fire(state.object, "loadend", ProgressEventType);
       }, 0, false, []);

@@ -226,17 +226,6 @@ const NavigatorType = declare("Navigator", {
 const navigator = create(NavigatorType, {});
 define(global, "navigator", { get: () => navigator, enumerable: true, configurable: true });
 
-/** Only as the maker of a track that is no device's. */
-declare("AudioContext", {
-  construct: () => ({}),
-  operations: {
-    createMediaStreamDestination: () => ({ stream: streamFor(door("audio.destination")) }),
-  },
-});
-
-/** Nobody has one; scripts ask whether it could be captured, and turn to the devices if not. */
-declare("HTMLCanvasElement", {});
-
 // What comes through the door.
 
 /** Which task this is: what a script sees may change from one to the next. */
@@ -260,6 +249,7 @@ const settlements = {
   },
   load: () => fire(global, "load"),
   rejections: notifyOfRejections,
+  nothing() {},
 };
 
 define(global, "__duet", {
@@ -274,12 +264,14 @@ define(global, "__duet", {
       }
     },
     reportError,
+    render: () => render(),
     rejection(promise, reason, handled) {
       if (handled) rejected.delete(promise);
       else rejected.set(promise, reason);
     },
     /** Tells the Rust side how the harness's tests went; to be called once the harness is there. */
     watch() {
+      if (page.draws) showDocument();
       const told = ({ name, status, message }) => ({ name, status, message: message ?? null });
       global.add_test_state_callback((test) => door("test", told(test)));
       global.add_result_callback((test) => door("test", told(test)));

@@ -138,6 +138,13 @@ const convert = {
     if (!Number.isFinite(number)) throw new TypeError(`${value} is no finite number`);
     return number;
   },
+  /** `unsigned long`. */
+  unsigned: (value) => Number(value) >>> 0,
+  enumeration: (...values) => (value) => {
+    const given = convert.string(value);
+    if (!values.includes(given)) throw new TypeError(`${given} is none of ${values.join(", ")}`);
+    return given;
+  },
   /** `[Clamp] unsigned long`. */
   clamped(value) {
     const number = Number(value);

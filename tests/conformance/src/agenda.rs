@@ -4,6 +4,7 @@
 use crate::door::Thrown;
 use duet_devices::MediaDeviceInfo;
 use duet_media::{MediaStream, MediaStreamTrack};
+use duet_recorder::RecorderTask;
 use serde_json::Value;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -23,6 +24,8 @@ pub(crate) enum Task {
     Track(String, &'static str),
     /// A track was added to a stream, or removed, from elsewhere.
     Stream(String, &'static str, MediaStreamTrack),
+    /// A step of the recorder of that number.
+    Recorder(u64, RecorderTask),
     /// There are other devices now.
     Devices(Vec<MediaDeviceInfo>),
     /// What the glue has a name for.
@@ -93,13 +96,22 @@ impl Agenda {
 
     /// Notes a request; it is under way until its [`Task::Settled`] is taken.
     pub(crate) fn start_request(&mut self) -> u64 {
-        self.under_way += 1;
+        self.hold();
         self.new_id()
     }
 
     /// From now on something outside may speak, or nothing any more.
     pub(crate) fn listen(&mut self, to_somebody: bool) {
         self.listening_until = to_somebody.then(|| Instant::now() + SILENCE);
+    }
+
+    /// Something is under way, of which tasks may come until it is [released](Agenda::release).
+    pub(crate) fn hold(&mut self) {
+        self.under_way += 1;
+    }
+
+    pub(crate) fn release(&mut self) {
+        self.under_way -= 1;
     }
 
     /// The next task that is there now.
@@ -134,7 +146,7 @@ impl Agenda {
             *until = Instant::now() + SILENCE;
         }
         if matches!(task, Task::Settled(..)) {
-            self.under_way -= 1;
+            self.release();
         }
         task
     }

@@ -43,10 +43,15 @@ impl Script {
 }
 
 impl TestFile {
-    /// Whether its server would be reached over HTTPS, by its name. The tests of WebRTC are taken to be:
-    /// where a page is not, they draw their tracks on a canvas, and here the devices have to do.
+    /// Whether its server would be reached over HTTPS, by its name.
     pub fn is_secure(&self) -> bool {
-        self.path.contains(".https.") || self.path.starts_with("webrtc/")
+        self.path.contains(".https.")
+    }
+
+    /// Whether it takes a stream from a canvas, and so wants a document that makes one.
+    pub fn draws(&self) -> bool {
+        let captures = |script: &Script| script.source.contains(".captureStream(");
+        self.scripts.iter().any(captures)
     }
 }
 

@@ -4,14 +4,14 @@ use crate::agenda::{Agenda, Answer, Task, tell};
 use crate::checkout::{Checkout, TestFile};
 use crate::dictionaries::{self, StreamConstraints, TrackConstraints};
 use crate::harness::{Done, HarnessStatus, Outcome, TestResult};
+use crate::made::Made;
 use crate::registry::Registry;
 use crate::rtc::Rtc;
 use crate::user::{Device, User};
 use duet_devices::{GetUserMediaError, MediaDevices};
 use duet_media::{
-    Clock, MediaKind, MediaSource, MediaStream, MediaStreamConstraints, MediaStreamTrack,
-    MediaTrackCapabilities, MediaTrackSettings, MonotonicClock, OverconstrainedError, Subscription,
-    TrackState,
+    Clock, MediaStream, MediaStreamConstraints, MediaStreamTrack, MonotonicClock,
+    OverconstrainedError, Subscription, TrackState,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -36,6 +36,7 @@ pub(crate) struct World {
     devices: MediaDevices,
     registry: Registry,
     rtc: Rtc,
+    pub(crate) made: Made,
     tests: Vec<TestResult>,
     outcome: Option<Outcome>,
     _watching_devices: Subscription,
@@ -59,8 +60,9 @@ impl World {
         });
         let secure = file.is_secure();
         let scheme = if secure { "https" } else { "http" };
+        let origin = format!("{scheme}://web-platform.test");
         World {
-            url: format!("{scheme}://web-platform.test/{}", file.path),
+            url: format!("{origin}/{}", file.path),
             secure,
             checkout,
             rtc: Rtc::new(clock.clone(), registry.clone(), agenda.sender()),
@@ -68,6 +70,7 @@ impl World {
             clock,
             devices,
             registry,
+            made: Made::by(file, &origin),
             tests: Vec::new(),
             outcome: None,
             _watching_devices: watching,
@@ -80,6 +83,10 @@ impl World {
 
     pub(crate) fn devices(&self) -> MediaDevices {
         self.devices.clone()
+    }
+
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
     }
 
     pub(crate) fn send_load(&self) {
@@ -126,6 +133,10 @@ impl World {
                 let devices: Vec<_> = devices.iter().map(dictionaries::device).collect();
                 json!({ "task": "deviceChange", "devices": devices })
             }
+            Task::Recorder(id, task) => {
+                self.made.rest = self.run_recorder_task(id, task).into();
+                return self.told_besides().unwrap_or_else(|| NOTHING.into());
+            }
             Task::Settled(request, Err(thrown)) => {
                 json!({ "task": "settled", "request": request, "error": thrown.to_json() })
             }
@@ -169,6 +180,7 @@ impl World {
             "page" => json!({
                 "url": self.url,
                 "secure": self.secure,
+                "draws": self.made.draws,
                 "timeOrigin": self.time_origin(),
             }),
             "now" => json!(self.clock.now().as_secs_f64() * 1e3),
@@ -209,16 +221,7 @@ impl World {
                 let request = self.devices.request_user_media(&constraints)?;
                 self.in_parallel(move || Ok(Answer::Stream(request.run()?)))
             }
-            "audio.destination" => {
-                let (none, nothing) = (
-                    MediaTrackSettings::default(),
-                    MediaTrackCapabilities::default(),
-                );
-                let source = MediaSource::new(MediaKind::Audio, "", none, nothing, ());
-                let stream = MediaStream::from_tracks([source.create_track()]);
-                self.meet_stream(stream).into()
-            }
-            _ => return Err(Thrown::type_error(format!("{operation} is not known here"))),
+            _ => return self.operate_made(operation, argument),
         })
     }
 
@@ -268,11 +271,7 @@ impl World {
                 let settled = applied.map(|()| Answer::Nothing).map_err(Thrown::from);
                 self.settle(settled)
             }
-            _ => {
-                return Err(Thrown::type_error(format!(
-                    "track.{operation} is not known here"
-                )));
-            }
+            _ => return Err(Thrown::unknown(&format!("track.{operation}"))),
         })
     }
 
@@ -315,11 +314,7 @@ impl World {
                 Value::Null
             }
             "clone" => self.meet_stream(stream.clone_stream()).into(),
-            _ => {
-                return Err(Thrown::type_error(format!(
-                    "stream.{operation} is not known here"
-                )));
-            }
+            _ => return Err(Thrown::unknown(&format!("stream.{operation}"))),
         })
     }
 
@@ -327,15 +322,15 @@ impl World {
         self.registry.track(id)
     }
 
-    fn stream(&self, id: &Value) -> Result<MediaStream, Thrown> {
+    pub(crate) fn stream(&self, id: &Value) -> Result<MediaStream, Thrown> {
         self.registry.stream(id)
     }
 
-    fn meet_track(&self, track: MediaStreamTrack) -> String {
+    pub(crate) fn meet_track(&self, track: MediaStreamTrack) -> String {
         self.registry.meet_track(track)
     }
 
-    fn meet_stream(&self, stream: MediaStream) -> String {
+    pub(crate) fn meet_stream(&self, stream: MediaStream) -> String {
         self.registry.meet_stream(stream)
     }
 
@@ -357,6 +352,9 @@ impl World {
     }
 }
 
+/// A task of which the page has nothing to hear.
+const NOTHING: &str = r#"{"task":"nothing"}"#;
+
 pub(crate) fn parse<T: DeserializeOwned>(argument: Value) -> Result<T, Thrown> {
     serde_json::from_value(argument).map_err(Thrown::type_error)
 }
@@ -364,8 +362,17 @@ pub(crate) fn parse<T: DeserializeOwned>(argument: Value) -> Result<T, Thrown> {
 impl Thrown {
     /// The glue and this side disagree: our own mistake, told where a test will show it.
     pub(crate) fn type_error(message: impl std::fmt::Display) -> Self {
+        Self::new("TypeError", message)
+    }
+
+    /// The glue asks for something that there is not.
+    pub(crate) fn unknown(operation: &str) -> Self {
+        Self::type_error(format!("{operation} is not known here"))
+    }
+
+    pub(crate) fn new(name: &'static str, message: impl std::fmt::Display) -> Self {
         Thrown {
-            name: "TypeError",
+            name,
             message: message.to_string(),
             constraint: None,
         }

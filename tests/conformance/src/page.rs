@@ -47,11 +47,14 @@ struct Page {
     rejected: Rc<Cell<bool>>,
 }
 
-const GLUE: [(&str, &str); 14] = [
+const GLUE: [(&str, &str); 17] = [
     ("webidl.js", include_str!("../glue/webidl.js")),
     ("dom.js", include_str!("../glue/dom.js")),
     ("media.js", include_str!("../glue/media.js")),
     ("blob.js", include_str!("../glue/blob.js")),
+    ("record.js", include_str!("../glue/record.js")),
+    ("sound.js", include_str!("../glue/sound.js")),
+    ("canvas.js", include_str!("../glue/canvas.js")),
     ("file-reader.js", include_str!("../glue/file-reader.js")),
     (
         "rtc-dictionaries.js",
@@ -168,6 +171,7 @@ impl Page {
         let mut doings = user.doings();
         loop {
             self.checkpoint();
+            self.render();
             if self.world.borrow().is_done() {
                 return;
             }
@@ -180,6 +184,7 @@ impl Page {
                 Ok(task) => {
                     let told = self.world.borrow_mut().told(task);
                     self.deliver(&told);
+                    self.deliver_rest();
                 }
                 Err(Idle::Late) => {}
                 Err(Idle::Quiet) => match doings.next() {
@@ -201,6 +206,32 @@ impl Page {
         let mut world = self.world.borrow_mut();
         let agenda: &mut Agenda = world.agenda();
         agenda.next(deadline)
+    }
+
+    /// What a task has to tell besides, with what promises bring about in between.
+    fn deliver_rest(&self) {
+        loop {
+            let told = self.world.borrow_mut().told_besides();
+            let Some(told) = told else { return };
+            self.checkpoint();
+            self.deliver(&told);
+        }
+    }
+
+    /// [Updates the rendering](https://html.spec.whatwg.org/multipage/webappapis.html#update-the-rendering),
+    /// if the page has something to show and it is time.
+    fn render(&self) {
+        let rendered = self.context.with(|ctx| {
+            let render = handle(&ctx).and_then(|h| h.get::<_, Function<'_>>("render"));
+            let rendered = render.and_then(|render| render.call::<_, bool>(()));
+            rendered.unwrap_or_else(|error| {
+                self.report(&ctx, &error);
+                true
+            })
+        });
+        if rendered {
+            self.checkpoint();
+        }
     }
 
     /// Runs what promises have brought about, and tells of those that nobody handled.
