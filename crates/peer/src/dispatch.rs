@@ -8,6 +8,7 @@ use crate::{
 };
 use duet_media::{EventTarget, MediaKind};
 use duet_session::{RateAllocator, RateConfig, RateInput};
+use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -68,6 +69,8 @@ pub(crate) struct Dispatcher {
     peer: Weak<Shared>,
     /// When the handshake is given up.
     patience: Option<Instant>,
+    /// What was found while the description that it belongs to was being set.
+    held: VecDeque<Item>,
 }
 
 impl Dispatcher {
@@ -81,6 +84,32 @@ impl Dispatcher {
             events,
             peer,
             patience: None,
+            held: VecDeque::new(),
+        }
+    }
+
+    /// The next thing to tell: candidates wait for their description.
+    async fn next(&mut self) -> Option<Item> {
+        loop {
+            let setting = self
+                .peer
+                .upgrade()
+                .is_some_and(|peer| peer.is_setting_local());
+            if !setting && let Some(held) = self.held.pop_front() {
+                return Some(held);
+            }
+            let item = self.items.recv().await?;
+            let setting = self
+                .peer
+                .upgrade()
+                .is_some_and(|peer| peer.is_setting_local());
+            match item {
+                Item::Event(
+                    PeerConnectionEvent::IceCandidate(_)
+                    | PeerConnectionEvent::IceGatheringStateChange(RTCIceGatheringState::Complete),
+                ) if setting => self.held.push_back(item),
+                item => return Some(item),
+            }
         }
     }
 
@@ -94,7 +123,7 @@ impl Dispatcher {
                 }
             };
             let item = tokio::select! {
-                item = self.items.recv() => item,
+                item = self.next() => item,
                 () = impatient => {
                     self.patience = None;
                     self.give_up().await;

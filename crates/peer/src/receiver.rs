@@ -1,6 +1,7 @@
 //! What receives a track.
 
 use crate::interceptor::{MediaPath, Receive, Route};
+use crate::peer_connection::Shared;
 use crate::pipeline::{
     Feedback, InboundAudio, InboundAudioConfig, InboundVideo, InboundVideoConfig, SyncGroup,
 };
@@ -27,6 +28,7 @@ struct ReceiverShared {
     route: Mutex<Option<Arc<Route>>>,
     streams: Mutex<Vec<MediaStream>>,
     parameters: Mutex<RTCRtpReceiveParameters>,
+    peer: Weak<Shared>,
     transport: Mutex<Option<RTCDtlsTransport>>,
 }
 
@@ -51,7 +53,7 @@ impl Feedback for AskByPli {
 }
 
 impl RTCRtpReceiver {
-    pub(crate) fn new(kind: MediaKind, path: &Arc<MediaPath>) -> Self {
+    pub(crate) fn new(kind: MediaKind, path: &Arc<MediaPath>, peer: Weak<Shared>) -> Self {
         let media_ssrc = Arc::new(AtomicU32::new(0));
         let label = format!("remote {kind}");
         let clock = path.clock();
@@ -82,6 +84,7 @@ impl RTCRtpReceiver {
             route: Mutex::new(None),
             streams: Mutex::default(),
             parameters: Mutex::default(),
+            peer,
             transport: Mutex::default(),
         }))
     }
@@ -100,6 +103,10 @@ impl RTCRtpReceiver {
     /// [`getParameters`](https://w3c.github.io/webrtc-pc/#dom-rtcrtpreceiver-getparameters).
     pub fn get_parameters(&self) -> RTCRtpReceiveParameters {
         self.0.parameters.lock().clone()
+    }
+
+    pub(crate) fn peer(&self) -> Option<Arc<Shared>> {
+        self.0.peer.upgrade()
     }
 
     pub(crate) fn set_parameters(&self, parameters: RTCRtpReceiveParameters) {

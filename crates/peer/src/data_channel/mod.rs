@@ -14,6 +14,7 @@ use duet_media::{EventTarget, Subscription};
 use parking_lot::Mutex;
 use pump::Pump;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -99,6 +100,7 @@ struct ChannelShared {
     substrate: OnceLock<Arc<dyn DataChannel>>,
     peer: Weak<Shared>,
     state: Mutex<RTCDataChannelState>,
+    was_open: AtomicBool,
     counters: Mutex<Counters>,
     low_threshold: Mutex<u32>,
     events: EventTarget<DataChannelEvent>,
@@ -121,6 +123,7 @@ impl RTCDataChannel {
             substrate: OnceLock::new(),
             peer,
             state: Mutex::new(RTCDataChannelState::Connecting),
+            was_open: AtomicBool::new(false),
             counters: Mutex::default(),
             low_threshold: Mutex::new(0),
             events: EventTarget::new(),
@@ -171,7 +174,10 @@ impl RTCDataChannel {
 
     /// The program has heard of a channel of the other side's: it is open.
     pub(crate) fn announce(&self) {
-        self.0.events.dispatch(&DataChannelEvent::Open);
+        // It may have been closed when it was heard of.
+        if self.ready_state() == RTCDataChannelState::Open {
+            self.0.events.dispatch(&DataChannelEvent::Open);
+        }
         self.listen();
     }
 
@@ -396,7 +402,14 @@ impl RTCDataChannel {
 impl ChannelShared {
     /// Moves the state forward; false if it is there or further already.
     fn advance(&self, to: RTCDataChannelState) -> bool {
-        advance(&self.state, to)
+        let forward = advance(&self.state, to);
+        if forward && to == RTCDataChannelState::Open {
+            self.was_open.store(true, Ordering::Release);
+            if let Some(peer) = self.peer.upgrade() {
+                peer.channels_opened.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        forward
     }
 
     /// It is closed, by a fault or not.
@@ -406,8 +419,13 @@ impl ChannelShared {
         }
         self.messages.lock().take();
         let id = *self.id.lock();
-        if let (Some(id), Some(peer)) = (id, self.peer.upgrade()) {
-            peer.channel_ids.lock().release(id);
+        if let Some(peer) = self.peer.upgrade() {
+            if let Some(id) = id {
+                peer.channel_ids.lock().release(id);
+            }
+            if self.was_open.load(Ordering::Acquire) {
+                peer.channels_closed.fetch_add(1, Ordering::Relaxed);
+            }
         }
         if let Some(error) = fault {
             self.events.dispatch(&DataChannelEvent::Error(error));

@@ -67,6 +67,29 @@ impl Shared {
             });
     }
 
+    /// A description with data channels is set: there is a transport for them, if only for now.
+    pub(super) fn offer_data(&self, session: &Session) {
+        let mut sctp = self.sctp.lock();
+        if sctp.is_none() && session.has_data() {
+            let data = session.sections.iter().find(|section| section.is_data);
+            let size = data.and_then(|section| section.max_message_size);
+            *sctp = Some(RTCSctpTransport::new(self.dtls.clone(), size));
+        }
+    }
+
+    /// An offer was taken back, and with it what only it asked for.
+    pub(super) fn forget_data(&self) {
+        let agreed = self
+            .negotiation
+            .lock()
+            .local
+            .as_ref()
+            .is_some_and(|d| d.session.has_data());
+        if !agreed {
+            *self.sctp.lock() = None;
+        }
+    }
+
     fn agree_on_data(&self, theirs: &Section, client: bool) {
         let sctp = self.sctp();
         match sctp {

@@ -11,6 +11,8 @@ pub(super) struct Gathered {
     /// Each with its generation.
     candidates: Vec<(String, String)>,
     complete: bool,
+    /// What is being gathered for.
+    generation: String,
 }
 
 /// Candidates of this side that are remembered; the substrate finds one for each address and server.
@@ -135,6 +137,16 @@ impl Negotiation {
         RTCSessionDescription::new(described.description.sdp_type, sdp)
     }
 
+    /// Candidates are about to be gathered for a generation; false if they have been.
+    pub(super) fn gather_for(&mut self, generation: &str) -> bool {
+        let fresh = self.gathered.generation != generation;
+        if fresh {
+            generation.clone_into(&mut self.gathered.generation);
+            self.gathered.complete = false;
+        }
+        fresh
+    }
+
     pub(crate) fn has_local(&self) -> bool {
         self.in_effect().0.is_some()
     }
@@ -142,14 +154,8 @@ impl Negotiation {
     /// A candidate was found; it is told of which generation it is.
     pub(crate) fn note_local_candidate(&mut self, candidate: &mut RTCIceCandidateInit) {
         let of_line = crate::ice_candidate::username_fragment(&candidate.candidate);
-        let ufrag = of_line.map(str::to_owned).or_else(|| {
-            let described = self.in_effect().0?;
-            Some(described.session.ice_ufrag.clone())
-        });
-        if candidate.username_fragment.is_none() {
-            candidate.username_fragment.clone_from(&ufrag);
-        }
-        let generation = candidate.username_fragment.clone().unwrap_or_default();
+        let generation = of_line.map_or_else(|| self.gathered.generation.clone(), str::to_owned);
+        candidate.username_fragment = Some(generation.clone());
         if self.gathered.candidates.len() < MAX_GATHERED {
             let found = (generation, candidate.candidate.clone());
             self.gathered.candidates.push(found);

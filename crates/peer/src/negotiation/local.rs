@@ -12,15 +12,12 @@ const NOT_MADE_HERE: &str = "the description is not what this connection made la
 
 impl Shared {
     /// Candidates are about to be found, for the first time or anew.
-    fn begin_gathering(&self) {
+    fn begin_gathering(&self, generation: &str) {
         let gathering = RTCIceGatheringState::Gathering;
-        {
-            let mut states = self.states.lock();
-            if states.ice_gathering != RTCIceGatheringState::New {
-                return;
-            }
-            states.ice_gathering = gathering;
+        if !self.negotiation.lock().gather_for(generation) {
+            return;
         }
+        self.states.lock().ice_gathering = gathering;
         self.post(PeerConnectionEvent::IceGatheringStateChange(gathering));
         self.post_unusable_servers();
     }
@@ -51,11 +48,15 @@ impl Shared {
             let made = handed
                 .as_ref()
                 .is_some_and(|handed| handed.shown == description.sdp);
+            let wrong = || wrong_state("local", &description, negotiation.state);
+            if description.sdp_type == RTCSdpType::Pranswer && !allowed {
+                return Err(wrong());
+            }
             if description.sdp_type != RTCSdpType::Rollback && !made {
                 return Err(RTCError::modification(NOT_MADE_HERE));
             }
             if !allowed {
-                return Err(wrong_state("local", &description, negotiation.state));
+                return Err(wrong());
             }
             handed
         };
@@ -88,7 +89,7 @@ impl Shared {
         if told && !again {
             // The substrate wants the old one taken back first.
             self.forget_local().await?;
-            self.begin_gathering();
+            self.begin_gathering(&session.ice_ufrag);
             let known = known.to_substrate()?;
             self.substrate.set_local_description(known).await?;
         }
@@ -107,6 +108,7 @@ impl Shared {
             told,
         };
         let ours = described.session.clone();
+        self.offer_data(&ours);
         let state = {
             let mut negotiation = self.negotiation.lock();
             match description.sdp_type {

@@ -24,6 +24,7 @@ use crate::{
     RTCRtpTransceiverDirection as Direction, RTCSdpType, RTCSessionDescription, RTCSignalingState,
 };
 use descriptions::Gathered;
+use std::sync::atomic::Ordering;
 
 /// How far negotiation has come.
 pub(crate) struct Negotiation {
@@ -193,7 +194,10 @@ impl RTCPeerConnection {
                 self.0.implied(RTCSessionDescription::new(due, "")).await?
             }
         };
-        self.0.set_local(description).await?;
+        self.0.setting_local.store(true, Ordering::Release);
+        let set = self.0.set_local(description).await;
+        self.0.setting_local.store(false, Ordering::Release);
+        set?;
         // Who waited for this has heard of all that came of it.
         self.0.told().await;
         Ok(())

@@ -33,17 +33,27 @@ impl Shared {
         if description.sdp_type == RTCSdpType::Rollback {
             return self.roll_back().await;
         }
-        let session = sdp::parse(&description.sdp)?;
         let is_offer = description.sdp_type == RTCSdpType::Offer;
+        if is_offer && state == State::HaveLocalOffer {
+            // Ours is taken back whatever is wrong with theirs.
+            self.roll_back_local().await?;
+        }
+        let session = match sdp::parse(&description.sdp) {
+            Ok(session) => session,
+            Err(error) => {
+                let state = self.negotiation.lock().state;
+                self.conclude(state);
+                return Err(error);
+            }
+        };
         if !is_offer {
             self.check_answers(&session)?;
         }
         if is_offer {
-            match state {
-                State::HaveLocalOffer => self.roll_back_local().await?,
-                State::HaveRemoteOffer => self.roll_back_remote().await?,
-                _ => {}
+            if state == State::HaveRemoteOffer {
+                self.roll_back_remote().await?;
             }
+            self.offer_data(&session);
             self.pair(&session);
         }
         // The substrate hears of an offer when it is answered, and of an answer when it is the last:
@@ -178,6 +188,7 @@ impl Shared {
             }
         };
         let transceivers = self.transceivers.lock().clone();
+        self.clear_provisional(&session).await?;
         for transceiver in &transceivers {
             let mid = transceiver.mid();
             let section = mid.as_deref().and_then(|mid| session.section(mid));
@@ -229,6 +240,33 @@ impl Shared {
                     self.give_candidate(candidate).await?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// An offer of ours that was made and not set has given its transceivers ids in the substrate,
+    /// which this offer may have for others: it is set there and taken back.
+    async fn clear_provisional(&self, session: &Session) -> Result<(), RTCError> {
+        let transceivers = self.transceivers.lock().clone();
+        let mut taken = false;
+        for transceiver in transceivers.iter().filter(|t| t.mid().is_none()) {
+            if let Some(known) = transceiver.known()
+                && let Some(mid) = known.transceiver.mid().await?
+            {
+                taken |= session.section(&mid).is_some();
+            }
+        }
+        let made = self
+            .negotiation
+            .lock()
+            .last_offer
+            .as_ref()
+            .map(|made| made.known.clone());
+        if let Some(made) = made.filter(|_| taken) {
+            let offer = RTCSessionDescription::new(RTCSdpType::Offer, made).to_substrate()?;
+            self.substrate.set_local_description(offer).await?;
+            let rollback = RTCSessionDescription::new(RTCSdpType::Rollback, "").to_substrate()?;
+            self.substrate.set_local_description(rollback).await?;
         }
         Ok(())
     }

@@ -24,7 +24,10 @@ impl Shared {
         let state = self.negotiation.lock().state;
         match state {
             RTCSignalingState::HaveLocalOffer => self.roll_back_local().await?,
-            _ => self.roll_back_remote().await?,
+            _ => {
+                self.roll_back_remote().await?;
+                self.announce(RTCSignalingState::Stable);
+            }
         }
         self.conclude(RTCSignalingState::Stable);
         Ok(())
@@ -34,10 +37,12 @@ impl Shared {
         self.forget_local().await?;
         self.negotiation.lock().pending_local = None;
         self.forget_pending();
+        self.forget_data();
         self.announce(RTCSignalingState::Stable);
         Ok(())
     }
 
+    /// Nobody is told the state: another offer may follow in the same step.
     pub(super) async fn roll_back_remote(&self) -> Result<(), RTCError> {
         let dropped = self.forget_remote().await?;
         self.negotiation.lock().pending_remote = None;
@@ -57,7 +62,7 @@ impl Shared {
                 self.unfollow(&transceiver);
             }
         }
-        self.announce(RTCSignalingState::Stable);
+        self.forget_data();
         self.follow_remote(&session);
         Ok(())
     }

@@ -37,9 +37,10 @@ impl Shared {
                 transceiver.0.sender.set_opus(opus);
             }
             if direction.receives() {
+                let before = transceiver.0.receiver.streams();
                 let streams = self.associate(&transceiver, section);
                 routes.push(transceiver.0.receiver.route(section, self.on_flow()));
-                if !fired {
+                if !fired || before != streams {
                     self.post(PeerConnectionEvent::Track(RTCTrackEvent {
                         track: transceiver.0.receiver.track(),
                         streams,

@@ -6,6 +6,7 @@ use crate::{
     RTCSctpTransport,
 };
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 use webrtc::data_channel::DataChannel;
 use webrtc::peer_connection::{RTCStatsReportEntry, StatsSelector};
@@ -116,6 +117,12 @@ impl Shared {
             }
             _ => None,
         })
+    }
+
+    /// How many were opened, and closed.
+    pub(crate) fn channels_seen(&self) -> (u32, u32) {
+        let opened = self.channels_opened.load(Ordering::Relaxed);
+        (opened, self.channels_closed.load(Ordering::Relaxed))
     }
 
     fn keep_channel(&self, channel: RTCDataChannel) {

@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 use rtc::ice::mdns::MulticastDnsMode;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -62,6 +62,11 @@ pub(crate) struct Shared {
     pub(crate) dtls: RTCDtlsTransport,
     pub(crate) sctp: Mutex<Option<RTCSctpTransport>>,
     pub(crate) channel_ids: Mutex<ChannelIds>,
+    /// Data channels that were open, and of those the ones that are closed.
+    pub(crate) channels_opened: AtomicU32,
+    pub(crate) channels_closed: AtomicU32,
+    /// A local description is being set: its candidates are told after it.
+    pub(crate) setting_local: AtomicBool,
     /// Held by whoever makes channels known to the substrate.
     attaching: tokio::sync::Mutex<()>,
     revision: AtomicU64,
@@ -140,6 +145,9 @@ impl RTCPeerConnection {
             dtls: RTCDtlsTransport::new(RTCIceTransport::new(this.clone(), states.clone())),
             sctp: Mutex::default(),
             channel_ids: Mutex::default(),
+            setting_local: AtomicBool::new(false),
+            channels_opened: AtomicU32::new(0),
+            channels_closed: AtomicU32::new(0),
             attaching: tokio::sync::Mutex::default(),
             revision: AtomicU64::new(0),
             negotiation: Mutex::default(),
@@ -281,6 +289,10 @@ impl Shared {
     /// A step of negotiation is done: what was offered or answered before is no longer what is due.
     pub(crate) fn revision_passed(&self) {
         self.revision.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn is_setting_local(&self) -> bool {
+        self.setting_local.load(Ordering::Acquire)
     }
 
     /// Counts what an offer or an answer may say.

@@ -4,9 +4,9 @@ use super::Shared;
 use crate::substrate::local_track;
 use crate::transceiver::{Known, TransceiverShared, TransceiverState};
 use crate::{
-    RTCError, RTCErrorKind, RTCPeerConnection, RTCRtpEncodingParameters, RTCRtpReceiver,
-    RTCRtpSender, RTCRtpTransceiver, RTCRtpTransceiverDirection as Direction,
-    RTCRtpTransceiverInit,
+    RTCError, RTCErrorKind, RTCPeerConnection, RTCRtcpParameters, RTCRtpEncodingParameters,
+    RTCRtpReceiver, RTCRtpSendParameters, RTCRtpSender, RTCRtpTransceiver,
+    RTCRtpTransceiverDirection as Direction, RTCRtpTransceiverInit,
 };
 use duet_media::{MediaKind, MediaStream, MediaStreamTrack};
 use parking_lot::Mutex;
@@ -53,7 +53,7 @@ impl RTCPeerConnection {
             }
         };
         transceiver.0.state.lock().by_add_track = true;
-        transceiver.0.sender.set_streams(&streams);
+        transceiver.0.sender.set_streams(&streams)?;
         transceiver.0.sender.feed_track(Some(track))?;
         self.0.something_changed();
         Ok(transceiver.sender())
@@ -74,7 +74,8 @@ impl RTCPeerConnection {
         let transceivers = self.get_transceivers();
         let transceiver = transceivers.iter().find(|t| t.0.sender == *sender);
         // One that was stopped for good, or whose offer was taken back, sends nothing anyway.
-        let Some(transceiver) = transceiver.filter(|_| sender.track().is_some()) else {
+        let running = |t: &&RTCRtpTransceiver| !t.stopping() && sender.track().is_some();
+        let Some(transceiver) = transceiver.filter(running) else {
             return Ok(());
         };
         sender.feed_track(None)?;
@@ -116,7 +117,7 @@ impl RTCPeerConnection {
     ) -> Result<RTCRtpTransceiver, RTCError> {
         self.0.check_open()?;
         let transceiver = self.0.make_transceiver(kind, &init)?;
-        transceiver.0.sender.set_streams(&init.streams);
+        transceiver.0.sender.set_streams(&init.streams)?;
         self.0.something_changed();
         Ok(transceiver)
     }
@@ -176,7 +177,15 @@ impl Shared {
     ) -> RTCRtpSender {
         let (encoders, start) = (&self.context.encoders, self.context.start_bitrate);
         let peer = self.this.clone();
-        RTCRtpSender::new(kind, &self.path, encoders, start, encoding, peer)
+        let sender = RTCRtpSender::new(kind, &self.path, encoders, start, encoding, peer);
+        sender.agree(RTCRtpSendParameters {
+            rtcp: RTCRtcpParameters {
+                cname: Some(self.cname.clone()),
+                reduced_size: false,
+            },
+            ..Default::default()
+        });
+        sender
     }
 
     /// Keeps a transceiver that the substrate does not know of yet.
@@ -189,7 +198,7 @@ impl Shared {
         let transceiver = RTCRtpTransceiver(Arc::new(TransceiverShared {
             kind,
             sender,
-            receiver: RTCRtpReceiver::new(kind, &self.path),
+            receiver: RTCRtpReceiver::new(kind, &self.path, self.this.clone()),
             peer: self.this.clone(),
             state: Mutex::new(TransceiverState {
                 mid: None,

@@ -302,10 +302,8 @@ fn parse_section(lines: &[&str], default: Direction, number: usize) -> Result<Se
         _ => None,
     };
     let rejected = port == 0 && !lines.contains(&"a=bundle-only");
-    if !rejected && kind.is_some() {
-        if !protocol.contains("SAVPF") {
-            return refuse(format!("{protocol:?} is not encrypted RTP with feedback"));
-        }
+    if !rejected && kind.is_some() && !protocol.contains("SAVPF") {
+        return refuse(format!("{protocol:?} is not encrypted RTP with feedback"));
     }
     let streams = streams(lines);
     let codecs = kind

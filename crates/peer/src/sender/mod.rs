@@ -9,7 +9,8 @@ use crate::pipeline::{
 };
 use crate::sdp::OpusParameters;
 use crate::{
-    RTCDtlsTransport, RTCError, RTCRtpCapabilities, RTCRtpEncodingParameters, RTCRtpSendParameters,
+    RTCDtlsTransport, RTCError, RTCRtpCapabilities, RTCRtpCodecParameters,
+    RTCRtpEncodingParameters, RTCRtpSendParameters,
 };
 use duet_media::{MediaKind, MediaStreamTrack};
 use parking_lot::Mutex;
@@ -35,7 +36,7 @@ pub(crate) struct SenderShared {
     pub(crate) track_id: String,
     outbound: Outbound,
     path: Arc<MediaPath>,
-    peer: Weak<Shared>,
+    pub(crate) peer: Weak<Shared>,
     state: Mutex<SenderState>,
     /// What `get_parameters` returned last, until it is used or void.
     returned: Mutex<Option<RTCRtpSendParameters>>,
@@ -196,7 +197,12 @@ impl RTCRtpSender {
 
     /// Names the streams that its track belongs to, from the next negotiation on
     /// ([`setStreams`](https://www.w3.org/TR/webrtc/#dom-rtcrtpsender-setstreams)).
-    pub fn set_streams(&self, streams: &[duet_media::MediaStream]) {
+    ///
+    /// # Errors
+    /// `InvalidStateError` if the connection is closed.
+    pub fn set_streams(&self, streams: &[duet_media::MediaStream]) -> Result<(), RTCError> {
+        let peer = self.0.peer.upgrade().filter(|peer| !peer.is_closed());
+        let peer = peer.ok_or_else(RTCError::closed)?;
         let mut ids: Vec<String> = Vec::with_capacity(streams.len());
         for stream in streams {
             if !ids.iter().any(|id| id == stream.id()) {
@@ -204,11 +210,10 @@ impl RTCRtpSender {
             }
         }
         let before = std::mem::replace(&mut self.0.state.lock().streams, ids.clone());
-        if before != ids
-            && let Some(peer) = self.0.peer.upgrade()
-        {
+        if before != ids {
             peer.something_changed();
         }
+        Ok(())
     }
 
     /// [`getCapabilities`](https://w3c.github.io/webrtc-pc/#dom-rtcrtpsender-getcapabilities): what can
@@ -270,6 +275,11 @@ impl RTCRtpSender {
     /// once a description says so.
     pub fn transport(&self) -> Option<RTCDtlsTransport> {
         self.0.transport.lock().clone()
+    }
+
+    /// Codecs of the other side that this one sends.
+    pub(crate) fn agreed_codecs(&self) -> Vec<RTCRtpCodecParameters> {
+        self.0.agreed.lock().codecs.clone()
     }
 
     pub(crate) fn set_transport(&self, transport: Option<RTCDtlsTransport>) {

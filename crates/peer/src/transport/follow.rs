@@ -41,7 +41,10 @@ impl Shared {
                 self.dtls.advance(RTCDtlsTransportState::Connected, None);
             }
             PeerConnectionEvent::ConnectionStateChange(RTCPeerConnectionState::Failed) => {
-                if self.states.lock().ice_connection != RTCIceConnectionState::Failed {
+                let found = self.states.lock().ice_connection != RTCIceConnectionState::Failed;
+                // Without a way there is no handshake that could have failed.
+                let state = RTCDtlsTransportState::Failed;
+                if found && self.dtls.state() != state {
                     let detail = RTCErrorDetail::DtlsFailure {
                         received_alert: None,
                         sent_alert: None,

@@ -67,7 +67,7 @@ pub enum RTCIceTransportEvent {
     /// The gathering state is another one.
     GatheringStateChange(RTCIceGatheringState),
     /// Another pair of addresses is used.
-    SelectedCandidatePairChange(RTCIceCandidatePair),
+    SelectedCandidatePairChange(Box<RTCIceCandidatePair>),
 }
 
 /// [`RTCIceTransport`](https://w3c.github.io/webrtc-pc/#rtcicetransport). Clones are the same
@@ -180,7 +180,7 @@ impl RTCIceTransport {
     pub(crate) fn select(&self, pair: RTCIceCandidatePair) {
         let before = self.0.inner.lock().selected.replace(pair.clone());
         if before.as_ref() != Some(&pair) {
-            let event = RTCIceTransportEvent::SelectedCandidatePairChange(pair);
+            let event = RTCIceTransportEvent::SelectedCandidatePairChange(Box::new(pair));
             self.0.events.dispatch(&event);
         }
     }
