@@ -77,7 +77,9 @@ const HTMLCanvasElementType = declare("HTMLCanvasElement", {
           throw exception({ name: "NotSupportedError", message: "a canvas is captured as it is painted" });
         }
         const captured = canvas("capture", state.id);
-        known.set(captured.track, create(CanvasCaptureMediaStreamTrackType, { id: captured.track, canvas: state }));
+        knownTracks.set(captured.track, create(CanvasCaptureMediaStreamTrackType, {
+          id: captured.track, canvas: state,
+        }));
         wantPainting(state);
         return streamFor(captured.stream);
       },

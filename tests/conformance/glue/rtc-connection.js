@@ -262,16 +262,7 @@ const RTCPeerConnectionType = declare("RTCPeerConnection", {
     restartIce: (state) => { if (!state.closed) rtc("restartIce", state); },
     getStats: promising((state, selector) => {
       const track = nullable(aTrack)(selector);
-      if (!track) return statsOf(state, "getStats", state);
-      const sends = (object) => object.sender.track === track;
-      const receives = (object) => object.receiver.track === track;
-      const found = state.transceivers.flatMap((object) => [
-        ...(sends(object) ? [object.sender] : []), ...(receives(object) ? [object.receiver] : []),
-      ]);
-      if (found.length !== 1) {
-        throw exception({ name: "InvalidAccessError", message: "the track is of no one sender or receiver" });
-      }
-      return found[0].getStats();
+      return track ? statsOf(state, "trackStats", idOf(track)) : statsOf(state, "getStats");
     }),
     close(state) {
       if (state.closed) return;

@@ -40,7 +40,7 @@ const RTCRtpSenderType = declare("RTCRtpSender", {
     getStats: {
       length: 0,
       promise: true,
-      call: (state) => statsOf(state.connection, "transceiver.senderStats", state),
+      call: (state) => statsOf(state.connection, "senderStats", state.number),
     },
   },
 });
@@ -54,7 +54,7 @@ const RTCRtpReceiverType = declare("RTCRtpReceiver", {
     getStats: {
       length: 0,
       promise: true,
-      call: (state) => statsOf(state.connection, "transceiver.receiverStats", state),
+      call: (state) => statsOf(state.connection, "receiverStats", state.number),
     },
   },
 });

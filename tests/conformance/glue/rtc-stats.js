@@ -24,9 +24,8 @@ const RTCStatsReportType = declare("RTCStatsReport", {
 }
 
 /** What one of the connection's `getStats` comes to. */
-function statsOf(connection, operation, { number }) {
-  const argument = { connection: connection.number, transceiver: number };
-  return inParallel(`rtc.${operation}`, argument).then((list) =>
+function statsOf(connection, operation, argument) {
+  return inParallel(`rtc.${operation}`, { connection: connection.number, argument }).then((list) =>
     create(RTCStatsReportType, { map: new Map(list.map((stats) => [stats.id, stats])) }),
   );
 }

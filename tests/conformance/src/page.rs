@@ -135,7 +135,6 @@ impl Page {
              return value;\n};\n",
         );
         for (name, source) in GLUE {
-            let source = dev_glue(name).unwrap_or_else(|| source.into());
             glue.push_str(&format!("// {name}\n{source}\n"));
         }
         glue.push_str("})");
@@ -300,10 +299,4 @@ fn eval<'js, V: rquickjs::FromJs<'js>>(
     options.strict = false;
     options.filename = Some(name.into());
     ctx.eval_with_options(source, options)
-}
-
-// DEV ONLY, TO BE REMOVED
-fn dev_glue(name: &str) -> Option<String> {
-    let directory = std::env::var_os("DUET_GLUE")?;
-    std::fs::read_to_string(std::path::Path::new(&directory).join(name)).ok()
 }

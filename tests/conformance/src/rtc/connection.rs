@@ -122,7 +122,22 @@ impl Connection {
             }
             "getStats" => {
                 let work = async move { plain(peer.get_stats().await?) };
-                self.in_parallel(work, runtime, agenda)
+                self.in_parallel(work, runtime, agenda)?
+            }
+            "trackStats" => {
+                let track = self.outside.registry.track(&input)?;
+                let work = async move { plain(peer.get_stats_of(&track).await?) };
+                self.in_parallel(work, runtime, agenda)?
+            }
+            "senderStats" => {
+                let sender = self.outside.transceivers.find(&input)?.sender();
+                let work = async move { plain(sender.get_stats().await?) };
+                self.in_parallel(work, runtime, agenda)?
+            }
+            "receiverStats" => {
+                let receiver = self.outside.transceivers.find(&input)?.receiver();
+                let work = async move { plain(receiver.get_stats().await?) };
+                self.in_parallel(work, runtime, agenda)?
             }
             "getConfiguration" => self
                 .outside
@@ -231,18 +246,31 @@ impl Connection {
         json!({ "request": request })
     }
 
+    /// What is no step of that chain. It, too, is refused at once if it is.
     fn in_parallel(
         &self,
         work: impl Future<Output = Result<Value, Thrown>> + Send + 'static,
         runtime: &Handle,
         agenda: &mut Agenda,
-    ) -> Value {
+    ) -> Result<Value, Thrown> {
+        let mut work = Box::pin(work);
+        let begun = {
+            let _inside = runtime.enter();
+            work.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        };
+        let begun = match begun {
+            Poll::Ready(Err(refused)) => return Err(refused),
+            begun => begun,
+        };
         let (request, sender) = (agenda.start_request(), agenda.sender());
         runtime.spawn(async move {
-            let done = work.await.map(Answer::Json);
-            tell(&sender, Task::Settled(request, done));
+            let done = match begun {
+                Poll::Ready(done) => done,
+                Poll::Pending => work.await,
+            };
+            tell(&sender, Task::Settled(request, done.map(Answer::Json)));
         });
-        request.into()
+        Ok(request.into())
     }
 }
 

@@ -47,7 +47,7 @@ impl Outside {
                 Value::Null => sender.replace_track(None)?,
                 id => sender.replace_track(Some(&self.registry.track(id)?))?,
             },
-            "setStreams" => sender.set_streams(&self.streams(&argument)?),
+            "setStreams" => sender.set_streams(&self.streams(&argument)?)?,
             "sendParameters" => return plain(sender.get_parameters()),
             "setParameters" => sender.set_parameters(parse::<RTCRtpSendParameters>(argument)?)?,
             "receiveParameters" => return plain(receiver.get_parameters()),
