@@ -1,25 +1,12 @@
 //! What a connection is made with.
 
 use crate::pipeline::EncoderHub;
-use crate::{RTCError, RTCErrorKind};
+use crate::{RTCCertificate, RTCError, RTCErrorKind, RTCIceServer};
 use duet_media::{Clock, MonotonicClock};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
-
-/// [`RTCIceServer`](https://www.w3.org/TR/webrtc/#rtciceserver-dictionary).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RTCIceServer {
-    /// `stun:host[:port]` or `turn:host[:port][?transport=udp]`.
-    pub urls: Vec<String>,
-    /// For TURN.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub username: String,
-    /// For TURN: the password.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub credential: String,
-}
 
 /// [`RTCIceTransportPolicy`](https://www.w3.org/TR/webrtc/#rtcicetransportpolicy-enum).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,75 +19,145 @@ pub enum RTCIceTransportPolicy {
     Relay,
 }
 
-/// [`RTCConfiguration`](https://www.w3.org/TR/webrtc/#rtcconfiguration-dictionary). All media share
-/// one transport (`max-bundle`, RTCP with RTP), as every current endpoint can.
+/// [`RTCBundlePolicy`](https://w3c.github.io/webrtc-pc/#dom-rtcbundlepolicy): what to do with an
+/// endpoint that cannot bundle. Sections that are not bundled with the first one are refused here,
+/// whatever the policy; every current endpoint bundles.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RTCBundlePolicy {
+    /// A transport for each kind of media.
+    #[default]
+    Balanced,
+    /// A transport for each section.
+    MaxCompat,
+    /// One transport.
+    MaxBundle,
+}
+
+/// [`RTCRtcpMuxPolicy`](https://w3c.github.io/webrtc-pc/#dom-rtcrtcpmuxpolicy).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RTCRtcpMuxPolicy {
+    /// A port of its own for RTCP, if need be. Not supported.
+    Negotiate,
+    /// RTCP goes with RTP.
+    #[default]
+    Require,
+}
+
+/// [`RTCConfiguration`](https://w3c.github.io/webrtc-pc/#rtcconfiguration-dictionary). All media share
+/// one transport, as every current endpoint can.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RTCConfiguration {
-    /// STUN and TURN servers.
+    /// STUN and TURN servers. Those that cannot be used are told by
+    /// [`IceCandidateError`](crate::PeerConnectionEvent::IceCandidateError) when candidates are gathered.
     pub ice_servers: Vec<RTCIceServer>,
     /// Which candidates may be used.
     pub ice_transport_policy: RTCIceTransportPolicy,
+    /// What to do with an endpoint that cannot bundle.
+    pub bundle_policy: RTCBundlePolicy,
+    /// Whether RTCP may go alone.
+    pub rtcp_mux_policy: RTCRtcpMuxPolicy,
+    /// What to show in the handshake: the first; made for the connection if there is none.
+    #[serde(skip)]
+    pub certificates: Vec<RTCCertificate>,
+    /// Candidates to gather beforehand. None ever are.
+    pub ice_candidate_pool_size: u8,
 }
 
 impl RTCConfiguration {
-    pub(crate) fn to_substrate(
+    /// # Errors
+    /// `SyntaxError` or `InvalidAccessError` for an ICE server that is none, `InvalidAccessError` for a
+    /// certificate that has expired, `NotSupportedError` for RTCP on a port of its own.
+    pub(crate) fn check(&self) -> Result<(), RTCError> {
+        if self.rtcp_mux_policy == RTCRtcpMuxPolicy::Negotiate {
+            let message = "RTCP on a port of its own";
+            return Err(RTCError::new(RTCErrorKind::NotSupported, message));
+        }
+        self.certificates
+            .iter()
+            .try_for_each(RTCCertificate::check)?;
+        let mut servers = self.ice_servers.iter();
+        servers.try_for_each(|server| server.check().map(drop))
+    }
+
+    /// Whether a connection that was made with `self` may go over to `next`
+    /// ([set the configuration](https://w3c.github.io/webrtc-pc/#set-the-configuration)).
+    pub(crate) fn check_change(
         &self,
-    ) -> Result<webrtc::peer_connection::RTCConfiguration, RTCError> {
+        next: &RTCConfiguration,
+        gathers: bool,
+    ) -> Result<(), RTCError> {
+        let refuse = |what: &str| {
+            let message = format!("{what} cannot be changed");
+            Err(RTCError::modification(message))
+        };
+        if !next.certificates.is_empty() && next.certificates != self.certificates {
+            return refuse("the certificates");
+        }
+        if next.bundle_policy != self.bundle_policy {
+            return refuse("bundlePolicy");
+        }
+        if next.rtcp_mux_policy != self.rtcp_mux_policy {
+            return refuse("rtcpMuxPolicy");
+        }
+        if gathers && next.ice_candidate_pool_size != self.ice_candidate_pool_size {
+            return refuse("after the first description, iceCandidatePoolSize");
+        }
+        next.check()
+    }
+
+    /// Servers that gathering cannot use, with the reason.
+    pub(crate) fn unusable_servers(&self) -> Vec<(String, &'static str)> {
+        let servers = self.ice_servers.iter();
+        let urls = servers.flat_map(|server| server.urls.iter().map(move |url| (server, url)));
+        let unusable = urls.filter_map(|(server, url)| Some((url.clone(), unusable(server, url)?)));
+        unusable.collect()
+    }
+
+    /// Without the servers that it cannot use.
+    pub(crate) fn to_substrate(&self) -> webrtc::peer_connection::RTCConfiguration {
         use webrtc::peer_connection as substrate;
         let servers = self.ice_servers.iter().map(|server| {
-            for url in &server.urls {
-                check_url(url, server)?;
+            let usable = server
+                .urls
+                .iter()
+                .filter(|url| unusable(server, url).is_none());
+            substrate::RTCIceServer {
+                urls: usable.cloned().collect(),
+                username: server.username.clone().unwrap_or_default(),
+                credential: server.credential.clone().unwrap_or_default(),
             }
-            Ok(substrate::RTCIceServer {
-                urls: server.urls.clone(),
-                username: server.username.clone(),
-                credential: server.credential.clone(),
-            })
         });
-        let servers = servers.collect::<Result<Vec<_>, RTCError>>()?;
-        Ok(substrate::RTCConfigurationBuilder::default()
+        let servers = servers.filter(|server| !server.urls.is_empty()).collect();
+        let certificates = self.certificates.iter().map(RTCCertificate::to_substrate);
+        substrate::RTCConfigurationBuilder::default()
             .with_ice_servers(servers)
             .with_ice_transport_policy(match self.ice_transport_policy {
                 RTCIceTransportPolicy::All => substrate::RTCIceTransportPolicy::All,
                 RTCIceTransportPolicy::Relay => substrate::RTCIceTransportPolicy::Relay,
             })
             .with_bundle_policy(substrate::RTCBundlePolicy::MaxBundle)
-            .build())
+            .with_certificates(certificates.collect())
+            .build()
     }
 }
 
-/// The substrate speaks STUN and TURN over UDP, and would skip anything else with a line in the log.
-fn check_url(url: &str, server: &RTCIceServer) -> Result<(), RTCError> {
-    let refuse = |kind, why: &str| Err(RTCError::new(kind, format!("ICE server {url:?}: {why}")));
-    let (scheme, rest) = url.split_once(':').unwrap_or(("", url));
-    let (host, query) = rest.split_once('?').unwrap_or((rest, ""));
-    if host.is_empty() || host.contains(['/', ' ', '@']) {
-        return refuse(
-            RTCErrorKind::Syntax,
-            "expected stun:host[:port] or turn:host[:port]",
-        );
+fn unusable(server: &RTCIceServer, url: &str) -> Option<&'static str> {
+    let server = RTCIceServer {
+        urls: vec![url.to_owned()],
+        ..server.clone()
+    };
+    let Ok(parsed) = server.check() else {
+        return Some("not a server's URL");
+    };
+    let empty = |text: &Option<String>| text.as_ref().is_some_and(String::is_empty);
+    let relays = matches!(parsed[0].scheme, crate::ice_server::Scheme::Turn);
+    if relays && (empty(&server.username) || empty(&server.credential)) {
+        return Some("an empty username or credential opens no relay");
     }
-    match scheme {
-        "stun" => Ok(()),
-        "turn" if query.is_empty() || query == "transport=udp" => {
-            if server.username.is_empty() || server.credential.is_empty() {
-                return refuse(
-                    RTCErrorKind::InvalidAccess,
-                    "a TURN server wants a username and a credential",
-                );
-            }
-            Ok(())
-        }
-        "turn" | "turns" | "stuns" => refuse(
-            RTCErrorKind::NotSupported,
-            "only STUN and TURN over UDP can be used",
-        ),
-        _ => refuse(
-            RTCErrorKind::Syntax,
-            "expected stun:host[:port] or turn:host[:port]",
-        ),
-    }
+    parsed[0].unusable()
 }
 
 /// Which of the machine's addresses a connection offers.
@@ -194,47 +251,77 @@ impl Default for PeerContext {
 mod tests {
     use super::*;
 
-    fn with_url(url: &str) -> Result<(), RTCErrorKind> {
+    fn with_url(url: &str) -> RTCConfiguration {
         let server = RTCIceServer {
             urls: vec![url.to_owned()],
-            username: "u".into(),
-            credential: "p".into(),
+            username: Some("u".into()),
+            credential: Some("p".into()),
         };
-        let configuration = RTCConfiguration {
+        RTCConfiguration {
             ice_servers: vec![server],
             ..Default::default()
-        };
-        let result = configuration.to_substrate();
-        result.map(drop).map_err(|error| error.kind)
+        }
     }
 
     #[test]
-    fn servers_that_cannot_be_used_are_refused_by_name() {
-        assert_eq!(with_url("stun:stun.example:3478"), Ok(()));
-        assert_eq!(with_url("turn:turn.example?transport=udp"), Ok(()));
+    fn servers_that_cannot_be_used_are_left_out_and_known() {
+        for url in ["stun:stun.example:3478", "turn:turn.example?transport=udp"] {
+            let usable = with_url(url);
+            assert!(usable.check().is_ok() && usable.unusable_servers().is_empty());
+            assert_eq!(usable.to_substrate().ice_servers().len(), 1);
+        }
         for url in [
             "turn:turn.example?transport=tcp",
             "turns:turn.example",
             "stuns:x",
         ] {
-            assert_eq!(with_url(url), Err(RTCErrorKind::NotSupported), "{url}");
+            let skipped = with_url(url);
+            assert!(skipped.check().is_ok());
+            assert_eq!(skipped.unusable_servers()[0].0, url);
+            assert!(skipped.to_substrate().ice_servers().is_empty());
         }
-        for url in ["", "stun:", "http://x", "stun://x", "turn"] {
-            assert_eq!(with_url(url), Err(RTCErrorKind::Syntax), "{url}");
-        }
+        let mut nobody = with_url("turn:turn.example");
+        nobody.ice_servers[0].username = Some(String::new());
+        assert!(nobody.check().is_ok() && nobody.unusable_servers().len() == 1);
+        assert_eq!(
+            with_url("http://x").check().unwrap_err().kind,
+            RTCErrorKind::Syntax
+        );
     }
 
     #[test]
-    fn a_turn_server_wants_credentials() {
-        let configuration = RTCConfiguration {
-            ice_servers: vec![RTCIceServer {
-                urls: vec!["turn:turn.example".into()],
-                ..Default::default()
-            }],
+    fn some_things_stay_as_they_were() {
+        let first = RTCConfiguration::default();
+        let kind = |next: RTCConfiguration, gathers| {
+            let changed = first.check_change(&next, gathers);
+            changed.err().map(|error| error.kind)
+        };
+        let modification = Some(RTCErrorKind::InvalidModification);
+        let bundle = RTCConfiguration {
+            bundle_policy: RTCBundlePolicy::MaxBundle,
             ..Default::default()
         };
-        let refused = configuration.to_substrate().map(drop).unwrap_err();
-        assert_eq!(refused.kind, RTCErrorKind::InvalidAccess);
+        assert_eq!(kind(bundle, false), modification);
+        let made = RTCCertificate::generate(Default::default(), None).unwrap();
+        let shown = RTCConfiguration {
+            certificates: vec![made],
+            ..Default::default()
+        };
+        assert_eq!(shown.check_change(&shown.clone(), true), Ok(()));
+        assert_eq!(shown.check_change(&first, true), Ok(()));
+        assert_eq!(kind(shown, false), modification);
+        let pool = RTCConfiguration {
+            ice_candidate_pool_size: 3,
+            ..Default::default()
+        };
+        assert_eq!(kind(pool.clone(), false), None);
+        assert_eq!(kind(pool, true), modification);
+        assert_eq!(kind(with_url("stun:"), false), Some(RTCErrorKind::Syntax));
+        let relay = RTCConfiguration {
+            ice_transport_policy: RTCIceTransportPolicy::Relay,
+            ..with_url("stun:a")
+        };
+        assert_eq!(kind(relay, true), None);
     }
 
     #[test]

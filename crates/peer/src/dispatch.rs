@@ -3,14 +3,15 @@
 use crate::interceptor::{MediaPath, Route};
 use crate::peer_connection::Shared;
 use crate::{
-    PeerConnectionEvent, PeerContext, RTCDataChannel, RTCIceConnectionState, RTCIceGatheringState,
+    PeerConnectionEvent, PeerContext, RTCIceConnectionState, RTCIceGatheringState,
     RTCPeerConnectionState, RTCRtpSender,
 };
 use duet_media::{EventTarget, MediaKind};
 use duet_session::{RateAllocator, RateConfig, RateInput};
+use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use webrtc::data_channel::DataChannel;
 
@@ -49,6 +50,8 @@ pub(crate) enum Item {
     Channel(Arc<dyn DataChannel>),
     /// Packets of a track began to come, or the source said goodbye.
     Flow(Arc<Route>),
+    /// Somebody waits until all before it is told.
+    Told(oneshot::Sender<()>),
 }
 
 /// Queues for the event task. The queue is only ever full when a handler blocks; then the event is
@@ -66,6 +69,8 @@ pub(crate) struct Dispatcher {
     peer: Weak<Shared>,
     /// When the handshake is given up.
     patience: Option<Instant>,
+    /// What was found while the description that it belongs to was being set.
+    held: VecDeque<Item>,
 }
 
 impl Dispatcher {
@@ -79,6 +84,32 @@ impl Dispatcher {
             events,
             peer,
             patience: None,
+            held: VecDeque::new(),
+        }
+    }
+
+    /// The next thing to tell: candidates wait for their description.
+    async fn next(&mut self) -> Option<Item> {
+        loop {
+            let setting = self
+                .peer
+                .upgrade()
+                .is_some_and(|peer| peer.is_setting_local());
+            if !setting && let Some(held) = self.held.pop_front() {
+                return Some(held);
+            }
+            let item = self.items.recv().await?;
+            let setting = self
+                .peer
+                .upgrade()
+                .is_some_and(|peer| peer.is_setting_local());
+            match item {
+                Item::Event(
+                    PeerConnectionEvent::IceCandidate(_)
+                    | PeerConnectionEvent::IceGatheringStateChange(RTCIceGatheringState::Complete),
+                ) if setting => self.held.push_back(item),
+                item => return Some(item),
+            }
         }
     }
 
@@ -92,10 +123,10 @@ impl Dispatcher {
                 }
             };
             let item = tokio::select! {
-                item = self.items.recv() => item,
+                item = self.next() => item,
                 () = impatient => {
                     self.patience = None;
-                    self.give_up();
+                    self.give_up().await;
                     continue;
                 }
             };
@@ -106,51 +137,62 @@ impl Dispatcher {
                 Item::Event(PeerConnectionEvent::IceCandidate(Some(mut candidate))) => {
                     // All media share the first section's transport.
                     let peer = self.peer.upgrade();
-                    candidate.sdp_mid = peer.and_then(|p| p.negotiation.lock().first_mid());
+                    if let Some(peer) = peer {
+                        let mut negotiation = peer.negotiation.lock();
+                        candidate.sdp_mid = negotiation.first_mid();
+                        negotiation.note_local_candidate(&mut candidate);
+                    }
                     let event = PeerConnectionEvent::IceCandidate(Some(candidate));
                     self.events.dispatch(&event);
                 }
                 Item::Event(PeerConnectionEvent::NegotiationNeeded) => {
-                    let peer = self.peer.upgrade();
-                    if peer.is_some_and(|peer| peer.still_needs_negotiation()) {
+                    // While a step of negotiation runs or waits, the last one looks again.
+                    let due = self.peer.upgrade().is_some_and(|peer| {
+                        !peer.operations.is_busy() || !peer.operations.look_again()
+                    } && peer.still_needs_negotiation());
+                    if due {
                         self.events
                             .dispatch(&PeerConnectionEvent::NegotiationNeeded);
                     }
                 }
                 Item::Event(event) => {
+                    if let PeerConnectionEvent::IceCandidate(None) = event
+                        && let Some(peer) = self.peer.upgrade()
+                    {
+                        peer.negotiation.lock().note_end_of_candidates();
+                    }
                     if let PeerConnectionEvent::IceConnectionStateChange(state) = event {
                         let found = state == RTCIceConnectionState::Connected;
                         self.patience = found.then(|| Instant::now() + HANDSHAKE);
                     }
+                    if let Some(peer) = self.peer.upgrade() {
+                        peer.follow_transports(&event).await;
+                    }
                     self.events.dispatch(&event);
                 }
                 Item::Flow(route) => route.follow_flow(),
-                Item::Channel(channel) => self.take_channel(channel).await,
+                // Gone: whoever waited was dropped.
+                Item::Told(waiting) => drop(waiting.send(())),
+                Item::Channel(channel) => {
+                    if let Some(peer) = self.peer.upgrade() {
+                        peer.take_channel(channel).await;
+                    }
+                }
             }
         }
     }
 
     /// A way was found, and no keys were agreed on.
-    fn give_up(&self) {
+    async fn give_up(&self) {
         let Some(peer) = self.peer.upgrade() else {
             return;
         };
         if !peer.path.is_ready() && peer.fail() {
             let failed = RTCPeerConnectionState::Failed;
             let event = PeerConnectionEvent::ConnectionStateChange(failed);
+            peer.follow_transports(&event).await;
             self.events.dispatch(&event);
         }
-    }
-
-    async fn take_channel(&self, channel: Arc<dyn DataChannel>) {
-        let Ok(channel) = RTCDataChannel::new(channel).await else {
-            return; // Closed meanwhile.
-        };
-        if let Some(peer) = self.peer.upgrade() {
-            peer.keep_channel(channel.clone());
-        }
-        self.events
-            .dispatch(&PeerConnectionEvent::DataChannel(channel));
     }
 }
 
@@ -209,7 +251,7 @@ impl Divider {
         let of_kind = |kind| senders.iter().filter(move |sender| sender.kind() == kind);
         let videos = of_kind(MediaKind::Video).count();
         let audios = of_kind(MediaKind::Audio).count();
-        let wishes = of_kind(MediaKind::Video).map(|s| s.get_parameters().max_bitrate);
+        let wishes = of_kind(MediaKind::Video).map(|s| s.max_bitrate());
         let wished = wishes
             .map(|max| max.map_or(u64::from(u32::MAX), u64::from))
             .sum::<u64>();

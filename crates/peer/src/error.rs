@@ -13,7 +13,7 @@ pub enum RTCErrorKind {
     InvalidAccess,
     /// It was tried and failed.
     Operation,
-    /// A candidate or description that does not parse.
+    /// Something that does not parse; descriptions are `OperationError`s with a detail.
     Syntax,
     /// An argument that makes no sense.
     Type,
@@ -21,7 +21,7 @@ pub enum RTCErrorKind {
     Range,
     /// Something that exists in the specification and not here (yet).
     NotSupported,
-    /// `set_parameters` with parameters that may not be changed.
+    /// A change of what may not be changed: parameters, a configuration, a description of ours.
     InvalidModification,
 }
 
@@ -56,6 +56,48 @@ pub struct RTCError {
     pub kind: RTCErrorKind,
     /// What is wrong, for a person.
     pub message: String,
+    /// Where the W3C's `RTCError` tells more than its name.
+    pub detail: Option<RTCErrorDetail>,
+}
+
+/// [`RTCErrorDetailType`](https://w3c.github.io/webrtc-pc/#rtcerrordetailtype-enum), with what
+/// belongs to each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RTCErrorDetail {
+    /// A data channel failed.
+    DataChannelFailure,
+    /// The DTLS handshake failed, or the connection ended with an alert.
+    DtlsFailure {
+        /// The alert that came.
+        received_alert: Option<u8>,
+        /// The alert that was sent.
+        sent_alert: Option<u8>,
+    },
+    /// The other side's certificate is not the announced one.
+    FingerprintFailure,
+    /// The SCTP association ended, or could not be had.
+    SctpFailure {
+        /// The [cause](https://www.rfc-editor.org/rfc/rfc9260#section-3.3.10), if one was told.
+        cause_code: Option<u16>,
+    },
+    /// A description that does not parse.
+    SdpSyntaxError {
+        /// Which line, from 1.
+        line: u32,
+    },
+}
+
+impl RTCErrorDetail {
+    /// The W3C's string.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RTCErrorDetail::DataChannelFailure => "data-channel-failure",
+            RTCErrorDetail::DtlsFailure { .. } => "dtls-failure",
+            RTCErrorDetail::FingerprintFailure => "fingerprint-failure",
+            RTCErrorDetail::SctpFailure { .. } => "sctp-failure",
+            RTCErrorDetail::SdpSyntaxError { .. } => "sdp-syntax-error",
+        }
+    }
 }
 
 impl RTCError {
@@ -63,6 +105,7 @@ impl RTCError {
         RTCError {
             kind,
             message: message.into(),
+            detail: None,
         }
     }
 
@@ -72,6 +115,35 @@ impl RTCError {
 
     pub(crate) fn syntax(message: impl Into<String>) -> Self {
         Self::new(RTCErrorKind::Syntax, message)
+    }
+
+    /// An `RTCError`: an `OperationError` with a detail.
+    pub(crate) fn detailed(detail: RTCErrorDetail, message: impl Into<String>) -> Self {
+        RTCError {
+            detail: Some(detail),
+            ..Self::operation(message)
+        }
+    }
+
+    /// A description that does not parse at `line`, from 1.
+    pub(crate) fn sdp(line: usize, why: impl fmt::Display) -> Self {
+        let detail = RTCErrorDetail::SdpSyntaxError {
+            line: u32::try_from(line).unwrap_or(u32::MAX),
+        };
+        Self::detailed(detail, format!("session description, line {line}: {why}"))
+    }
+
+    /// An argument that makes no sense.
+    pub(crate) fn type_error(message: impl Into<String>) -> Self {
+        Self::new(RTCErrorKind::Type, message)
+    }
+
+    pub(crate) fn range(message: impl Into<String>) -> Self {
+        Self::new(RTCErrorKind::Range, message)
+    }
+
+    pub(crate) fn modification(message: impl Into<String>) -> Self {
+        Self::new(RTCErrorKind::InvalidModification, message)
     }
 
     pub(crate) fn state(message: impl Into<String>) -> Self {
@@ -101,6 +173,6 @@ impl From<webrtc::error::Error> for RTCError {
             message.truncate(cut.unwrap_or(0));
             message.push('…');
         }
-        RTCError { kind, message }
+        RTCError::new(kind, message)
     }
 }

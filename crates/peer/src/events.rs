@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 macro_rules! w3c_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)* }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
         pub enum $name {
             $($(#[$variant_doc])* #[serde(rename = $text)] $variant,)*
         }
@@ -20,6 +20,14 @@ macro_rules! w3c_enum {
                     $($name::$variant => $text,)*
                 }
             }
+
+            /// The one of that string.
+            pub fn from_w3c(text: &str) -> Option<Self> {
+                match text {
+                    $($text => Some($name::$variant),)*
+                    _ => None,
+                }
+            }
         }
 
         impl std::fmt::Display for $name {
@@ -29,6 +37,8 @@ macro_rules! w3c_enum {
         }
     };
 }
+
+pub(crate) use w3c_enum;
 
 w3c_enum! {
     /// [`RTCSignalingState`](https://www.w3.org/TR/webrtc/#dom-rtcsignalingstate).
@@ -129,6 +139,22 @@ pub struct RTCTrackEvent {
     pub transceiver: RTCRtpTransceiver,
 }
 
+/// [`RTCPeerConnectionIceErrorEvent`](https://w3c.github.io/webrtc-pc/#rtcpeerconnectioniceerrorevent):
+/// a STUN or TURN server gave no candidate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RTCPeerConnectionIceErrorEvent {
+    /// From which address it was asked, if it was.
+    pub address: Option<String>,
+    /// From which port.
+    pub port: Option<u16>,
+    /// The server.
+    pub url: String,
+    /// STUN's, 300 to 699, or 701 if the server cannot be reached or used.
+    pub error_code: u16,
+    /// What is wrong, for a person.
+    pub error_text: String,
+}
+
 /// [Events of a connection](https://www.w3.org/TR/webrtc/#event-summary).
 #[derive(Debug, Clone)]
 pub enum PeerConnectionEvent {
@@ -136,6 +162,8 @@ pub enum PeerConnectionEvent {
     NegotiationNeeded,
     /// A candidate to signal; `None` after the last one.
     IceCandidate(Option<RTCIceCandidateInit>),
+    /// A STUN or TURN server gave no candidate.
+    IceCandidateError(RTCPeerConnectionIceErrorEvent),
     /// The signaling state is another one.
     SignalingStateChange(RTCSignalingState),
     /// The ICE connection state is another one.

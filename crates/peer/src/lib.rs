@@ -9,42 +9,64 @@
 //!
 //! Everything must be called within a Tokio runtime.
 
+mod certificate;
 mod config;
 mod data_channel;
 mod dispatch;
 mod error;
 mod events;
+mod ice_candidate;
+mod ice_server;
 mod interceptor;
 mod negotiation;
+mod operations;
+mod parameters;
 mod peer_connection;
 pub mod pipeline;
 mod receiver;
 mod runtime;
 mod sdp;
 mod sender;
+mod sources;
 mod stats;
 mod substrate;
 mod transceiver;
+mod transport;
 
+pub use certificate::{RTCCertificate, RTCDtlsFingerprint, RTCKeygenAlgorithm};
 pub use config::{
-    NetworkPolicy, PeerContext, RTCConfiguration, RTCIceServer, RTCIceTransportPolicy,
+    NetworkPolicy, PeerContext, RTCBundlePolicy, RTCConfiguration, RTCIceTransportPolicy,
+    RTCRtcpMuxPolicy,
 };
 pub use data_channel::{
     DataChannelEvent, DataChannelMessage, RTCDataChannel, RTCDataChannelInit, RTCDataChannelState,
 };
-pub use error::{RTCError, RTCErrorKind};
+pub use error::{RTCError, RTCErrorDetail, RTCErrorKind};
 pub use events::{
     PeerConnectionEvent, RTCIceCandidateInit, RTCIceConnectionState, RTCIceGatheringState,
-    RTCPeerConnectionState, RTCSignalingState, RTCTrackEvent,
+    RTCPeerConnectionIceErrorEvent, RTCPeerConnectionState, RTCSignalingState, RTCTrackEvent,
+};
+pub use ice_candidate::{
+    RTCIceCandidate, RTCIceCandidateType, RTCIceComponent, RTCIceProtocol, RTCIceTcpCandidateType,
+};
+pub use ice_server::RTCIceServer;
+pub use parameters::{
+    RTCRtcpParameters, RTCRtpCapabilities, RTCRtpCodec, RTCRtpCodecParameters,
+    RTCRtpEncodingParameters, RTCRtpHeaderExtensionCapability, RTCRtpHeaderExtensionParameters,
+    RTCRtpReceiveParameters, RTCRtpSendParameters,
 };
 pub use peer_connection::{RTCOfferOptions, RTCPeerConnection};
 pub use pipeline::EncoderHub;
 pub use receiver::RTCRtpReceiver;
 pub use sdp::{RTCSdpType, RTCSessionDescription};
 pub use sender::RTCRtpSender;
+pub use sources::RTCRtpSource;
 pub use stats::{RTCStats, RTCStatsReport};
-pub use transceiver::{
-    RTCRtpEncodingParameters, RTCRtpTransceiver, RTCRtpTransceiverDirection, RTCRtpTransceiverInit,
+pub use transceiver::{RTCRtpTransceiver, RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
+pub use transport::{
+    RTCDtlsTransport, RTCDtlsTransportEvent, RTCDtlsTransportState, RTCIceCandidatePair,
+    RTCIceParameters, RTCIceRole, RTCIceTransport, RTCIceTransportEvent, RTCIceTransportState,
+    RTCSctpTransport, RTCSctpTransportEvent, RTCSctpTransportState,
 };
 
 /// Directives for a log filter that keep the substrate's chatter, which prints whole packets, out of

@@ -1,10 +1,13 @@
 //! What receives a track.
 
 use crate::interceptor::{MediaPath, Receive, Route};
+use crate::peer_connection::Shared;
 use crate::pipeline::{
     Feedback, InboundAudio, InboundAudioConfig, InboundVideo, InboundVideoConfig, SyncGroup,
 };
 use crate::sdp::Section;
+use crate::sources::RTCRtpSource;
+use crate::{RTCDtlsTransport, RTCRtpCapabilities, RTCRtpReceiveParameters};
 use duet_media::{MediaKind, MediaStream, MediaStreamTrack};
 use parking_lot::Mutex;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
@@ -24,6 +27,9 @@ struct ReceiverShared {
     ask: Arc<AskByPli>,
     route: Mutex<Option<Arc<Route>>>,
     streams: Mutex<Vec<MediaStream>>,
+    parameters: Mutex<RTCRtpReceiveParameters>,
+    peer: Weak<Shared>,
+    transport: Mutex<Option<RTCDtlsTransport>>,
 }
 
 /// Turns the decoder's need into a PLI.
@@ -47,7 +53,7 @@ impl Feedback for AskByPli {
 }
 
 impl RTCRtpReceiver {
-    pub(crate) fn new(kind: MediaKind, path: &Arc<MediaPath>) -> Self {
+    pub(crate) fn new(kind: MediaKind, path: &Arc<MediaPath>, peer: Weak<Shared>) -> Self {
         let media_ssrc = Arc::new(AtomicU32::new(0));
         let label = format!("remote {kind}");
         let clock = path.clock();
@@ -77,12 +83,67 @@ impl RTCRtpReceiver {
             ask,
             route: Mutex::new(None),
             streams: Mutex::default(),
+            parameters: Mutex::default(),
+            peer,
+            transport: Mutex::default(),
         }))
     }
 
     /// The remote track. Muted while nothing comes; ended when the transceiver or the connection is.
     pub fn track(&self) -> MediaStreamTrack {
         self.0.track.clone()
+    }
+
+    /// [`getCapabilities`](https://w3c.github.io/webrtc-pc/#dom-rtcrtpreceiver-getcapabilities): what
+    /// can be received of `kind`.
+    pub fn get_capabilities(kind: MediaKind) -> RTCRtpCapabilities {
+        RTCRtpCapabilities::of(kind)
+    }
+
+    /// [`getParameters`](https://w3c.github.io/webrtc-pc/#dom-rtcrtpreceiver-getparameters).
+    pub fn get_parameters(&self) -> RTCRtpReceiveParameters {
+        self.0.parameters.lock().clone()
+    }
+
+    pub(crate) fn peer(&self) -> Option<Arc<Shared>> {
+        self.0.peer.upgrade()
+    }
+
+    pub(crate) fn set_parameters(&self, parameters: RTCRtpReceiveParameters) {
+        *self.0.parameters.lock() = parameters;
+    }
+
+    /// [`transport`](https://w3c.github.io/webrtc-pc/#dom-rtcrtpreceiver-transport): what it receives
+    /// over, once a description says so.
+    pub fn transport(&self) -> Option<RTCDtlsTransport> {
+        self.0.transport.lock().clone()
+    }
+
+    pub(crate) fn set_transport(&self, transport: Option<RTCDtlsTransport>) {
+        *self.0.transport.lock() = transport;
+    }
+
+    /// [`getContributingSources`](https://w3c.github.io/webrtc-pc/#dom-rtcrtpreceiver-getcontributingsources):
+    /// who was mixed into what came within the last ten seconds, the latest first.
+    pub fn get_contributing_sources(&self) -> Vec<RTCRtpSource> {
+        self.sources(true)
+    }
+
+    /// [`getSynchronizationSources`](https://w3c.github.io/webrtc-pc/#dom-rtcrtpreceiver-getsynchronizationsources):
+    /// what came within the last ten seconds, the latest first.
+    pub fn get_synchronization_sources(&self) -> Vec<RTCRtpSource> {
+        self.sources(false)
+    }
+
+    fn sources(&self, contributing: bool) -> Vec<RTCRtpSource> {
+        let (Some(route), Some(path)) = (self.current_route(), self.0.ask.path.upgrade()) else {
+            return Vec::new();
+        };
+        let level = match &*self.0.receive {
+            Receive::Audio(audio) => Some(f64::from(audio.stats().audio_level)),
+            Receive::Video(_) => None,
+        };
+        path.sources(&route, contributing, level)
     }
 
     /// Asks the other side for a key frame, by [PLI](https://www.rfc-editor.org/rfc/rfc4585#section-6.3.1).

@@ -3,7 +3,7 @@
 use crate::dispatch::{Item, States, post};
 use crate::{
     PeerConnectionEvent, RTCError, RTCIceCandidateInit, RTCIceConnectionState,
-    RTCIceGatheringState, RTCPeerConnectionState, RTCRtpSender,
+    RTCIceGatheringState, RTCPeerConnectionIceErrorEvent, RTCPeerConnectionState, RTCRtpSender,
 };
 use duet_media::MediaKind;
 use parking_lot::Mutex;
@@ -12,7 +12,9 @@ use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::configuration::media_engine::{
     MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8, MediaEngine,
 };
-use rtc::peer_connection::configuration::setting_engine::{SettingEngine, SettingEngineBuilder};
+use rtc::peer_connection::configuration::setting_engine::{
+    SctpMaxMessageSize, SettingEngine, SettingEngineBuilder,
+};
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters,
     RTCRtpEncodingParameters, RTCRtpHeaderExtensionCapability, RTCRtpRtxParameters, RtpCodecKind,
@@ -42,6 +44,11 @@ const RELAY_WAIT: Duration = Duration::from_millis(200);
 
 const TWCC_URI: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
+/// What packets carry beside the media.
+pub(crate) const HEADER_EXTENSIONS: [&str; 2] = [TWCC_URI, crate::sdp::MID_URI];
+
+pub(crate) const OPUS_FMTP: &str = "minptime=10;useinbandfec=1;stereo=1";
+
 pub(crate) fn setting_engine(mdns: MulticastDnsMode) -> SettingEngine {
     SettingEngineBuilder::new()
         .with_multicast_dns_mode(mdns)
@@ -57,6 +64,9 @@ pub(crate) fn setting_engine(mdns: MulticastDnsMode) -> SettingEngine {
         .with_srflx_acceptance_min_wait(Some(REFLEXIVE_WAIT))
         .with_relay_acceptance_min_wait(Some(RELAY_WAIT))
         .with_discard_local_candidates_during_ice_restart(true)
+        .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(
+            SctpMaxMessageSize::MAX_MESSAGE_SIZE,
+        ))
         .build()
 }
 
@@ -95,7 +105,7 @@ pub(crate) fn media_engine() -> Result<MediaEngine, RTCError> {
     };
     engine.register_codec(opus, RtpCodecKind::Audio)?;
     for kind in [RtpCodecKind::Audio, RtpCodecKind::Video] {
-        for uri in [TWCC_URI, crate::sdp::MID_URI] {
+        for uri in HEADER_EXTENSIONS {
             let uri = uri.to_owned();
             let capability = RTCRtpHeaderExtensionCapability { uri };
             engine.register_header_extension(capability, kind, None)?;
@@ -109,14 +119,14 @@ fn opus_codec(rtcp_feedback: Vec<RTCPFeedback>) -> RTCRtpCodec {
         mime_type: MIME_TYPE_OPUS.to_owned(),
         clock_rate: 48_000,
         channels: 2,
-        sdp_fmtp_line: "minptime=10;useinbandfec=1;stereo=1".to_owned(),
+        sdp_fmtp_line: OPUS_FMTP.to_owned(),
         rtcp_feedback,
     }
 }
 
 /// What stands for a sender in the substrate, for its whole life. No packet goes through it: the
 /// media path has its own way to the wire.
-pub(crate) fn local_track(sender: &RTCRtpSender) -> Arc<dyn TrackLocal> {
+pub(crate) fn local_track(sender: &RTCRtpSender, cname: &str) -> Arc<dyn TrackLocal> {
     let (kind, codec) = match sender.kind() {
         MediaKind::Audio => (RtpCodecKind::Audio, opus_codec(Vec::new())),
         MediaKind::Video => {
@@ -143,7 +153,8 @@ pub(crate) fn local_track(sender: &RTCRtpSender) -> Arc<dyn TrackLocal> {
     };
     let id = &sender.0.track_id;
     let track = MediaStreamTrack::new(
-        "duet".to_owned(),
+        // Becomes the canonical name; the stream ids are put right in the description.
+        cname.to_owned(),
         id.clone(),
         id.clone(),
         kind,
@@ -192,6 +203,19 @@ impl substrate::PeerConnectionEventHandler for Handler {
         )));
     }
 
+    async fn on_ice_candidate_error(&self, event: substrate::RTCPeerConnectionIceErrorEvent) {
+        let asked = !event.address.is_empty();
+        self.post(PeerConnectionEvent::IceCandidateError(
+            RTCPeerConnectionIceErrorEvent {
+                address: asked.then_some(event.address),
+                port: asked.then_some(event.port),
+                url: event.url,
+                error_code: event.error_code,
+                error_text: event.error_text,
+            },
+        ));
+    }
+
     async fn on_ice_connection_state_change(&self, state: substrate::RTCIceConnectionState) {
         use substrate::RTCIceConnectionState as Substrate;
         let state = match state {
@@ -221,6 +245,9 @@ impl substrate::PeerConnectionEventHandler for Handler {
             Substrate::Complete => RTCIceGatheringState::Complete,
             _ => RTCIceGatheringState::New,
         };
+        if state == RTCIceGatheringState::New {
+            return;
+        }
         let before = std::mem::replace(&mut self.states.lock().ice_gathering, state);
         if before != state {
             self.post(PeerConnectionEvent::IceGatheringStateChange(state));

@@ -1,7 +1,10 @@
 //! A sender and a receiver that share a media section.
 
 use crate::peer_connection::Shared;
-use crate::{RTCError, RTCRtpReceiver, RTCRtpSender};
+use crate::{
+    RTCError, RTCRtpCapabilities, RTCRtpCodec, RTCRtpEncodingParameters, RTCRtpReceiver,
+    RTCRtpSender,
+};
 use duet_media::MediaKind;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -90,53 +93,6 @@ impl fmt::Display for RTCRtpTransceiverDirection {
     }
 }
 
-/// [`RTCRtpEncodingParameters`](https://www.w3.org/TR/webrtc/#dom-rtcrtpencodingparameters): how a
-/// track is to be encoded for one connection.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct RTCRtpEncodingParameters {
-    /// Whether anything is sent at all.
-    pub active: bool,
-    /// Bits a second at most.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_bitrate: Option<u32>,
-    /// Frames a second at most; video only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_framerate: Option<f64>,
-    /// 1 or more; video only.
-    pub scale_resolution_down_by: f64,
-}
-
-impl Default for RTCRtpEncodingParameters {
-    fn default() -> Self {
-        RTCRtpEncodingParameters {
-            active: true,
-            max_bitrate: None,
-            max_framerate: None,
-            scale_resolution_down_by: 1.0,
-        }
-    }
-}
-
-impl RTCRtpEncodingParameters {
-    pub(crate) fn check(&self) -> Result<(), RTCError> {
-        let refuse = |what: &str| Err(RTCError::new(crate::RTCErrorKind::Range, what));
-        if !(self.scale_resolution_down_by >= 1.0 && self.scale_resolution_down_by.is_finite()) {
-            return refuse("scaleResolutionDownBy must be 1 or more");
-        }
-        if self
-            .max_framerate
-            .is_some_and(|rate| !(rate > 0.0 && rate.is_finite()))
-        {
-            return refuse("maxFramerate must be above 0");
-        }
-        if self.max_bitrate == Some(0) {
-            return refuse("maxBitrate must be above 0");
-        }
-        Ok(())
-    }
-}
-
 /// [`RTCRtpTransceiverInit`](https://www.w3.org/TR/webrtc/#dom-rtcrtptransceiverinit).
 #[derive(Debug, Clone)]
 pub struct RTCRtpTransceiverInit {
@@ -144,7 +100,7 @@ pub struct RTCRtpTransceiverInit {
     pub direction: RTCRtpTransceiverDirection,
     /// The streams that the sent track belongs to.
     pub streams: Vec<duet_media::MediaStream>,
-    /// How the track is encoded: none or one.
+    /// How the track is encoded. The first counts: there is no simulcast.
     pub send_encodings: Vec<RTCRtpEncodingParameters>,
 }
 
@@ -164,10 +120,7 @@ impl Default for RTCRtpTransceiverInit {
 pub struct RTCRtpTransceiver(pub(crate) Arc<TransceiverShared>);
 
 pub(crate) struct TransceiverShared {
-    /// The substrate's index.
-    pub(crate) id: usize,
     pub(crate) kind: MediaKind,
-    pub(crate) substrate: Arc<dyn webrtc::rtp_transceiver::RtpTransceiver>,
     pub(crate) sender: RTCRtpSender,
     pub(crate) receiver: RTCRtpReceiver,
     pub(crate) peer: Weak<Shared>,
@@ -186,10 +139,23 @@ pub(crate) struct TransceiverState {
     pub(crate) offered: Option<RTCRtpTransceiverDirection>,
     /// It was sent on once: `add_track` leaves it alone.
     pub(crate) has_sent: bool,
-    /// The substrate's transceiver has its sender.
-    pub(crate) attached: bool,
+    /// What stands for it in the substrate, once it is described.
+    pub(crate) known: Option<Known>,
+    /// An offer of the other side may take it for one of its sections.
+    pub(crate) by_add_track: bool,
     /// Made for a section of the other side's offer.
     pub(crate) created_by_remote: bool,
+    /// Codecs in order of preference, and no others; empty for all.
+    pub(crate) codecs: Vec<RTCRtpCodec>,
+}
+
+/// A transceiver of the substrate. Its id is its place there, and changes when an offer that made
+/// others is taken back.
+#[derive(Clone)]
+pub(crate) struct Known {
+    pub(crate) transceiver: Arc<dyn webrtc::rtp_transceiver::RtpTransceiver>,
+    /// One that the other side's offer made has none until it is described.
+    pub(crate) has_sender: bool,
 }
 
 impl RTCRtpTransceiver {
@@ -240,7 +206,22 @@ impl RTCRtpTransceiver {
             }
             state.direction = direction;
         }
-        peer.update_negotiation_needed();
+        peer.something_changed();
+        Ok(())
+    }
+
+    /// [`setCodecPreferences`](https://w3c.github.io/webrtc-pc/#dom-rtcrtptransceiver-setcodecpreferences):
+    /// which codecs the next description has, in which order; all of them with none.
+    ///
+    /// # Errors
+    /// `InvalidModificationError` for a codec that is not among
+    /// [`RTCRtpSender::get_capabilities`], or if none carries media.
+    pub fn set_codec_preferences(&self, codecs: &[RTCRtpCodec]) -> Result<(), RTCError> {
+        let picked = RTCRtpCapabilities::of(self.0.kind).pick(codecs)?;
+        self.0.state.lock().codecs = picked;
+        if let Some(peer) = self.0.peer.upgrade() {
+            peer.something_changed();
+        }
         Ok(())
     }
 
@@ -249,26 +230,59 @@ impl RTCRtpTransceiver {
         self.0.state.lock().current_direction
     }
 
-    /// Ends it for good: nothing is sent any more, and its receiver's track ends. The other side
-    /// learns of it by the next negotiation.
-    pub fn stop(&self) {
+    /// [`stop`](https://w3c.github.io/webrtc-pc/#dom-rtcrtptransceiver-stop): nothing is sent any more,
+    /// and its receiver's track ends. The other side learns of it by the next negotiation, which ends
+    /// it for good.
+    ///
+    /// # Errors
+    /// `InvalidStateError` if the connection is closed.
+    pub fn stop(&self) -> Result<(), RTCError> {
+        let peer = self.0.peer.upgrade().filter(|peer| !peer.is_closed());
+        let peer = peer.ok_or_else(RTCError::closed)?;
+        if self.halt() {
+            peer.something_changed();
+        }
+        Ok(())
+    }
+
+    /// Begins its end; false if it has begun.
+    pub(crate) fn halt(&self) -> bool {
         {
             let mut state = self.0.state.lock();
             if state.direction == RTCRtpTransceiverDirection::Stopped {
-                return;
+                return false;
             }
             state.direction = RTCRtpTransceiverDirection::Stopped;
         }
-        self.0.sender.set_live(false);
+        self.0.sender.halt();
         self.0.receiver.end();
-        if let Some(peer) = self.0.peer.upgrade() {
-            peer.update_negotiation_needed();
-        }
+        true
     }
 
-    /// Whether it ended for good.
-    pub fn stopped(&self) -> bool {
+    /// Whether [`stop`](Self::stop) was called, by this side or for the other one.
+    pub fn stopping(&self) -> bool {
         self.direction() == RTCRtpTransceiverDirection::Stopped
+    }
+
+    /// Whether it ended for good: its end is negotiated, or the connection is closed.
+    pub fn stopped(&self) -> bool {
+        self.current_direction() == Some(RTCRtpTransceiverDirection::Stopped)
+    }
+
+    /// Its section is `mid`, or none: where it is, there is a transport.
+    pub(crate) fn set_mid(&self, mid: Option<&str>) {
+        let transport = match (mid, self.0.peer.upgrade()) {
+            (Some(_), Some(peer)) => Some(peer.dtls.clone()),
+            _ => None,
+        };
+        self.0.state.lock().mid = mid.map(str::to_owned);
+        self.0.sender.set_transport(transport.clone());
+        self.0.receiver.set_transport(transport);
+    }
+
+    /// The substrate's, once it is described.
+    pub(crate) fn known(&self) -> Option<Known> {
+        self.0.state.lock().known.clone()
     }
 }
 

@@ -53,7 +53,7 @@ async fn a_section_that_was_stopped_here_brings_no_track_again() {
     let first = b.track().await;
     assert_eq!(first.receiver.streams().len(), 1);
     state(&mut b, RTCSignalingState::Stable).await;
-    first.transceiver.stop();
+    first.transceiver.stop().unwrap();
     // Before the other side has heard of it.
     let offer = due_from(&a).await;
     b.pc.set_remote_description(offer.clone()).await.unwrap();
@@ -85,7 +85,7 @@ async fn who_is_stopped_halfway_sends_no_more() {
     a.pc.add_track(&camera.create_track(), &[]).await.unwrap();
     let offer = due_from(&a).await;
     assert_eq!(context.encoders.video_encoders(), 1, "it is made ready");
-    a.pc.get_transceivers()[0].stop();
+    a.pc.get_transceivers()[0].stop().unwrap();
     assert_eq!(context.encoders.video_encoders(), 0);
     b.pc.set_remote_description(offer).await.unwrap();
     let answer = due_from(&b).await;

@@ -14,9 +14,14 @@ const colours = {
   navy: "#000080", blue: "#0000ff", teal: "#008080", aqua: "#00ffff",
 };
 
-/** A colour by its name or as `#rrggbb`; undefined if it is neither. */
+/** A colour by its name, as `#rrggbb` or as `rgb(r, g, b)`; undefined if it is none of these. */
 function colourOf(value) {
   const text = convert.string(value).trim().toLowerCase();
+  const numbers = /^rgb\(\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*\)$/.exec(text);
+  if (numbers) {
+    const digits = numbers.slice(1).map((number) => Math.min(Number(number), 255).toString(16).padStart(2, "0"));
+    return `#${digits.join("")}`;
+  }
   const hex = colours[text] ?? text;
   return /^#[0-9a-f]{6}$/.test(hex) ? hex : undefined;
 }
@@ -72,7 +77,9 @@ const HTMLCanvasElementType = declare("HTMLCanvasElement", {
           throw exception({ name: "NotSupportedError", message: "a canvas is captured as it is painted" });
         }
         const captured = canvas("capture", state.id);
-        known.set(captured.track, create(CanvasCaptureMediaStreamTrackType, { id: captured.track, canvas: state }));
+        knownTracks.set(captured.track, create(CanvasCaptureMediaStreamTrackType, {
+          id: captured.track, canvas: state,
+        }));
         wantPainting(state);
         return streamFor(captured.stream);
       },

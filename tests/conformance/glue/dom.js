@@ -29,6 +29,7 @@ const DOMExceptionType = declare("DOMException", {
 /** An error as the Rust side told it: `{ name, message, constraint }`. */
 function exception({ name, message, constraint }) {
   if (name === "TypeError") return new TypeError(message);
+  if (name === "RangeError") return new RangeError(message);
   if (constraint !== undefined) {
     return create(OverconstrainedErrorType, { name, message, constraint });
   }
@@ -135,8 +136,11 @@ function listenerOptions(options) {
 
 const same = (a, b) => a.type === b.type && a.callback === b.callback && a.capture === b.capture;
 
-/** Calls an event's listeners; false if one of them canceled it. */
-function dispatch(target, event) {
+/**
+ * Calls an event's listeners; false if one of them canceled it. Between them promises are seen to, if no
+ * script is running below (https://html.spec.whatwg.org/multipage/webappapis.html#clean-up-after-running-script).
+ */
+function dispatch(target, event, outermost = false) {
   const fields = stateOf(event, EventType);
   Object.assign(fields, { dispatching: true, target: target.object, currentTarget: target.object });
   for (const listener of [...target.listeners]) {
@@ -152,17 +156,20 @@ function dispatch(target, event) {
     } catch (error) {
       reportError(error);
     }
+    if (outermost) checkpoint();
     if (fields.stoppedAtOnce) break;
   }
   Object.assign(fields, { dispatching: false, currentTarget: null, stopped: false, stoppedAtOnce: false });
   return !fields.canceled;
 }
 
-/** Fires an event that the user agent made. */
+/** Fires an event that the user agent made, in a task of its own or at the end of one. */
 function fire(target, type, eventType = EventType, fields = {}) {
-  const event = create(eventType, { ...eventFields(type), ...fields, trusted: true });
-  return dispatch(stateOf(target, EventTargetType), event);
+  return dispatch(stateOf(target, EventTargetType), trustedEvent(type, eventType, fields), true);
 }
+
+const trustedEvent = (type, eventType, fields) =>
+  create(eventType, { ...eventFields(type), ...fields, trusted: true });
 
 /** https://html.spec.whatwg.org/multipage/webappapis.html#event-handler-attributes */
 function handlerAttribute(event) {
@@ -223,7 +230,8 @@ for (const name of ["self", "window", "frames", "parent", "top"]) {
 
 function reportError(error) {
   const message = isObject(error) && error.message !== undefined ? `${error.message}` : `${error}`;
-  fire(global, "error", ErrorEventType, { message, error, cancelable: true });
+  const event = trustedEvent("error", ErrorEventType, { message, error, cancelable: true });
+  dispatch(stateOf(global, WindowType), event);
 }
 
 const page = door("page");
@@ -235,7 +243,7 @@ global.location = {
   pathname: url[3], search: "", hash: "", toString: () => page.url,
 };
 global.origin = global.location.origin;
-global.performance = { now };
+global.performance = { now, timeOrigin: page.timeOrigin };
 global.console = Object.fromEntries(
   ["log", "info", "warn", "error", "debug"].map((name) => [name, (...args) => door("log", args.map(String))]),
 );

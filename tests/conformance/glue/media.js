@@ -56,17 +56,18 @@ const OverconstrainedErrorType = declare("OverconstrainedError", {
 
 // Tracks.
 
-/** The one object for each of our tracks and streams. */
-const known = new Map();
+/** The one object for each of our tracks, and of our streams, by its handle: a number, a space, its id. */
+const knownTracks = new Map();
+const knownStreams = new Map();
 
-function objectFor(type, id) {
+function objectFor(type, known, id) {
   if (id === null) return null;
   if (!known.has(id)) known.set(id, create(type, { id }));
   return known.get(id);
 }
 
-const trackFor = (id) => objectFor(MediaStreamTrackType, id);
-const streamFor = (id) => objectFor(MediaStreamType, id);
+const trackFor = (id) => objectFor(MediaStreamTrackType, knownTracks, id);
+const streamFor = (id) => objectFor(MediaStreamType, knownStreams, id);
 const track = (operation, state, argument) => door(`track.${operation}`, { id: state.id, argument });
 const stream = (operation, state, argument) => door(`stream.${operation}`, { id: state.id, argument });
 
@@ -74,7 +75,7 @@ const MediaStreamTrackType = declare("MediaStreamTrack", {
   parent: EventTargetType,
   attributes: {
     kind: (state) => track("kind", state),
-    id: (state) => state.id,
+    id: (state) => state.id.slice(state.id.indexOf(" ") + 1),
     label: (state) => track("label", state),
     enabled: {
       get: (state) => track("enabled", state),
@@ -121,10 +122,10 @@ const MediaStreamType = declare("MediaStream", {
     return made({ tracks: convert.sequence(aTrack)(from).map(idOf) });
   },
   initialize(state) {
-    known.set(state.id, state.object);
+    knownStreams.set(state.id, state.object);
   },
   attributes: {
-    id: (state) => state.id,
+    id: (state) => state.id.slice(state.id.indexOf(" ") + 1),
     active: (state) => stream("active", state),
   },
   handlers: ["addtrack", "removetrack"],
@@ -230,6 +231,9 @@ define(global, "navigator", { get: () => navigator, enumerable: true, configurab
 
 // What comes through the door.
 
+/** Which task this is: what a script sees may change from one to the next. */
+let taskCount = 0;
+
 const settlements = {
   timer: ({ id }) => timerIsDue(id),
   settled({ request, value, error }) {
@@ -254,6 +258,7 @@ const settlements = {
 define(global, "__duet", {
   value: {
     deliver(task) {
+      taskCount += 1;
       const parsed = JSON.parse(task);
       try {
         settlements[parsed.task](parsed);

@@ -5,6 +5,7 @@ use crate::door::Thrown;
 use duet_devices::MediaDeviceInfo;
 use duet_media::{MediaStream, MediaStreamTrack};
 use duet_recorder::RecorderTask;
+use serde_json::Value;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
@@ -27,6 +28,8 @@ pub(crate) enum Task {
     Recorder(u64, RecorderTask),
     /// There are other devices now.
     Devices(Vec<MediaDeviceInfo>),
+    /// What the glue has a name for.
+    Told(Value),
 }
 
 /// What comes of a request.
@@ -35,6 +38,7 @@ pub(crate) enum Answer {
     Nothing,
     Stream(MediaStream),
     Devices(Vec<MediaDeviceInfo>),
+    Json(Value),
 }
 
 /// The queue. Unbounded: it is filled by one page's own doings, and by its devices' rare events.
@@ -44,6 +48,16 @@ pub(crate) struct Agenda {
     timers: BinaryHeap<Reverse<(Instant, u64)>>,
     next_id: u64,
     under_way: usize,
+    /// When the page is quiet although something outside might still speak; `None` if nothing can.
+    listening_until: Option<Instant>,
+}
+
+/// So long the other ends of a page's connections may be silent before it is quiet.
+const SILENCE: Duration = Duration::from_secs(9);
+
+/// Puts a task on a page's agenda; a page that is gone misses nothing.
+pub(crate) fn tell(sender: &Sender<Task>, task: Task) {
+    let _ = sender.send(task);
 }
 
 /// Why there is no task.
@@ -64,6 +78,7 @@ impl Agenda {
             timers: BinaryHeap::new(),
             next_id: 0,
             under_way: 0,
+            listening_until: None,
         }
     }
 
@@ -83,6 +98,11 @@ impl Agenda {
     pub(crate) fn start_request(&mut self) -> u64 {
         self.hold();
         self.new_id()
+    }
+
+    /// From now on something outside may speak, or nothing any more.
+    pub(crate) fn listen(&mut self, to_somebody: bool) {
+        self.listening_until = to_somebody.then(|| Instant::now() + SILENCE);
     }
 
     /// Something is under way, of which tasks may come until it is [released](Agenda::release).
@@ -108,10 +128,12 @@ impl Agenda {
             return Ok(task);
         }
         let timer = self.timers.peek().map(|Reverse((due, _))| *due);
-        if timer.is_none() && self.under_way == 0 {
+        let idle = timer.is_none() && self.under_way == 0;
+        let quiet_at = idle.then(|| self.listening_until.unwrap_or_else(Instant::now));
+        if quiet_at.is_some_and(|at| at <= Instant::now()) {
             return Err(Idle::Quiet);
         }
-        let until = timer.map_or(deadline, |due| due.min(deadline));
+        let until = timer.or(quiet_at).unwrap_or(deadline).min(deadline);
         let patience = until.saturating_duration_since(Instant::now());
         match self.receiver.recv_timeout(patience) {
             Ok(task) => Ok(self.taken(task)),
@@ -120,6 +142,9 @@ impl Agenda {
     }
 
     fn taken(&mut self, task: Task) -> Task {
+        if let Some(until) = &mut self.listening_until {
+            *until = Instant::now() + SILENCE;
+        }
         if matches!(task, Task::Settled(..)) {
             self.release();
         }

@@ -35,6 +35,13 @@ pub struct Script {
     pub source: String,
 }
 
+impl Script {
+    /// Whether it is the harness.
+    pub(crate) fn is_harness(&self) -> bool {
+        self.name == HARNESS
+    }
+}
+
 impl TestFile {
     /// Whether its server would be reached over HTTPS, by its name.
     pub fn is_secure(&self) -> bool {

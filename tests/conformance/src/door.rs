@@ -1,29 +1,29 @@
 //! The one way between the page's glue and our objects: an operation's name, and JSON either way.
 
-use crate::agenda::{Agenda, Answer, Task};
+use crate::agenda::{Agenda, Answer, Task, tell};
 use crate::checkout::{Checkout, TestFile};
 use crate::dictionaries::{self, StreamConstraints, TrackConstraints};
 use crate::harness::{Done, HarnessStatus, Outcome, TestResult};
 use crate::made::Made;
+use crate::registry::Registry;
+use crate::rtc::Rtc;
 use crate::user::{Device, User};
 use duet_devices::{GetUserMediaError, MediaDevices};
 use duet_media::{
     Clock, MediaStream, MediaStreamConstraints, MediaStreamTrack, MonotonicClock,
-    OverconstrainedError, StreamEvent, Subscription, TrackEvent, TrackState,
+    OverconstrainedError, Subscription, TrackState,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// An exception, as it goes to the page.
 #[derive(Debug)]
 pub(crate) struct Thrown {
-    name: &'static str,
-    message: String,
-    constraint: Option<String>,
+    pub(crate) name: &'static str,
+    pub(crate) message: String,
+    pub(crate) constraint: Option<String>,
 }
 
 /// Our side of a page: its objects by their ids, and what it is yet to be told.
@@ -34,8 +34,8 @@ pub(crate) struct World {
     agenda: Agenda,
     clock: Arc<dyn Clock>,
     devices: MediaDevices,
-    tracks: HashMap<String, (MediaStreamTrack, Subscription)>,
-    streams: HashMap<String, (MediaStream, Subscription)>,
+    registry: Registry,
+    rtc: Rtc,
     pub(crate) made: Made,
     tests: Vec<TestResult>,
     outcome: Option<Outcome>,
@@ -52,6 +52,7 @@ impl World {
             .with_synthetic();
         let devices = user.guard(devices, forbidden);
         let agenda = Agenda::new();
+        let registry = Registry::new(agenda.sender());
         let sender = agenda.sender();
         let watching = devices.subscribe(move |change| {
             // The page may be gone; then nobody minds.
@@ -64,11 +65,11 @@ impl World {
             url: format!("{origin}/{}", file.path),
             secure,
             checkout,
+            rtc: Rtc::new(clock.clone(), registry.clone(), agenda.sender()),
             agenda,
             clock,
             devices,
-            tracks: HashMap::new(),
-            streams: HashMap::new(),
+            registry,
             made: Made::by(file, &origin),
             tests: Vec::new(),
             outcome: None,
@@ -119,7 +120,11 @@ impl World {
         let told = match task {
             Task::Load => json!({ "task": "load" }),
             Task::Timer(id) => json!({ "task": "timer", "id": id }),
-            Task::Track(id, event) => json!({ "task": "trackEvent", "id": id, "event": event }),
+            Task::Track(id, event) => {
+                self.registry.told(&id, event);
+                json!({ "task": "trackEvent", "id": id, "event": event })
+            }
+            Task::Told(event) => event,
             Task::Stream(id, event, track) => {
                 let track = self.meet_track(track);
                 json!({ "task": "streamEvent", "id": id, "event": event, "track": track })
@@ -140,6 +145,7 @@ impl World {
                     Answer::Nothing => Value::Null,
                     Answer::Stream(stream) => self.meet_stream(stream).into(),
                     Answer::Devices(devices) => devices.iter().map(dictionaries::device).collect(),
+                    Answer::Json(value) => value,
                 };
                 json!({ "task": "settled", "request": request, "value": value })
             }
@@ -167,8 +173,16 @@ impl World {
         if let Some(operation) = operation.strip_prefix("stream.") {
             return self.operate_stream(operation, &argument);
         }
+        if let Some(operation) = operation.strip_prefix("rtc.") {
+            return self.rtc.operate(operation, argument, &mut self.agenda);
+        }
         Ok(match operation {
-            "page" => json!({ "url": self.url, "secure": self.secure, "draws": self.made.draws }),
+            "page" => json!({
+                "url": self.url,
+                "secure": self.secure,
+                "draws": self.made.draws,
+                "timeOrigin": self.time_origin(),
+            }),
             "now" => json!(self.clock.now().as_secs_f64() * 1e3),
             "timer" => {
                 let delay = argument["delay"].as_f64().unwrap_or(0.0);
@@ -211,6 +225,12 @@ impl World {
         })
     }
 
+    /// When the page's clock stood at zero, in milliseconds since the Unix epoch.
+    fn time_origin(&self) -> f64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        (since.unwrap_or_default().as_secs_f64() - self.clock.now().as_secs_f64()) * 1e3
+    }
+
     fn operate_track(
         &mut self,
         operation: &str,
@@ -226,7 +246,7 @@ impl World {
                 track.set_enabled(parse(argument)?);
                 Value::Null
             }
-            "muted" => track.muted().into(),
+            "muted" => self.registry.muted(&track).into(),
             "readyState" => match track.ready_state() {
                 TrackState::Live => "live".into(),
                 TrackState::Ended => "ended".into(),
@@ -299,52 +319,19 @@ impl World {
     }
 
     fn track(&self, id: &Value) -> Result<MediaStreamTrack, Thrown> {
-        let found = id.as_str().and_then(|id| self.tracks.get(id));
-        let (track, _) = found.ok_or_else(|| Thrown::type_error(format!("no track {id}")))?;
-        Ok(track.clone())
+        self.registry.track(id)
     }
 
     pub(crate) fn stream(&self, id: &Value) -> Result<MediaStream, Thrown> {
-        let found = id.as_str().and_then(|id| self.streams.get(id));
-        let (stream, _) = found.ok_or_else(|| Thrown::type_error(format!("no stream {id}")))?;
-        Ok(stream.clone())
+        self.registry.stream(id)
     }
 
-    /// The id of a track that the page sees, perhaps for the first time.
-    pub(crate) fn meet_track(&mut self, track: MediaStreamTrack) -> String {
-        let id = track.id().to_string();
-        let sender = self.agenda.sender();
-        self.tracks.entry(id.clone()).or_insert_with_key(|id| {
-            let id = id.clone();
-            let subscription = track.subscribe(move |event| {
-                let name = match event {
-                    TrackEvent::Ended => "ended",
-                    TrackEvent::Mute => "mute",
-                    TrackEvent::Unmute => "unmute",
-                };
-                tell(&sender, Task::Track(id.clone(), name));
-            });
-            (track, subscription)
-        });
-        id
+    pub(crate) fn meet_track(&self, track: MediaStreamTrack) -> String {
+        self.registry.meet_track(track)
     }
 
-    /// The id of a stream that the page sees, perhaps for the first time.
-    pub(crate) fn meet_stream(&mut self, stream: MediaStream) -> String {
-        let id = stream.id().to_string();
-        let sender = self.agenda.sender();
-        self.streams.entry(id.clone()).or_insert_with_key(|id| {
-            let id = id.clone();
-            let subscription = stream.subscribe(move |event| {
-                let (name, track) = match event {
-                    StreamEvent::AddTrack(track) => ("addtrack", track),
-                    StreamEvent::RemoveTrack(track) => ("removetrack", track),
-                };
-                tell(&sender, Task::Stream(id.clone(), name, track.clone()));
-            });
-            (stream, subscription)
-        });
-        id
+    pub(crate) fn meet_stream(&self, stream: MediaStream) -> String {
+        self.registry.meet_stream(stream)
     }
 
     /// Does something on a thread of its own; returns the request's id.
@@ -367,11 +354,6 @@ impl World {
 
 /// A task of which the page has nothing to hear.
 const NOTHING: &str = r#"{"task":"nothing"}"#;
-
-/// Puts a task on a page's agenda; a page that is gone misses nothing.
-pub(crate) fn tell(sender: &Sender<Task>, task: Task) {
-    let _ = sender.send(task);
-}
 
 pub(crate) fn parse<T: DeserializeOwned>(argument: Value) -> Result<T, Thrown> {
     serde_json::from_value(argument).map_err(Thrown::type_error)

@@ -2,7 +2,7 @@
 
 use crate::user::User;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The expectations of all files, by directory and name.
 ///
@@ -22,6 +22,11 @@ pub struct Expected {
     pub user: User,
     /// Tests that do not pass, by name, and why.
     pub misses: BTreeMap<String, String>,
+    /// More of them, by the reason that they share.
+    pub because: BTreeMap<String, Vec<String>>,
+    /// Tests that pass or do not, as time has it, by the reason that they share. They are run, and do
+    /// not count as passed unless they do.
+    pub flaky: BTreeMap<String, Vec<String>>,
     /// Why the harness itself does not come to a good end, if it does not.
     pub harness: Option<String>,
 }
@@ -35,6 +40,49 @@ pub enum ExpectationsError {
     /// A miss or a skip that does not say why.
     #[error("expectations: {0} is excused without a reason")]
     NoReason(String),
+    /// A test that is excused in two places.
+    #[error("expectations: {0} excuses \"{1}\" twice")]
+    Twice(String, String),
+}
+
+impl Expected {
+    /// Why a test of that name is expected not to pass.
+    pub fn miss(&self, test: &str) -> Option<&str> {
+        let named = self.misses.get(test);
+        named
+            .map(String::as_str)
+            .or_else(|| reason(&self.because, test))
+    }
+
+    /// Why nothing is expected of a test of that name.
+    pub fn flaky(&self, test: &str) -> Option<&str> {
+        reason(&self.flaky, test)
+    }
+
+    /// The tests that are expected not to pass.
+    pub fn missed(&self) -> impl Iterator<Item = &str> {
+        let because = self.because.values().flatten();
+        self.misses.keys().chain(because).map(String::as_str)
+    }
+
+    /// All reasons for anything not to pass.
+    pub fn reasons(&self) -> impl Iterator<Item = &str> {
+        let of_tests = self.misses.values().chain(self.because.keys());
+        let of_tests = of_tests.chain(self.flaky.keys());
+        let of_file = self.skip.iter().chain(&self.harness);
+        of_tests.chain(of_file).map(String::as_str)
+    }
+
+    fn excused(&self) -> impl Iterator<Item = &str> {
+        let flaky = self.flaky.values().flatten().map(String::as_str);
+        self.missed().chain(flaky)
+    }
+}
+
+fn reason<'a>(by_reason: &'a BTreeMap<String, Vec<String>>, test: &str) -> Option<&'a str> {
+    let names = |names: &Vec<String>| names.iter().any(|name| name == test);
+    let found = by_reason.iter().find(|(_, tests)| names(tests));
+    found.map(|(reason, _)| reason.as_str())
 }
 
 impl Expectations {
@@ -54,10 +102,13 @@ impl Expectations {
         let all: Expectations = toml::from_str(text)?;
         for (directory, files) in &all.0 {
             for (name, expected) in files {
-                let excuses = expected.misses.values();
-                let mut excuses = excuses.chain(&expected.skip).chain(&expected.harness);
-                if excuses.any(|reason| reason.trim().is_empty()) {
-                    return Err(ExpectationsError::NoReason(format!("{directory}/{name}")));
+                let path = || format!("{directory}/{name}");
+                if expected.reasons().any(|reason| reason.trim().is_empty()) {
+                    return Err(ExpectationsError::NoReason(path()));
+                }
+                let mut names = BTreeSet::new();
+                if let Some(twice) = expected.excused().find(|name| !names.insert(*name)) {
+                    return Err(ExpectationsError::Twice(path(), twice.into()));
                 }
             }
         }
@@ -103,7 +154,18 @@ mod tests {
         assert_eq!(all.of("media/none.html"), Expected::default());
         let b = all.of("media/b.html");
         assert_eq!(b.user.deny, [Device::Camera]);
-        assert_eq!(b.misses["a test"], "a reason");
+        assert_eq!(b.miss("a test"), Some("a reason"));
+    }
+
+    #[test]
+    fn tests_may_share_a_reason() {
+        let text = "[m.\"a.html\".because]\n\"no codec\" = [\"one\", \"two\"]\n\
+            [m.\"a.html\".flaky]\n\"a race\" = [\"three\"]";
+        let a = Expectations::parse(text).unwrap().of("m/a.html");
+        assert_eq!(a.miss("two"), Some("no codec"));
+        assert_eq!((a.miss("three"), a.flaky("three")), (None, Some("a race")));
+        assert_eq!(a.missed().collect::<Vec<_>>(), ["one", "two"]);
+        assert_eq!(a.reasons().collect::<Vec<_>>(), ["no codec", "a race"]);
     }
 
     #[test]
@@ -111,6 +173,8 @@ mod tests {
         for text in [
             "[m.\"a.html\"]\nskip = \" \"",
             "[m.\"a.html\".misses]\n\"a test\" = \"\"",
+            "[m.\"a.html\".flaky]\n\"\" = [\"a test\"]",
+            "[m.\"a.html\".because]\n\"x\" = [\"a\"]\n\"y\" = [\"a\"]",
             "[m.\"a.html\"]\nskipp = \"x\"",
             "[m.\"a.html\"]\nuser = { deny = [\"screen\"] }",
         ] {

@@ -1,9 +1,9 @@
-//! Runs the W3C's own tests of media capture on our objects.
+//! Runs the W3C's own tests of media capture and of WebRTC on our objects.
 //!
 //! A test file of [web-platform-tests](https://web-platform-tests.org) is taken as it is. A JavaScript
 //! engine runs it, in what its harness calls a shell. The names of the specifications are there:
 //! `glue/` converts and dispatches, and every state and every decision is `duet-media`'s,
-//! `duet-devices'` and `duet-recorder`'s, asked through one door.
+//! `duet-devices'`, `duet-recorder`'s and `duet-peer`'s, asked through one door.
 //!
 //! What it is not: no page. There is no second window, no document, and no element but one: a file that
 //! captures a stream from a canvas is given a document that makes canvases and nothing else. Files that
@@ -20,7 +20,9 @@ mod harness;
 mod made;
 mod page;
 mod record;
+mod registry;
 mod report;
+mod rtc;
 mod sound;
 mod suite;
 mod user;

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Runs the W3C's tests of media capture on Duet's model.
+/// Runs the W3C's tests of media capture and of WebRTC on Duet's model.
 #[derive(Parser)]
 struct Options {
     /// A checkout of web-platform-tests.
@@ -15,6 +15,9 @@ struct Options {
     /// Only files whose path contains this.
     #[arg(long, default_value = "")]
     only: String,
+    /// What to hold the outcome against, if not what this program was built with.
+    #[arg(long)]
+    expectations: Option<PathBuf>,
     /// Also say how each test went, of files that are not whole.
     #[arg(long)]
     verbose: bool,
@@ -37,15 +40,22 @@ fn main() -> ExitCode {
 
 fn conform(options: &Options) -> Result<bool, Box<dyn std::error::Error>> {
     let checkout = Checkout::open(&options.checkout)?;
-    let expectations = Expectations::built_in()?;
+    let expectations = match &options.expectations {
+        Some(path) => Expectations::parse(&std::fs::read_to_string(path)?)?,
+        None => Expectations::built_in()?,
+    };
     let chosen = |path: &str| path.contains(&options.only);
+    let began = std::time::Instant::now();
     let tell = |path: &str, outcome: &Outcome| {
+        let (passed, all) = (outcome.passed(), outcome.tests.len());
+        let seconds = began.elapsed().as_secs();
+        eprintln!("{seconds:4} s  {passed:3} / {all:3}  {path}");
         if !options.verbose || outcome.is_whole() {
             return;
         }
         println!("{path}: {:?} {:?}", outcome.status, outcome.message);
         for test in &outcome.tests {
-            println!("  {:?} {}: {:?}", test.status, test.name, test.message);
+            println!("  {:?} {:?}: {:?}", test.status, test.name, test.message);
         }
     };
     let report = run_all(&checkout, &expectations, chosen, tell)?;

@@ -47,7 +47,7 @@ struct Page {
     rejected: Rc<Cell<bool>>,
 }
 
-const GLUE: [(&str, &str); 7] = [
+const GLUE: [(&str, &str); 17] = [
     ("webidl.js", include_str!("../glue/webidl.js")),
     ("dom.js", include_str!("../glue/dom.js")),
     ("media.js", include_str!("../glue/media.js")),
@@ -55,6 +55,28 @@ const GLUE: [(&str, &str); 7] = [
     ("record.js", include_str!("../glue/record.js")),
     ("sound.js", include_str!("../glue/sound.js")),
     ("canvas.js", include_str!("../glue/canvas.js")),
+    ("file-reader.js", include_str!("../glue/file-reader.js")),
+    (
+        "rtc-dictionaries.js",
+        include_str!("../glue/rtc-dictionaries.js"),
+    ),
+    ("rtc-errors.js", include_str!("../glue/rtc-errors.js")),
+    (
+        "rtc-certificate.js",
+        include_str!("../glue/rtc-certificate.js"),
+    ),
+    (
+        "rtc-descriptions.js",
+        include_str!("../glue/rtc-descriptions.js"),
+    ),
+    ("rtc-media.js", include_str!("../glue/rtc-media.js")),
+    ("rtc-transport.js", include_str!("../glue/rtc-transport.js")),
+    ("rtc-channel.js", include_str!("../glue/rtc-channel.js")),
+    ("rtc-stats.js", include_str!("../glue/rtc-stats.js")),
+    (
+        "rtc-connection.js",
+        include_str!("../glue/rtc-connection.js"),
+    ),
 ];
 
 /// Our end of the glue, among the page's globals.
@@ -99,7 +121,13 @@ impl Page {
             world.borrow_mut().answer(&operation, &argument)
         };
         let door = Function::new(ctx.clone(), door)?;
-        let mut glue = String::from("(function (global, ask) {\n\"use strict\";\n");
+        let checkpoint = Function::new(
+            ctx.clone(),
+            |ctx: Ctx<'_>| {
+                while ctx.execute_pending_job() {}
+            },
+        )?;
+        let mut glue = String::from("(function (global, ask, checkpoint) {\n\"use strict\";\n");
         glue.push_str(
             "const door = (operation, argument) => {\n\
              const { value, error } = JSON.parse(ask(operation, JSON.stringify(argument ?? null)));\n\
@@ -111,7 +139,7 @@ impl Page {
         }
         glue.push_str("})");
         let glue: Function<'_> = eval(ctx, "glue", &glue)?;
-        glue.call((ctx.globals(), door))
+        glue.call((ctx.globals(), door, checkpoint))
     }
 
     /// Evaluates the file's scripts, in one go: the harness believes that all tests are known when the
@@ -120,12 +148,13 @@ impl Page {
         let watch = |ctx: &Ctx<'_>| -> rquickjs::Result<()> {
             handle(ctx)?.get::<_, Function<'_>>("watch")?.call(())
         };
+        let harness = scripts.iter().position(|script| script.is_harness());
         self.context.with(|ctx| {
             for (at, script) in scripts.iter().enumerate() {
                 if let Err(error) = eval::<Value<'_>>(&ctx, &script.name, &script.source) {
                     self.report(&ctx, &error);
                 }
-                if at == 0 {
+                if at == harness.unwrap_or(0) {
                     let watching = watch(&ctx).catch(&ctx).map_err(|e| e.to_string());
                     watching.map_err(PageError::Engine)?;
                 }

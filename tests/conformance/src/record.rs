@@ -3,8 +3,8 @@
 //! Each is one of ours, whose tasks are the page's tasks: what changes by itself changes when the page's
 //! event loop comes to it.
 
-use crate::agenda::Task;
-use crate::door::{Thrown, World, parse, tell};
+use crate::agenda::{Task, tell};
+use crate::door::{Thrown, World, parse};
 use duet_media::Subscription;
 use duet_recorder::{
     BitrateMode, MediaRecorder, MediaRecorderError, MediaRecorderOptions, RecorderEvent,

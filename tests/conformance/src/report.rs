@@ -2,6 +2,7 @@
 
 use crate::expectations::{Expectations, Expected};
 use crate::harness::{HarnessStatus, Outcome, TestStatus};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -20,6 +21,8 @@ pub struct Verdict {
     pub all: usize,
     /// Why what did not pass did not.
     pub reasons: Vec<String>,
+    /// How many tests each of the reasons took.
+    pub missed: BTreeMap<String, usize>,
     /// What is not as expected, in sentences.
     pub surprises: Vec<String>,
 }
@@ -47,7 +50,10 @@ impl Verdict {
         }
         for test in &outcome.tests {
             let passed = test.status == TestStatus::Pass;
-            match (expected.misses.contains_key(&test.name), passed) {
+            if expected.flaky(&test.name).is_some() {
+                continue;
+            }
+            match (expected.miss(&test.name).is_some(), passed) {
                 (true, true) => {
                     surprises.push(format!("\"{}\" passes, and was not expected to", test.name));
                 }
@@ -58,19 +64,28 @@ impl Verdict {
                 _ => {}
             }
         }
-        for name in expected.misses.keys() {
-            if outcome.tests.iter().all(|test| test.name != *name) {
+        for name in expected.missed() {
+            if outcome.tests.iter().all(|test| test.name != name) {
                 surprises.push(format!("\"{name}\" is expected to fail, and is not there"));
             }
         }
-        let mut reasons: Vec<_> = expected.misses.values().cloned().collect();
-        reasons.extend(expected.harness.clone());
+        let mut reasons: Vec<_> = expected.reasons().map(str::to_owned).collect();
         reasons.sort();
         reasons.dedup();
+        let mut missed = BTreeMap::new();
+        for test in &outcome.tests {
+            let excuse = expected
+                .miss(&test.name)
+                .or_else(|| expected.flaky(&test.name));
+            if let (Some(reason), false) = (excuse, test.status == TestStatus::Pass) {
+                *missed.entry(reason.to_owned()).or_default() += 1;
+            }
+        }
         Verdict {
             passed: outcome.passed(),
             all: outcome.tests.len(),
             reasons,
+            missed,
             surprises,
         }
     }
@@ -80,6 +95,7 @@ impl Verdict {
             passed: 0,
             all: 0,
             reasons: vec![reason.into()],
+            missed: BTreeMap::new(),
             surprises: Vec::new(),
         }
     }
@@ -89,6 +105,7 @@ impl Verdict {
             passed: 0,
             all: 0,
             reasons: Vec::new(),
+            missed: BTreeMap::new(),
             surprises: vec![text.into()],
         }
     }
@@ -141,28 +158,80 @@ impl Report {
         })
     }
 
-    /// A table in Markdown, and a sentence that sums it up.
+    /// In Markdown: each directory's totals, the files, and what stands in the way of what does not pass.
     pub fn table(&self) -> String {
-        let (passed, all) = self.totals();
-        let ran = self.files.values().filter(|verdict| verdict.all > 0);
-        let (whole, ran) = ran.fold((0, 0), |(whole, ran), verdict| {
-            (whole + usize::from(verdict.is_whole()), ran + 1)
-        });
-        let mut text = format!(
-            "{passed} of {all} tests pass, in {ran} files, {whole} of them whole.\n\n\
-             | file | passed | why not all |\n|---|---:|---|\n"
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "| directory | files run | whole | tests passed | |\n|---|---:|---:|---:|---:|"
         );
-        for (path, verdict) in &self.files {
-            let count = match verdict.all {
-                0 => "not run".to_string(),
-                all => format!("{} / {all}", verdict.passed),
+        for directory in self.directories() {
+            let files = || {
+                self.files
+                    .iter()
+                    .filter(|(path, _)| directory_of(path) == directory)
             };
-            let reasons = verdict.reasons.join("; ");
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "| `{path}` | {count} | {reasons} |");
+            let verdicts = || files().map(|(_, verdict)| verdict);
+            let ran = verdicts().filter(|verdict| verdict.all > 0).count();
+            let whole = verdicts().filter(|verdict| verdict.is_whole()).count();
+            let passed: usize = verdicts().map(|verdict| verdict.passed).sum();
+            let all: usize = verdicts().map(|verdict| verdict.all).sum();
+            let percent = passed as f64 * 100.0 / all.max(1) as f64;
+            let _ = writeln!(
+                text,
+                "| `{directory}` | {ran} | {whole} | {passed} / {all} | {percent:.1} % |"
+            );
+        }
+        for directory in self.directories() {
+            let _ = writeln!(text, "\n## `{directory}`\n");
+            let _ = writeln!(text, "| file | passed | why not all |\n|---|---:|---|");
+            for (path, verdict) in &self.files {
+                let Some(name) = path
+                    .strip_prefix(directory)
+                    .and_then(|p| p.strip_prefix('/'))
+                else {
+                    continue;
+                };
+                if directory_of(path) != directory {
+                    continue;
+                }
+                let count = match verdict.all {
+                    0 => "not run".to_string(),
+                    all => format!("{} / {all}", verdict.passed),
+                };
+                let reasons = verdict.reasons.join("; ");
+                let _ = writeln!(text, "| `{name}` | {count} | {reasons} |");
+            }
+        }
+        let mut reasons = BTreeMap::<&str, usize>::new();
+        for (reason, count) in self.files.values().flat_map(|verdict| &verdict.missed) {
+            *reasons.entry(reason).or_default() += count;
+        }
+        let mut reasons: Vec<_> = reasons.into_iter().collect();
+        reasons.sort_by_key(|(_, count)| Reverse(*count));
+        if !reasons.is_empty() {
+            let _ = writeln!(
+                text,
+                "\n## What did not pass\n\n| tests | why |\n|---:|---|"
+            );
+        }
+        for (reason, count) in reasons {
+            let _ = writeln!(text, "| {count} | {reason} |");
         }
         text
     }
+
+    fn directories(&self) -> Vec<&str> {
+        let mut directories: Vec<_> = self.files.keys().map(|path| directory_of(path)).collect();
+        directories.sort_unstable();
+        directories.dedup();
+        directories
+    }
+}
+
+fn directory_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(directory, _)| directory)
 }
 
 #[cfg(test)]
@@ -212,6 +281,18 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_flaky_surprises_nobody() {
+        use TestStatus::{Fail, Pass};
+        let mut expected = expected(&[]);
+        expected.flaky.insert("a race".into(), vec!["a".into()]);
+        for status in [Pass, Fail] {
+            let verdict = Verdict::of(&outcome(&[("a", status)]), &expected);
+            assert!(verdict.surprises.is_empty());
+            assert_eq!(verdict.passed, usize::from(status == Pass));
+        }
+    }
+
+    #[test]
     fn a_file_that_vanished_is_a_surprise() {
         let expectations = Expectations::parse("[m.\"a.html\"]\n[m.\"b.html\"]").unwrap();
         let mut report = Report::default();
@@ -223,6 +304,11 @@ mod tests {
         let surprises: Vec<_> = report.surprises().map(|(path, _)| path).collect();
         assert_eq!(surprises, ["m/b.html"]);
         assert_eq!(report.totals(), (1, 1));
-        assert!(report.table().contains("| `m/a.html` | 1 / 1 |  |"));
+        let table = report.table();
+        assert!(table.contains("| `a.html` | 1 / 1 |  |"), "{table}");
+        assert!(
+            table.contains("| `m` | 1 | 1 | 1 / 1 | 100.0 % |"),
+            "{table}"
+        );
     }
 }

@@ -40,7 +40,12 @@ pub fn run_all(
                     continue;
                 }
             };
-            let patience = if file.long { LONG } else { USUAL };
+            let patience = match (path.starts_with("webrtc/"), file.long) {
+                (true, false) => OF_CALLS,
+                (true, true) => OF_LONG_CALLS,
+                (false, true) => LONG,
+                (false, false) => USUAL,
+            };
             let outcome = run(&file, checkout, &expected.user, patience)?;
             heard(path, &outcome);
             report.add(path, Verdict::of(&outcome, &expected));
@@ -52,5 +57,8 @@ pub fn run_all(
 
 /// How long a file may take, as the tests' own runner has it.
 const USUAL: Duration = Duration::from_secs(10);
+/// One that makes calls: less than its runner's patience for long ones, and more than for others.
+const OF_CALLS: Duration = Duration::from_secs(20);
+const OF_LONG_CALLS: Duration = Duration::from_secs(40);
 /// And one that asks for more.
 const LONG: Duration = Duration::from_secs(60);

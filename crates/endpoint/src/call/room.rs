@@ -225,13 +225,9 @@ fn name_of(peer: &PeerInfo) -> &str {
 }
 
 fn ice_server(server: duet_signaling::IceServer) -> RTCIceServer {
-    // What this end cannot use is left to the other: one `turns:` URL must not end the call.
-    let urls = server.urls.into_iter().filter(|url| {
-        url.starts_with("stun:") || (url.starts_with("turn:") && !url.ends_with("transport=tcp"))
-    });
     RTCIceServer {
-        urls: urls.collect(),
-        username: server.username.unwrap_or_default(),
-        credential: server.credential.unwrap_or_default(),
+        urls: server.urls,
+        username: server.username,
+        credential: server.credential,
     }
 }

@@ -3,6 +3,7 @@
 
 use super::nack::NackTracker;
 use crate::pipeline::{InboundAudio, InboundVideo, RtpPacket};
+use crate::sources::{Contributing, Heard};
 use bytes::Bytes;
 use duet_media::MediaTime;
 use duet_session::vp8_payload::is_key_frame;
@@ -151,6 +152,8 @@ struct Stream {
     numbers: duet_session::SequenceUnwrapper,
     first: Option<i64>,
     transit: Option<(Instant, u32)>,
+    contributing: Contributing,
+    rtp_timestamp: u32,
     counters: InboundCounters,
 }
 
@@ -266,6 +269,10 @@ impl Incoming {
             }
         }
         stream.counters.last_packet = Some(arrival);
+        stream.rtp_timestamp = header.timestamp;
+        stream
+            .contributing
+            .note(&header.csrc, header.timestamp, arrival);
         let size = payload.len();
         stream.count(&header, number, size, retransmitted.is_none(), now);
         let packet = RtpPacket {
@@ -305,6 +312,8 @@ impl Incoming {
             numbers: duet_session::SequenceUnwrapper::new(),
             first: None,
             transit: None,
+            contributing: Contributing::default(),
+            rtp_timestamp: header.timestamp,
             counters: InboundCounters {
                 ssrc: header.ssrc,
                 payload_type: binding.payload_type,
@@ -348,6 +357,30 @@ impl Incoming {
     pub(crate) fn next_due(&self) -> Option<Instant> {
         let streams = self.streams.values();
         streams.filter_map(|stream| stream.tracker.next_due()).min()
+    }
+
+    /// The sources of a route's packets, mixed ones or the streams themselves, the latest first.
+    pub(crate) fn heard(&self, route: &Arc<Route>, mixed: bool, now: MediaTime) -> Vec<Heard> {
+        let streams = self
+            .streams
+            .iter()
+            .filter(|(_, s)| Arc::ptr_eq(&s.route, route));
+        let mut heard: Vec<Heard> = if mixed {
+            streams
+                .flat_map(|(_, stream)| stream.contributing.recent(now))
+                .collect()
+        } else {
+            let heard = streams.filter_map(|(ssrc, stream)| {
+                Some(Heard {
+                    source: *ssrc,
+                    arrival: stream.counters.last_packet?,
+                    rtp_timestamp: stream.rtp_timestamp,
+                })
+            });
+            heard.filter(|heard| heard.is_recent(now)).collect()
+        };
+        heard.sort_by_key(|heard| std::cmp::Reverse(heard.arrival));
+        heard
     }
 
     /// SSRCs that a route is received by, the latest first.

@@ -18,6 +18,7 @@ pub(crate) use estimate::Estimate;
 pub(crate) use incoming::{InboundCounters, Receive, Route};
 pub(crate) use outgoing::{Feedbacks, OutboundCounters, RemoteReport};
 
+use crate::sources::{Heard, RTCRtpSource};
 use duet_media::{Clock, MediaKind, MediaTime};
 use estimate::{CappedEstimator, SharedEstimate};
 use incoming::Incoming;
@@ -243,6 +244,24 @@ impl MediaPath {
 
     pub(crate) fn inbound_counters(&self, route: &Arc<Route>) -> Vec<InboundCounters> {
         self.incoming.lock().counters(route)
+    }
+
+    /// Who was heard or seen on a route lately; `level`: how loud it is now.
+    pub(crate) fn sources(
+        &self,
+        route: &Arc<Route>,
+        mixed: bool,
+        level: Option<f64>,
+    ) -> Vec<RTCRtpSource> {
+        let heard = self.incoming.lock().heard(route, mixed, self.now());
+        let source = |heard: Heard| RTCRtpSource {
+            timestamp: self.clock.unix_time(heard.arrival).as_secs_f64() * 1e3,
+            source: heard.source,
+            // The mixer did not say how loud each is.
+            audio_level: level.filter(|_| !mixed),
+            rtp_timestamp: heard.rtp_timestamp,
+        };
+        heard.into_iter().map(source).collect()
     }
 
     /// The shortest round trip that receiver reports told of.

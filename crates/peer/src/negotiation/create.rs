@@ -1,5 +1,6 @@
 //! Descriptions of ours: made, and shown as the program and the other side are to see them.
 
+use super::descriptions::empty_description;
 use super::{Described, Handed, Shown};
 use crate::peer_connection::Shared;
 use crate::sdp::{self, Presented};
@@ -32,62 +33,98 @@ impl Shared {
             }
             restart || !negotiation.replaced.is_empty()
         };
+        self.attach_channels().await;
+        let revision = self.revision();
         let mut offered = Vec::new();
         let transceivers = self.transceivers.lock().clone();
         for transceiver in transceivers {
-            self.attach_sender(&transceiver).await?;
             let direction = transceiver.direction();
-            let known = direction.to_substrate();
-            transceiver.0.substrate.set_direction(known).await?;
-            offered.push((transceiver, direction));
+            if direction == Direction::Stopped && transceiver.known().is_none() {
+                // It ended before anybody heard of it.
+                continue;
+            }
+            self.attach(&transceiver).await?;
+            let Some(known) = transceiver.known() else {
+                continue;
+            };
+            known
+                .transceiver
+                .set_direction(direction.to_substrate())
+                .await?;
+            offered.push((transceiver, known, direction));
         }
         let options = rtc::peer_connection::configuration::RTCOfferOptions {
             ice_restart: restart,
         };
         let offer = self.substrate.create_offer(Some(options)).await?;
         let mut sections = Vec::new();
-        for (transceiver, direction) in offered {
-            if let Some(mid) = transceiver.0.substrate.mid().await? {
+        for (transceiver, known, direction) in offered {
+            if let Some(mid) = known.transceiver.mid().await? {
                 sections.push(Shown::new(transceiver, mid, direction));
             }
         }
+        // What was described stays where it was, also what the substrate never heard of.
+        let before = self
+            .negotiation
+            .lock()
+            .local
+            .as_ref()
+            .map(|d| d.description.sdp.clone());
         let shown = show(&offer.sdp, &sections);
+        let shown = before
+            .iter()
+            .fold(shown, |shown, before| sdp::arrange(&shown, before));
         self.negotiation.lock().last_offer = Some(Handed {
             shown: shown.clone(),
             known: offer.sdp,
             sections,
+            revision,
         });
         Ok(RTCSessionDescription::new(RTCSdpType::Offer, shown))
     }
 
     pub(super) async fn create_answer(&self) -> Result<RTCSessionDescription, RTCError> {
-        let offered = match &self.negotiation.lock().pending_remote {
-            Some(offer) if self.is_remote_offer(offer) => offer.session.clone(),
+        let (offered, offer) = match &self.negotiation.lock().pending_remote {
+            Some(offer) if self.is_remote_offer(offer) => {
+                (offer.session.clone(), offer.description.sdp.clone())
+            }
             _ => return Err(RTCError::state("there is no offer to answer")),
         };
+        let revision = self.revision();
+        let told = offered.can_be_had();
+        if told {
+            self.tell_offer().await?;
+            self.attach_channels().await;
+        }
         let mut sections = Vec::new();
         let transceivers = self.transceivers.lock().clone();
         for transceiver in transceivers {
-            self.attach_sender(&transceiver).await?;
             let Some(section) = transceiver.mid().and_then(|mid| offered.section(&mid)) else {
                 continue;
             };
             let direction = match transceiver.direction() {
-                _ if section.rejected => Direction::Stopped,
+                _ if !section.can_be_had() => Direction::Stopped,
                 Direction::Stopped => Direction::Stopped,
                 preferred => preferred.and(section.direction.reversed()),
             };
-            let known = direction.to_substrate();
-            transceiver.0.substrate.set_direction(known).await?;
+            if let Some(known) = transceiver.known() {
+                self.attach(&transceiver).await?;
+                let direction = direction.to_substrate();
+                known.transceiver.set_direction(direction).await?;
+            }
             sections.push(Shown::new(transceiver, section.mid.clone(), direction));
         }
-        let answer = self.substrate.create_answer(None).await?;
-        let shown = show(&answer.sdp, &sections);
+        let known = match told {
+            true => self.substrate.create_answer(None).await?.sdp,
+            false => empty_description(),
+        };
+        let shown = sdp::arrange(&show(&known, &sections), &offer);
         let shown = self.negotiation.lock().in_its_role(shown);
         self.negotiation.lock().last_answer = Some(Handed {
             shown: shown.clone(),
-            known: answer.sdp,
+            known,
             sections,
+            revision,
         });
         Ok(RTCSessionDescription::new(RTCSdpType::Answer, shown))
     }
@@ -96,28 +133,34 @@ impl Shared {
         described.description.sdp_type == RTCSdpType::Offer
     }
 
-    /// A transceiver that the other side's offer made gets its sender when it is first described, so
-    /// that a rollback before that removes it whole.
-    async fn attach_sender(&self, transceiver: &RTCRtpTransceiver) -> Result<(), RTCError> {
-        if transceiver.0.state.lock().attached {
-            return Ok(());
-        }
-        // The substrate gives it to its first transceiver of that kind without one: the same.
-        let track = crate::substrate::local_track(&transceiver.0.sender);
-        let sender = self.substrate.add_track(track).await?;
-        debug_assert_eq!(usize::from(sender.id()), transceiver.0.id);
-        transceiver.0.state.lock().attached = true;
-        Ok(())
-    }
-
-    /// From here on a rollback keeps every transceiver: the program has begun to use one that the
-    /// other side's offer made, or adds one of its own, whose place in the substrate must not change.
-    pub(crate) async fn keep_offered(&self) -> Result<(), RTCError> {
-        let transceivers = self.transceivers.lock().clone();
-        for transceiver in transceivers {
-            self.attach_sender(&transceiver).await?;
-        }
-        Ok(())
+    /// The offer or answer that was made last, if it still says all there is to say; else a new one.
+    pub(super) async fn implied(
+        &self,
+        wanted: RTCSessionDescription,
+    ) -> Result<RTCSessionDescription, RTCError> {
+        let (asked, revision) = (self.is_asked(), self.revision());
+        let fresh = |handed: &Option<Handed>| {
+            let fresh = handed.as_ref().filter(|handed| handed.revision == revision);
+            fresh.map(|handed| handed.shown.clone())
+        };
+        let sdp = match wanted.sdp_type {
+            RTCSdpType::Rollback => String::new(),
+            RTCSdpType::Offer => {
+                let last = fresh(&self.negotiation.lock().last_offer);
+                match last {
+                    Some(last) => last,
+                    None => self.create_offer(false).await?.sdp,
+                }
+            }
+            RTCSdpType::Answer | RTCSdpType::Pranswer => {
+                let last = fresh(&self.negotiation.lock().last_answer).filter(|_| asked);
+                match last {
+                    Some(last) => last,
+                    None => self.create_answer().await?.sdp,
+                }
+            }
+        };
+        Ok(RTCSessionDescription::new(wanted.sdp_type, sdp))
     }
 }
 
@@ -126,6 +169,7 @@ impl Shown {
         let sender = &transceiver.0.sender;
         let presented = Presented {
             direction,
+            codecs: transceiver.0.state.lock().codecs.clone(),
             streams: sender.streams(),
             track_id: sender.0.track_id.clone(),
         };
@@ -138,7 +182,7 @@ impl Shown {
 }
 
 /// The substrate's description as the program and the other side are to see it.
-pub(super) fn show(known: &str, sections: &[Shown]) -> String {
+fn show(known: &str, sections: &[Shown]) -> String {
     sdp::present(known, |mid| {
         let shown = sections.iter().find(|shown| shown.mid == mid)?;
         Some(shown.presented.clone())

@@ -3,21 +3,33 @@
 use super::{Described, wrong_state};
 use crate::peer_connection::Shared;
 use crate::{
-    RTCError, RTCErrorKind, RTCRtpTransceiver, RTCRtpTransceiverDirection as Direction, RTCSdpType,
-    RTCSessionDescription, RTCSignalingState, sdp,
+    PeerConnectionEvent, RTCError, RTCIceGatheringState, RTCRtpTransceiver,
+    RTCRtpTransceiverDirection as Direction, RTCSdpType, RTCSessionDescription, RTCSignalingState,
+    sdp,
 };
 
+const NOT_MADE_HERE: &str = "the description is not what this connection made last";
+
 impl Shared {
+    /// Candidates are about to be found, for the first time or anew.
+    fn begin_gathering(&self, generation: &str) {
+        let gathering = RTCIceGatheringState::Gathering;
+        if !self.negotiation.lock().gather_for(generation) {
+            return;
+        }
+        self.states.lock().ice_gathering = gathering;
+        self.post(PeerConnectionEvent::IceGatheringStateChange(gathering));
+        self.post_unusable_servers();
+    }
+
     pub(super) async fn set_local(
         &self,
-        mut description: RTCSessionDescription,
+        description: RTCSessionDescription,
     ) -> Result<(), RTCError> {
         let handed = {
             let negotiation = self.negotiation.lock();
             let (allowed, handed) = match description.sdp_type {
-                RTCSdpType::Rollback => {
-                    (negotiation.state == RTCSignalingState::HaveLocalOffer, None)
-                }
+                RTCSdpType::Rollback => (negotiation.can_roll_back(), None),
                 RTCSdpType::Offer => (
                     matches!(
                         negotiation.state,
@@ -33,39 +45,58 @@ impl Shared {
                     negotiation.last_answer.clone(),
                 ),
             };
+            let made = handed
+                .as_ref()
+                .is_some_and(|handed| handed.shown == description.sdp);
+            let wrong = || wrong_state("local", &description, negotiation.state);
+            if description.sdp_type == RTCSdpType::Pranswer && !allowed {
+                return Err(wrong());
+            }
+            if description.sdp_type != RTCSdpType::Rollback && !made {
+                return Err(RTCError::modification(NOT_MADE_HERE));
+            }
             if !allowed {
-                return Err(wrong_state("local", &description, negotiation.state));
+                return Err(wrong());
             }
             handed
         };
         if description.sdp_type == RTCSdpType::Rollback {
-            return self.roll_back_local().await;
+            return self.roll_back().await;
         }
-        let handed = match handed {
-            Some(handed) if description.sdp.is_empty() || description.sdp == handed.shown => handed,
-            _ => {
-                let message = "the description is not what this connection made last";
-                return Err(RTCError::new(RTCErrorKind::InvalidModification, message));
-            }
-        };
-        description.sdp = handed.shown.clone();
+        let handed = handed.ok_or_else(|| RTCError::modification(NOT_MADE_HERE))?;
         let session = sdp::parse(&description.sdp)?;
+        let can_be_had = session.can_be_had();
+        let (again, offer_told) = {
+            let negotiation = self.negotiation.lock();
+            let pending = negotiation.pending_local.as_ref();
+            // The substrate goes by its transceivers, not by the text that it was told: another offer
+            // over the same transport is the same to it.
+            let again = pending.is_some_and(|pending| {
+                pending.told
+                    && pending.session.ice_ufrag == session.ice_ufrag
+                    && pending.session.has_data() == session.has_data()
+            });
+            let offer = negotiation.pending_remote.as_ref();
+            (again, offer.is_some_and(|offer| offer.told))
+        };
+        // A provisional answer stays here: the substrate begins with the last one, once and for all.
+        let told = match description.sdp_type {
+            RTCSdpType::Offer => can_be_had,
+            RTCSdpType::Answer => can_be_had && offer_told,
+            _ => false,
+        };
         let known = RTCSessionDescription::new(description.sdp_type, handed.known.clone());
-        let known = known.to_substrate()?;
-        if self.negotiation.lock().state == RTCSignalingState::HaveLocalOffer
-            && description.sdp_type == RTCSdpType::Offer
-        {
+        if told && !again {
             // The substrate wants the old one taken back first.
-            let rollback = RTCSessionDescription::new(RTCSdpType::Rollback, "").to_substrate()?;
-            self.substrate.set_local_description(rollback).await?;
+            self.forget_local().await?;
+            self.begin_gathering(&session.ice_ufrag);
+            let known = known.to_substrate()?;
+            self.substrate.set_local_description(known).await?;
         }
-        self.substrate.set_local_description(known).await?;
 
         for shown in &handed.sections {
-            let mut state = shown.transceiver.0.state.lock();
-            state.mid = Some(shown.mid.clone());
-            state.described = Some(shown.presented.direction);
-            drop(state);
+            shown.transceiver.set_mid(Some(&shown.mid));
+            shown.transceiver.0.state.lock().described = Some(shown.presented.direction);
             let ssrc = shown.transceiver.0.sender.0.ssrc;
             self.path.set_mid(ssrc, &shown.mid);
         }
@@ -73,7 +104,11 @@ impl Shared {
             description: description.clone(),
             session,
             sections: handed.sections.clone(),
+            added: Vec::new(),
+            told,
         };
+        let ours = described.session.clone();
+        self.offer_data(&ours);
         let state = {
             let mut negotiation = self.negotiation.lock();
             match description.sdp_type {
@@ -90,17 +125,30 @@ impl Shared {
                     negotiation.local = Some(described);
                     negotiation.remote = negotiation.pending_remote.take();
                     negotiation.we_offered = false;
-                    negotiation.serves_dtls.get_or_insert(false);
+                    if told {
+                        negotiation.serves_dtls.get_or_insert(false);
+                    }
                     negotiation.note_credentials();
                     RTCSignalingState::Stable
                 }
             }
         };
+        if description.sdp_type != RTCSdpType::Offer {
+            let (theirs, client) = {
+                let negotiation = self.negotiation.lock();
+                let theirs = negotiation.in_effect().1.map(|d| d.session.clone());
+                (
+                    theirs.unwrap_or_default(),
+                    negotiation.serves_dtls != Some(true),
+                )
+            };
+            self.agree(&ours, &theirs, false, client);
+        }
         for shown in &handed.sections {
             let (transceiver, direction) = (&shown.transceiver, shown.presented.direction);
             if description.sdp_type == RTCSdpType::Offer {
                 // The encoder may start: its first picture will be there when the answer is.
-                if direction.sends() && !transceiver.stopped() {
+                if direction.sends() && !transceiver.stopping() {
                     transceiver.0.sender.set_live(true);
                 }
             } else {
@@ -111,8 +159,27 @@ impl Shared {
         Ok(())
     }
 
+    /// Takes back what the substrate knows of our pending offer.
+    pub(super) async fn forget_local(&self) -> Result<(), RTCError> {
+        let told = {
+            let negotiation = self.negotiation.lock();
+            negotiation
+                .pending_local
+                .as_ref()
+                .is_some_and(|described| described.told)
+        };
+        if !told {
+            return Ok(());
+        }
+        let rollback = RTCSessionDescription::new(RTCSdpType::Rollback, "").to_substrate()?;
+        Ok(self.substrate.set_local_description(rollback).await?)
+    }
+
     /// A direction is agreed on.
     pub(super) fn settle(&self, transceiver: &RTCRtpTransceiver, direction: Direction) {
+        if direction == Direction::Stopped {
+            transceiver.halt();
+        }
         let mut state = transceiver.0.state.lock();
         state.current_direction = Some(direction);
         state.has_sent |= direction.sends();

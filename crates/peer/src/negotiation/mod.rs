@@ -5,8 +5,10 @@
 //! each description says what both allow. What a remote description adds and takes away becomes
 //! events on connection, streams and tracks here.
 
+mod agreed;
 mod candidates;
 mod create;
+mod descriptions;
 mod local;
 mod needed;
 mod remote;
@@ -19,9 +21,10 @@ use crate::peer_connection::Shared;
 use crate::sdp::{Presented, Session};
 use crate::{
     PeerConnectionEvent, RTCError, RTCOfferOptions, RTCPeerConnection, RTCRtpTransceiver,
-    RTCSdpType, RTCSessionDescription, RTCSignalingState,
+    RTCRtpTransceiverDirection as Direction, RTCSdpType, RTCSessionDescription, RTCSignalingState,
 };
-use create::show;
+use descriptions::Gathered;
+use std::sync::atomic::Ordering;
 
 /// How far negotiation has come.
 pub(crate) struct Negotiation {
@@ -39,7 +42,9 @@ pub(crate) struct Negotiation {
     /// ([`[[LocalIceCredentialsToReplace]]`](https://www.w3.org/TR/webrtc/#dfn-localicecredentialstoreplace)).
     replaced: Vec<String>,
     needed: bool,
-    candidates: usize,
+    /// Candidates that were taken from the other side in its generation.
+    taken: usize,
+    gathered: Gathered,
     we_offered: bool,
     /// Whether this side is the server of the DTLS handshake: settled by the first answer, for good
     /// ([RFC 8842, section 5.5](https://www.rfc-editor.org/rfc/rfc8842#section-5.5)).
@@ -53,6 +58,10 @@ struct Described {
     session: Session,
     /// Of ours: how its sections stand in it, whatever was made since.
     sections: Vec<Shown>,
+    /// Of the other side: for each section, the lines of candidates that came since.
+    added: Vec<Vec<String>>,
+    /// The substrate knows it. It cannot have one without a section, which needs no transport.
+    told: bool,
 }
 
 /// How a transceiver stands in a description of ours.
@@ -69,6 +78,8 @@ struct Handed {
     shown: String,
     known: String,
     sections: Vec<Shown>,
+    /// Whether it still says all there is to say: see [`Shared::revision`].
+    revision: u64,
 }
 
 impl Default for Negotiation {
@@ -84,7 +95,8 @@ impl Default for Negotiation {
             wants_data: false,
             replaced: Vec::new(),
             needed: false,
-            candidates: 0,
+            taken: 0,
+            gathered: Gathered::default(),
             we_offered: false,
             serves_dtls: None,
         }
@@ -97,6 +109,10 @@ impl Negotiation {
             self.pending_local.as_ref().or(self.local.as_ref()),
             self.pending_remote.as_ref().or(self.remote.as_ref()),
         )
+    }
+
+    fn remote_in_effect(&mut self) -> Option<&mut Described> {
+        self.pending_remote.as_mut().or(self.remote.as_mut())
     }
 
     fn wish_for_restart(&mut self) {
@@ -155,7 +171,8 @@ impl RTCPeerConnection {
     }
 
     /// [`setLocalDescription`](https://www.w3.org/TR/webrtc/#dom-peerconnection-setlocaldescription).
-    /// With `None` the offer or answer that is due is made and set.
+    /// With `None`, or without a text, the offer or answer that is due is set; it is made if there is
+    /// none, or if it would say something else by now.
     ///
     /// # Errors
     /// `InvalidStateError` if it does not fit the signaling state, `InvalidModificationError` if it
@@ -166,44 +183,41 @@ impl RTCPeerConnection {
     ) -> Result<(), RTCError> {
         let _turn = self.0.turn().await?;
         let description = match description {
-            Some(description) => description,
-            None if self.0.is_asked() => self.0.create_answer().await?,
-            None => self.0.create_offer(false).await?,
+            Some(description) if !description.sdp.is_empty() => description,
+            Some(description) => self.0.implied(description).await?,
+            None => {
+                let due = if self.0.is_asked() {
+                    RTCSdpType::Answer
+                } else {
+                    RTCSdpType::Offer
+                };
+                self.0.implied(RTCSessionDescription::new(due, "")).await?
+            }
         };
-        self.0.set_local(description).await
+        self.0.setting_local.store(true, Ordering::Release);
+        let set = self.0.set_local(description).await;
+        self.0.setting_local.store(false, Ordering::Release);
+        set?;
+        // Who waited for this has heard of all that came of it.
+        self.0.told().await;
+        Ok(())
     }
 
     /// [`setRemoteDescription`](https://www.w3.org/TR/webrtc/#dom-peerconnection-setremotedescription).
     /// An offer that comes while ours is pending takes ours back first.
     ///
     /// # Errors
-    /// `SyntaxError` for what is no description, `InvalidAccessError` for one that could not be
-    /// trusted or does not fit our offer, `InvalidStateError` if it does not fit the signaling state.
+    /// `OperationError` with [`SdpSyntaxError`](crate::RTCErrorDetail::SdpSyntaxError) for what is no
+    /// description, `InvalidAccessError` for one that could not be trusted or does not fit our offer,
+    /// `InvalidStateError` if it does not fit the signaling state.
     pub async fn set_remote_description(
         &self,
         description: RTCSessionDescription,
     ) -> Result<(), RTCError> {
         let _turn = self.0.turn().await?;
-        self.0.set_remote(description).await
-    }
-
-    /// [`localDescription`](https://www.w3.org/TR/webrtc/#dom-rtcpeerconnection-localdescription),
-    /// with the candidates found so far.
-    pub async fn local_description(&self) -> Option<RTCSessionDescription> {
-        let set = self.0.negotiation.lock().in_effect().0?.clone();
-        let known = self.0.substrate.local_description().await?;
-        let shown = show(&known.sdp, &set.sections);
-        let shown = match set.description.sdp_type {
-            RTCSdpType::Offer => shown,
-            _ => self.0.negotiation.lock().in_its_role(shown),
-        };
-        Some(RTCSessionDescription::new(set.description.sdp_type, shown))
-    }
-
-    /// [`remoteDescription`](https://www.w3.org/TR/webrtc/#dom-rtcpeerconnection-remotedescription).
-    pub fn remote_description(&self) -> Option<RTCSessionDescription> {
-        let negotiation = self.0.negotiation.lock();
-        negotiation.in_effect().1.map(|d| d.description.clone())
+        self.0.set_remote(description).await?;
+        self.0.told().await;
+        Ok(())
     }
 
     /// [`restartIce`](https://www.w3.org/TR/webrtc/#dom-rtcpeerconnection-restartice): the next offer
@@ -213,7 +227,7 @@ impl RTCPeerConnection {
             return;
         }
         self.0.negotiation.lock().wish_for_restart();
-        self.0.update_negotiation_needed();
+        self.0.something_changed();
     }
 }
 
@@ -225,9 +239,21 @@ impl Shared {
 
     /// Takes on a state, and tells the program.
     fn announce(&self, state: RTCSignalingState) {
+        // What was made before may not be what is to be said now.
+        self.revision_passed();
         let before = std::mem::replace(&mut self.negotiation.lock().state, state);
         if before != state {
             self.post(PeerConnectionEvent::SignalingStateChange(state));
+        }
+    }
+
+    /// Transceivers that ended before anybody heard of them end for good; nothing is negotiated.
+    fn end_undescribed(&self) {
+        for transceiver in self.transceivers.lock().iter() {
+            let mut state = transceiver.0.state.lock();
+            if state.direction == Direction::Stopped && state.mid.is_none() {
+                state.current_direction = Some(Direction::Stopped);
+            }
         }
     }
 
@@ -235,6 +261,7 @@ impl Shared {
     fn conclude(&self, state: RTCSignalingState) {
         if state == RTCSignalingState::Stable {
             self.negotiation.lock().needed = false;
+            self.end_undescribed();
             self.update_negotiation_needed();
         }
     }

@@ -3,9 +3,17 @@
 use super::{Negotiation, Shown};
 use crate::peer_connection::Shared;
 use crate::{
-    PeerConnectionEvent, RTCRtpTransceiver, RTCRtpTransceiverDirection as Direction,
-    RTCSignalingState,
+    PeerConnectionEvent, RTCPeerConnection, RTCRtpTransceiver,
+    RTCRtpTransceiverDirection as Direction, RTCSignalingState,
 };
+
+impl RTCPeerConnection {
+    /// Whether there is something to negotiate, and the state allows it
+    /// ([`[[NegotiationNeeded]]`](https://w3c.github.io/webrtc-pc/#dfn-negotiationneeded)).
+    pub fn negotiation_needed(&self) -> bool {
+        !self.0.is_closed() && self.0.still_needs_negotiation()
+    }
+}
 
 impl Shared {
     /// [Updates the negotiation-needed flag](https://www.w3.org/TR/webrtc/#dfn-update-the-negotiation-needed-flag).
@@ -19,6 +27,13 @@ impl Shared {
         let before = std::mem::replace(&mut negotiation.needed, needed);
         drop(negotiation);
         if needed && !before {
+            self.post(PeerConnectionEvent::NegotiationNeeded);
+        }
+    }
+
+    /// The last step of negotiation ended while the event waited.
+    pub(crate) fn post_negotiation_needed(&self) {
+        if !self.is_closed() && self.still_needs_negotiation() {
             self.post(PeerConnectionEvent::NegotiationNeeded);
         }
     }

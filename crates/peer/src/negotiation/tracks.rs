@@ -18,7 +18,7 @@ impl Shared {
             };
             if section.rejected {
                 self.take_away(&transceiver);
-                transceiver.stop();
+                transceiver.halt();
                 continue;
             }
             let (direction, fired) = {
@@ -37,9 +37,10 @@ impl Shared {
                 transceiver.0.sender.set_opus(opus);
             }
             if direction.receives() {
+                let before = transceiver.0.receiver.streams();
                 let streams = self.associate(&transceiver, section);
                 routes.push(transceiver.0.receiver.route(section, self.on_flow()));
-                if !fired {
+                if !fired || before != streams {
                     self.post(PeerConnectionEvent::Track(RTCTrackEvent {
                         track: transceiver.0.receiver.track(),
                         streams,
@@ -59,8 +60,12 @@ impl Shared {
         let receiver = &transceiver.0.receiver;
         let track = receiver.track();
         let mut known = self.remote_streams.lock();
+        // Who does not say of which streams it is means one that has no name.
+        let nameless = std::slice::from_ref(&self.nameless_stream);
         let wanted: Vec<_> = section
             .streams
+            .as_deref()
+            .unwrap_or(nameless)
             .iter()
             .map(|id| {
                 let entry = known.entry(id.clone()).or_insert_with(|| {

@@ -1,28 +1,32 @@
 //! The connection itself: its making, its parts, its states and events, its end. Negotiation is in
 //! [`negotiation`](crate::negotiation).
 
+mod channels;
+mod configuration;
 mod transceivers;
 
-use crate::data_channel::MAX_BUFFERED_BYTES;
+use crate::data_channel::{ChannelIds, MAX_BUFFERED_BYTES};
 use crate::dispatch::{Dispatcher, Divider, Item, States, post};
 use crate::interceptor::{MediaPath, Route};
 use crate::negotiation::Negotiation;
+use crate::operations::Operations;
 use crate::pipeline::SyncGroup;
 use crate::runtime::PeerRuntime;
 use crate::substrate::{Handler, media_engine, setting_engine};
 use crate::{
-    PeerConnectionEvent, PeerContext, RTCConfiguration, RTCDataChannel, RTCDataChannelInit,
-    RTCError, RTCIceConnectionState, RTCIceGatheringState, RTCPeerConnectionState,
-    RTCRtpTransceiver, RTCSignalingState,
+    PeerConnectionEvent, PeerContext, RTCConfiguration, RTCDataChannel, RTCDtlsTransport, RTCError,
+    RTCIceConnectionState, RTCIceGatheringState, RTCIceTransport, RTCPeerConnectionState,
+    RTCRtpTransceiver, RTCRtpTransceiverDirection as Direction, RTCSctpTransport,
+    RTCSignalingState,
 };
 use duet_media::{EventTarget, MediaStream, Subscription};
 use parking_lot::Mutex;
 use rtc::ice::mdns::MulticastDnsMode;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use webrtc::peer_connection as substrate;
 
@@ -49,9 +53,23 @@ pub(crate) struct Shared {
     pub(crate) path: Arc<MediaPath>,
     pub(crate) substrate: Arc<dyn substrate::PeerConnection>,
     pub(crate) this: Weak<Shared>,
-    /// One negotiation step at a time: the W3C's
-    /// [operations chain](https://www.w3.org/TR/webrtc/#dfn-operations-chain).
-    pub(crate) operations: tokio::sync::Mutex<()>,
+    pub(crate) operations: Operations,
+    pub(crate) configuration: Mutex<RTCConfiguration>,
+    /// The canonical name of all that is sent.
+    pub(crate) cname: String,
+    /// The id of the stream of remote tracks that are of none by name.
+    pub(crate) nameless_stream: String,
+    pub(crate) dtls: RTCDtlsTransport,
+    pub(crate) sctp: Mutex<Option<RTCSctpTransport>>,
+    pub(crate) channel_ids: Mutex<ChannelIds>,
+    /// Data channels that were open, and of those the ones that are closed.
+    pub(crate) channels_opened: AtomicU32,
+    pub(crate) channels_closed: AtomicU32,
+    /// A local description is being set: its candidates are told after it.
+    pub(crate) setting_local: AtomicBool,
+    /// Held by whoever makes channels known to the substrate.
+    attaching: tokio::sync::Mutex<()>,
+    revision: AtomicU64,
     pub(crate) negotiation: Mutex<Negotiation>,
     pub(crate) transceivers: Mutex<Vec<RTCRtpTransceiver>>,
     pub(crate) remote_streams: Mutex<HashMap<String, (MediaStream, SyncGroup)>>,
@@ -67,13 +85,14 @@ impl RTCPeerConnection {
     /// A connection that waits for tracks, channels or an offer.
     ///
     /// # Errors
-    /// `SyntaxError`, `InvalidAccessError` or `NotSupportedError` for an ICE server that cannot be
-    /// used; `OperationError` if no socket could be opened.
+    /// `SyntaxError` or `InvalidAccessError` for an ICE server that is none, `InvalidAccessError` for a
+    /// certificate that has expired, `OperationError` if no socket could be opened.
     pub async fn new(
         configuration: RTCConfiguration,
         context: PeerContext,
     ) -> Result<RTCPeerConnection, RTCError> {
-        let configuration = configuration.to_substrate()?;
+        configuration.check()?;
+        let known = configuration.to_substrate();
         let wake = Arc::new(Notify::new());
         let (queue, items) = mpsc::channel(MAX_WAITING_EVENTS);
         let states = Arc::new(Mutex::new(States::default()));
@@ -93,7 +112,7 @@ impl RTCPeerConnection {
                 context.max_bitrate,
             );
             let builder = substrate::PeerConnectionBuilder::new()
-                .with_configuration(configuration.clone())
+                .with_configuration(known.clone())
                 .with_media_engine(media_engine()?)
                 .with_setting_engine(setting_engine(*mode))
                 .with_interceptor_registry(chain)
@@ -119,7 +138,18 @@ impl RTCPeerConnection {
             path,
             substrate,
             this: this.clone(),
-            operations: tokio::sync::Mutex::default(),
+            operations: Operations::default(),
+            configuration: Mutex::new(configuration),
+            cname: format!("{:016x}", rand::random::<u64>()),
+            nameless_stream: format!("{:032x}", rand::random::<u128>()),
+            dtls: RTCDtlsTransport::new(RTCIceTransport::new(this.clone(), states.clone())),
+            sctp: Mutex::default(),
+            channel_ids: Mutex::default(),
+            setting_local: AtomicBool::new(false),
+            channels_opened: AtomicU32::new(0),
+            channels_closed: AtomicU32::new(0),
+            attaching: tokio::sync::Mutex::default(),
+            revision: AtomicU64::new(0),
             negotiation: Mutex::default(),
             transceivers: Mutex::default(),
             remote_streams: Mutex::default(),
@@ -190,27 +220,10 @@ impl RTCPeerConnection {
         self.0.states.lock().ice_gathering
     }
 
-    /// [`createDataChannel`](https://www.w3.org/TR/webrtc/#dom-rtcpeerconnection-createdatachannel).
-    ///
-    /// # Errors
-    /// `TypeError` for settings that exclude one another.
-    pub async fn create_data_channel(
-        &self,
-        label: &str,
-        init: RTCDataChannelInit,
-    ) -> Result<RTCDataChannel, RTCError> {
-        let _turn = self.0.turn().await?;
-        let init = init.to_substrate(label)?;
-        let channel = self
-            .0
-            .substrate
-            .create_data_channel(label, Some(init))
-            .await?;
-        let channel = RTCDataChannel::new(channel).await?;
-        self.0.keep_channel(channel.clone());
-        self.0.negotiation.lock().wants_data = true;
-        self.0.update_negotiation_needed();
-        Ok(channel)
+    /// Waits until every event that happened so far has been given to the subscribers. Not to be
+    /// waited for in one of them.
+    pub async fn told(&self) {
+        self.0.told().await;
     }
 
     /// [`close`](https://www.w3.org/TR/webrtc/#dom-rtcpeerconnection-close): says goodbye and leaves
@@ -219,6 +232,15 @@ impl RTCPeerConnection {
     pub async fn close(&self) {
         if self.0.closed.swap(true, Ordering::AcqRel) {
             return;
+        }
+        self.0.dtls.close();
+        if let Some(sctp) = self.0.sctp() {
+            sctp.close();
+        }
+        let transceivers = self.0.transceivers.lock().clone();
+        for transceiver in transceivers {
+            transceiver.halt();
+            transceiver.0.state.lock().current_direction = Some(Direction::Stopped);
         }
         let (shared, own) = (self.0.clone(), tokio::task::try_id());
         // It cannot fail but by a panic, and that is in the log.
@@ -238,13 +260,6 @@ impl Shared {
         Ok(())
     }
 
-    /// Waits for its turn in the chain of operations.
-    pub(crate) async fn turn(&self) -> Result<tokio::sync::MutexGuard<'_, ()>, RTCError> {
-        let turn = self.operations.lock().await;
-        self.check_open()?;
-        Ok(turn)
-    }
-
     /// Notes that the connection failed; false if it is known.
     pub(crate) fn fail(&self) -> bool {
         let failed = RTCPeerConnectionState::Failed;
@@ -260,21 +275,43 @@ impl Shared {
         move |route| post(&queue, Item::Flow(route))
     }
 
-    pub(crate) fn keep_channel(&self, channel: RTCDataChannel) {
-        let mut channels = self.channels.lock();
-        channels.retain(|channel| !channel.is_closed());
-        channels.push(channel);
+    /// Tells the program at once. On the event task only.
+    pub(crate) fn tell(&self, event: &PeerConnectionEvent) {
+        self.events.dispatch(event);
     }
 
-    /// The data channels that are not closed.
-    pub(crate) fn channels(&self) -> Vec<RTCDataChannel> {
-        self.channels.lock().clone()
+    /// Something changed that an offer or an answer may say.
+    pub(crate) fn something_changed(&self) {
+        self.revision.fetch_add(1, Ordering::AcqRel);
+        self.update_negotiation_needed();
+    }
+
+    /// A step of negotiation is done: what was offered or answered before is no longer what is due.
+    pub(crate) fn revision_passed(&self) {
+        self.revision.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn is_setting_local(&self) -> bool {
+        self.setting_local.load(Ordering::Acquire)
+    }
+
+    /// Counts what an offer or an answer may say.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    /// Waits until all events so far are told.
+    pub(crate) async fn told(&self) {
+        let (waiting, told) = oneshot::channel();
+        post(&self.queue, Item::Told(waiting));
+        // Fails if the connection is closed: nothing is told any more.
+        let _ = told.await;
     }
 
     /// The end. `caller` is the task that wants it.
     async fn finish(&self, caller: Option<tokio::task::Id>) {
         self.path.goodbye();
-        let _turn = self.operations.lock().await;
+        let _turn = self.any_turn().await;
         let transceivers = std::mem::take(&mut *self.transceivers.lock());
         for transceiver in &transceivers {
             transceiver.0.sender.close().await;

@@ -2,29 +2,30 @@
 
 use super::Shared;
 use crate::substrate::local_track;
-use crate::transceiver::{TransceiverShared, TransceiverState};
+use crate::transceiver::{Known, TransceiverShared, TransceiverState};
 use crate::{
-    RTCError, RTCErrorKind, RTCPeerConnection, RTCRtpEncodingParameters, RTCRtpReceiver,
-    RTCRtpSender, RTCRtpTransceiver, RTCRtpTransceiverDirection as Direction,
-    RTCRtpTransceiverInit,
+    RTCError, RTCErrorKind, RTCPeerConnection, RTCRtcpParameters, RTCRtpEncodingParameters,
+    RTCRtpReceiver, RTCRtpSendParameters, RTCRtpSender, RTCRtpTransceiver,
+    RTCRtpTransceiverDirection as Direction, RTCRtpTransceiverInit,
 };
 use duet_media::{MediaKind, MediaStream, MediaStreamTrack};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use webrtc::rtp_transceiver::RtpTransceiver;
 
 impl RTCPeerConnection {
     /// [`addTrack`](https://www.w3.org/TR/webrtc/#dom-rtcpeerconnection-addtrack): sends `track`, as
     /// a part of `streams`, from the next negotiation on.
     ///
+    /// It never waits.
+    ///
     /// # Errors
-    /// `InvalidAccessError` if it is being sent already.
+    /// `InvalidStateError` if the connection is closed, `InvalidAccessError` if it is being sent already.
     pub async fn add_track(
         &self,
         track: &MediaStreamTrack,
         streams: &[&MediaStream],
     ) -> Result<RTCRtpSender, RTCError> {
-        let _turn = self.0.turn().await?;
+        self.0.check_open()?;
         let transceivers = self.get_transceivers();
         let senders = || transceivers.iter().map(|t| &t.0.sender);
         if senders().any(|sender| sender.track().as_ref() == Some(track)) {
@@ -41,7 +42,6 @@ impl RTCPeerConnection {
         });
         let transceiver = match free {
             Some(free) => {
-                self.0.keep_offered().await?;
                 let mut state = free.0.state.lock();
                 state.direction = Direction::of(true, state.direction.receives());
                 drop(state);
@@ -49,12 +49,13 @@ impl RTCPeerConnection {
             }
             None => {
                 let init = RTCRtpTransceiverInit::default();
-                self.0.make_transceiver(track.kind(), &init).await?
+                self.0.make_transceiver(track.kind(), &init)?
             }
         };
-        transceiver.0.sender.set_streams(&streams);
-        transceiver.0.sender.replace_track(Some(track))?;
-        self.0.update_negotiation_needed();
+        transceiver.0.state.lock().by_add_track = true;
+        transceiver.0.sender.set_streams(&streams)?;
+        transceiver.0.sender.feed_track(Some(track))?;
+        self.0.something_changed();
         Ok(transceiver.sender())
     }
 
@@ -62,25 +63,29 @@ impl RTCPeerConnection {
     /// nothing through `sender` any more. Its track goes on.
     ///
     /// # Errors
-    /// `InvalidAccessError` for another connection's sender.
+    /// `InvalidStateError` if the connection is closed, `InvalidAccessError` for another connection's
+    /// sender.
     pub fn remove_track(&self, sender: &RTCRtpSender) -> Result<(), RTCError> {
         self.0.check_open()?;
-        let transceivers = self.0.transceivers.lock().clone();
-        let Some(transceiver) = transceivers.iter().find(|t| t.0.sender == *sender) else {
+        if !sender.belongs_to(&self.0.this) {
             let message = "the sender belongs to another connection";
             return Err(RTCError::new(RTCErrorKind::InvalidAccess, message));
-        };
-        if sender.track().is_none() {
-            return Ok(());
         }
-        sender.replace_track(None)?;
+        let transceivers = self.get_transceivers();
+        let transceiver = transceivers.iter().find(|t| t.0.sender == *sender);
+        // One that was stopped for good, or whose offer was taken back, sends nothing anyway.
+        let running = |t: &&RTCRtpTransceiver| !t.stopping() && sender.track().is_some();
+        let Some(transceiver) = transceiver.filter(running) else {
+            return Ok(());
+        };
+        sender.feed_track(None)?;
         {
             let mut state = transceiver.0.state.lock();
             if state.direction != Direction::Stopped {
                 state.direction = Direction::of(false, state.direction.receives());
             }
         }
-        self.0.update_negotiation_needed();
+        self.0.something_changed();
         Ok(())
     }
 
@@ -88,35 +93,36 @@ impl RTCPeerConnection {
     /// track.
     ///
     /// # Errors
-    /// `TypeError` or `RangeError` for encodings that cannot be had.
+    /// As [`add_transceiver`](Self::add_transceiver).
     pub async fn add_transceiver_with_track(
         &self,
         track: &MediaStreamTrack,
         init: RTCRtpTransceiverInit,
     ) -> Result<RTCRtpTransceiver, RTCError> {
         let transceiver = self.add_transceiver(track.kind(), init).await?;
-        transceiver.0.sender.replace_track(Some(track))?;
+        transceiver.0.sender.feed_track(Some(track))?;
         Ok(transceiver)
     }
 
     /// [`addTransceiver`](https://www.w3.org/TR/webrtc/#dom-rtcpeerconnection-addtransceiver) for a
-    /// kind.
+    /// kind. It never waits.
     ///
     /// # Errors
-    /// `TypeError` or `RangeError` for encodings that cannot be had.
+    /// `InvalidStateError` if the connection is closed, `TypeError` for encodings whose rids cannot be,
+    /// `RangeError` for a number out of its range.
     pub async fn add_transceiver(
         &self,
         kind: MediaKind,
         init: RTCRtpTransceiverInit,
     ) -> Result<RTCRtpTransceiver, RTCError> {
-        let _turn = self.0.turn().await?;
-        let transceiver = self.0.make_transceiver(kind, &init).await?;
-        transceiver.0.sender.set_streams(&init.streams);
-        self.0.update_negotiation_needed();
+        self.0.check_open()?;
+        let transceiver = self.0.make_transceiver(kind, &init)?;
+        transceiver.0.sender.set_streams(&init.streams)?;
+        self.0.something_changed();
         Ok(transceiver)
     }
 
-    /// All senders of transceivers that are not stopped.
+    /// The senders of all transceivers.
     pub fn get_senders(&self) -> Vec<RTCRtpSender> {
         self.get_transceivers()
             .iter()
@@ -124,7 +130,7 @@ impl RTCPeerConnection {
             .collect()
     }
 
-    /// All receivers of transceivers that are not stopped.
+    /// The receivers of all transceivers.
     pub fn get_receivers(&self) -> Vec<RTCRtpReceiver> {
         self.get_transceivers()
             .iter()
@@ -132,7 +138,7 @@ impl RTCPeerConnection {
             .collect()
     }
 
-    /// All transceivers that are not stopped.
+    /// All transceivers whose end is not negotiated.
     pub fn get_transceivers(&self) -> Vec<RTCRtpTransceiver> {
         let transceivers = self.0.transceivers.lock();
         transceivers
@@ -150,37 +156,18 @@ impl Shared {
         transceivers.iter().find(has_mid).cloned()
     }
 
-    /// A transceiver, here and in the substrate, with a sender that stays the same for its life.
-    async fn make_transceiver(
+    /// A transceiver that the substrate does not know of before it is described.
+    fn make_transceiver(
         &self,
         kind: MediaKind,
         init: &RTCRtpTransceiverInit,
     ) -> Result<RTCRtpTransceiver, RTCError> {
         if init.direction == Direction::Stopped {
-            let message = "a transceiver cannot begin stopped";
-            return Err(RTCError::new(RTCErrorKind::Type, message));
+            return Err(RTCError::type_error("a transceiver cannot begin stopped"));
         }
-        let encoding = match init.send_encodings.as_slice() {
-            [] => RTCRtpEncodingParameters::default(),
-            [one] => *one,
-            _ => {
-                let message = "one encoding per sender: simulcast is not there yet";
-                return Err(RTCError::new(RTCErrorKind::NotSupported, message));
-            }
-        };
-        encoding.check()?;
-        self.keep_offered().await?;
+        let encoding = RTCRtpEncodingParameters::first_of(&init.send_encodings, kind)?;
         let sender = self.make_sender(kind, encoding);
-        let track = local_track(&sender);
-        let substrate = self.substrate.add_transceiver_from_track(track, None).await;
-        let substrate = match substrate {
-            Ok(substrate) => substrate,
-            Err(error) => {
-                sender.close().await;
-                return Err(error.into());
-            }
-        };
-        Ok(self.adopt(substrate, kind, sender, init.direction, true))
+        Ok(self.adopt(kind, sender, init.direction))
     }
 
     pub(crate) fn make_sender(
@@ -190,23 +177,28 @@ impl Shared {
     ) -> RTCRtpSender {
         let (encoders, start) = (&self.context.encoders, self.context.start_bitrate);
         let peer = self.this.clone();
-        RTCRtpSender::new(kind, &self.path, encoders, start, encoding, peer)
+        let sender = RTCRtpSender::new(kind, &self.path, encoders, start, encoding, peer);
+        sender.agree(RTCRtpSendParameters {
+            rtcp: RTCRtcpParameters {
+                cname: Some(self.cname.clone()),
+                reduced_size: false,
+            },
+            ..Default::default()
+        });
+        sender
     }
 
+    /// Keeps a transceiver that the substrate does not know of yet.
     pub(crate) fn adopt(
         &self,
-        substrate: Arc<dyn RtpTransceiver>,
         kind: MediaKind,
         sender: RTCRtpSender,
         direction: Direction,
-        attached: bool,
     ) -> RTCRtpTransceiver {
         let transceiver = RTCRtpTransceiver(Arc::new(TransceiverShared {
-            id: substrate.id(),
             kind,
-            substrate,
             sender,
-            receiver: RTCRtpReceiver::new(kind, &self.path),
+            receiver: RTCRtpReceiver::new(kind, &self.path, self.this.clone()),
             peer: self.this.clone(),
             state: Mutex::new(TransceiverState {
                 mid: None,
@@ -216,11 +208,40 @@ impl Shared {
                 described: None,
                 offered: None,
                 has_sent: false,
-                attached,
-                created_by_remote: !attached,
+                by_add_track: false,
+                created_by_remote: false,
+                known: None,
+                codecs: Vec::new(),
             }),
         }));
         self.transceivers.lock().push(transceiver.clone());
         transceiver
+    }
+
+    /// Makes a transceiver known to the substrate, with a sender that stays the same for its life.
+    pub(crate) async fn attach(&self, transceiver: &RTCRtpTransceiver) -> Result<(), RTCError> {
+        let known = transceiver.known();
+        if known.as_ref().is_some_and(|known| known.has_sender) {
+            return Ok(());
+        }
+        let track = local_track(&transceiver.0.sender, &self.cname);
+        let made = match known {
+            None => {
+                self.substrate
+                    .add_transceiver_from_track(track, None)
+                    .await?
+            }
+            Some(known) => {
+                // The substrate gives it to its first transceiver of that kind without one: the same.
+                let sender = self.substrate.add_track(track).await?;
+                debug_assert_eq!(usize::from(sender.id()), known.transceiver.id());
+                known.transceiver
+            }
+        };
+        transceiver.0.state.lock().known = Some(Known {
+            transceiver: made,
+            has_sender: true,
+        });
+        Ok(())
     }
 }

@@ -7,8 +7,13 @@
 //! It deliberately is no general parser: it reads the lines that this crate acts on and passes over
 //! the rest.
 
+mod codecs;
+mod present;
+
+pub(crate) use present::{Presented, arrange, for_substrate, present, with_lines};
+
 use crate::transceiver::RTCRtpTransceiverDirection as Direction;
-use crate::{RTCError, RTCErrorKind};
+use crate::{RTCError, RTCErrorKind, RTCRtpCodecParameters, RTCRtpHeaderExtensionParameters};
 use duet_media::MediaKind;
 use serde::{Deserialize, Serialize};
 
@@ -73,14 +78,26 @@ pub(crate) struct Section {
     pub(crate) is_data: bool,
     /// Port 0 outside of a bundle: refused, or stopped.
     pub(crate) rejected: bool,
+    /// Not bundled with the first: it wants a transport of its own, which it cannot have.
+    pub(crate) apart: bool,
+    /// Media of codecs, or of a kind, that nobody here knows.
+    pub(crate) foreign: bool,
+    pub(crate) ice_ufrag: String,
+    pub(crate) candidates: Vec<String>,
     pub(crate) direction: Direction,
-    /// The streams that its track belongs to.
-    pub(crate) streams: Vec<String>,
+    /// The streams that its track belongs to; `None` if it says nothing of them.
+    pub(crate) streams: Option<Vec<String>>,
     pub(crate) ssrcs: Vec<u32>,
     /// The header extension that carries the mid.
     pub(crate) mid_extension: Option<u8>,
     /// Opus's parameters of the other side, as `key=value`, in order.
     pub(crate) opus: Option<OpusParameters>,
+    pub(crate) codecs: Vec<RTCRtpCodecParameters>,
+    pub(crate) extensions: Vec<RTCRtpHeaderExtensionParameters>,
+    pub(crate) cname: Option<String>,
+    pub(crate) reduced_size: bool,
+    /// For data channels: bytes; `None` for any size.
+    pub(crate) max_message_size: Option<u64>,
 }
 
 /// What the other side wishes of the Opus that it is sent
@@ -96,10 +113,26 @@ pub(crate) struct OpusParameters {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Session {
     pub(crate) sections: Vec<Section>,
+    /// Of the transport that all share.
     pub(crate) ice_ufrag: String,
+    pub(crate) ice_pwd: String,
+    /// Whether the other side takes candidates one by one.
+    pub(crate) trickles: bool,
+}
+
+impl Section {
+    /// Whether it can have a transport here.
+    pub(crate) fn can_be_had(&self) -> bool {
+        !(self.rejected || self.apart || self.foreign)
+    }
 }
 
 impl Session {
+    /// Whether anything in it can have a transport here.
+    pub(crate) fn can_be_had(&self) -> bool {
+        self.sections.iter().any(Section::can_be_had)
+    }
+
     pub(crate) fn section(&self, mid: &str) -> Option<&Section> {
         self.sections.iter().find(|section| section.mid == mid)
     }
@@ -117,75 +150,117 @@ struct Credentials<'a> {
 
 /// Reads a description of the other side, and refuses what cannot lead to a call.
 pub(crate) fn parse(sdp: &str) -> Result<Session, RTCError> {
-    let refuse = |why: String| Err(RTCError::syntax(format!("session description: {why}")));
+    let refuse = |line: usize, why: String| Err(RTCError::sdp(line, why));
     if sdp.len() > MAX_BYTES {
-        return refuse(format!("{} bytes, at most {MAX_BYTES}", sdp.len()));
+        return refuse(1, format!("{} bytes, at most {MAX_BYTES}", sdp.len()));
     }
     if !sdp.starts_with("v=0") {
-        return refuse("does not begin with v=0".into());
-    }
-    if !sdp.ends_with('\n') {
-        return refuse("its last line is cut short".into());
+        return refuse(1, "does not begin with v=0".into());
     }
     let lines: Vec<&str> = sdp.lines().map(str::trim_end).collect();
-    for (number, line) in lines.iter().enumerate() {
+    if !sdp.ends_with('\n') {
+        return refuse(lines.len(), "its last line is cut short".into());
+    }
+    for (at, line) in lines.iter().enumerate() {
         let bytes = line.as_bytes();
         if !line.is_empty()
             && (bytes.len() < 2 || !bytes[0].is_ascii_lowercase() || bytes[1] != b'=')
         {
-            return refuse(format!("line {} is none", number + 1));
-        }
-    }
-    for wanted in ["o=", "s=", "t="] {
-        if !lines.iter().any(|line| line.starts_with(wanted)) {
-            return refuse(format!("no {wanted} line"));
+            return refuse(at + 1, format!("{line:?} is no line"));
         }
     }
     let starts: Vec<usize> = (0..lines.len())
         .filter(|at| lines[*at].starts_with("m="))
         .collect();
-    if starts.len() > MAX_SECTIONS {
-        return refuse(format!(
-            "{} media sections, at most {MAX_SECTIONS}",
-            starts.len()
-        ));
-    }
     let head = &lines[..starts.first().copied().unwrap_or(lines.len())];
+    for wanted in ["o=", "s=", "t="] {
+        if !head.iter().any(|line| line.starts_with(wanted)) {
+            return refuse(
+                head.len(),
+                format!("no {wanted} line before the first section"),
+            );
+        }
+    }
+    if starts.len() > MAX_SECTIONS {
+        let why = format!("{} media sections, at most {MAX_SECTIONS}", starts.len());
+        return refuse(starts[MAX_SECTIONS] + 1, why);
+    }
     let shared = Credentials {
         ufrag: attribute(head, "ice-ufrag"),
         pwd: attribute(head, "ice-pwd"),
         fingerprint: attribute(head, "fingerprint"),
     };
     let default = direction(head).unwrap_or(Direction::SendRecv);
-    let mut session = Session::default();
+    let groups: Vec<&str> = attributes(head, "group")
+        .filter_map(|group| group.strip_prefix("BUNDLE"))
+        .collect();
+    let mut session = Session {
+        trickles: trickles(head),
+        ..Default::default()
+    };
+    // The mid of the first section that has a transport.
+    let mut first: Option<String> = None;
     for (at, start) in starts.iter().enumerate() {
         let end = starts.get(at + 1).copied().unwrap_or(lines.len());
         let section = &lines[*start..end];
-        let parsed = parse_section(section, default)?;
+        let mut parsed = parse_section(section, default, *start + 1)?;
         if session.section(&parsed.mid).is_some() {
-            return refuse(format!("two media sections with mid {:?}", parsed.mid));
+            return refuse(
+                start + 1,
+                format!("two media sections with mid {:?}", parsed.mid),
+            );
         }
+        session.trickles |= trickles(section);
+        let own = Credentials {
+            ufrag: attribute(section, "ice-ufrag").or(shared.ufrag),
+            pwd: attribute(section, "ice-pwd").or(shared.pwd),
+            fingerprint: attribute(section, "fingerprint").or(shared.fingerprint),
+        };
+        own.ufrag
+            .unwrap_or_default()
+            .clone_into(&mut parsed.ice_ufrag);
         if !parsed.rejected {
-            let own = Credentials {
-                ufrag: attribute(section, "ice-ufrag").or(shared.ufrag),
-                pwd: attribute(section, "ice-pwd").or(shared.pwd),
-                fingerprint: attribute(section, "fingerprint").or(shared.fingerprint),
-            };
             check_credentials(&own, &parsed.mid)?;
-            let ufrag = own.ufrag.unwrap_or_default();
-            if session.ice_ufrag.is_empty() {
-                session.ice_ufrag = ufrag.to_owned();
-            } else if session.ice_ufrag != ufrag {
-                return refuse("its media sections want transports of their own".into());
+            match &first {
+                None => {
+                    if parsed.kind.is_some() && !section.contains(&"a=rtcp-mux") {
+                        let message = format!("media section {:?} without rtcp-mux", parsed.mid);
+                        return Err(RTCError::new(RTCErrorKind::InvalidAccess, message));
+                    }
+                    session.ice_ufrag.clone_from(&parsed.ice_ufrag);
+                    own.pwd.unwrap_or_default().clone_into(&mut session.ice_pwd);
+                    first = Some(parsed.mid.clone());
+                }
+                Some(first) => {
+                    let together = groups.iter().any(|group| {
+                        let has = |mid: &str| group.split_whitespace().any(|other| other == mid);
+                        has(first) && has(&parsed.mid)
+                    });
+                    if together && session.ice_ufrag != parsed.ice_ufrag {
+                        let why = "a bundle whose sections have transports of their own";
+                        return refuse(start + 1, why.into());
+                    }
+                    // Without a word on bundling, the same transport is the same transport.
+                    let same = groups.is_empty() && session.ice_ufrag == parsed.ice_ufrag;
+                    parsed.apart = !together && !same;
+                }
             }
         }
-        let mut candidates = attributes(section, "candidate");
+        parsed.candidates = attributes(section, "candidate")
+            .map(str::to_owned)
+            .collect();
+        let mut candidates = parsed.candidates.iter();
         candidates
-            .try_for_each(check_candidate)
-            .map_err(|e| RTCError::syntax(e.message))?;
+            .try_for_each(|candidate| check_candidate(candidate))
+            .map_err(|error| RTCError::sdp(start + 1, error.message))?;
         session.sections.push(parsed);
     }
     Ok(session)
+}
+
+fn trickles(lines: &[&str]) -> bool {
+    let mut options = attributes(lines, "ice-options");
+    options.any(|options| options.split_whitespace().any(|option| option == "trickle"))
 }
 
 /// A candidate that does not parse would spoil a whole description.
@@ -204,8 +279,8 @@ pub(crate) fn check_candidate(candidate: &str) -> Result<(), RTCError> {
     }
 }
 
-fn parse_section(lines: &[&str], default: Direction) -> Result<Section, RTCError> {
-    let refuse = |why: String| Err(RTCError::syntax(format!("session description: {why}")));
+fn parse_section(lines: &[&str], default: Direction, number: usize) -> Result<Section, RTCError> {
+    let refuse = |why: String| Err(RTCError::sdp(number, why));
     let mut words = lines[0][2..].split_whitespace();
     let (Some(media), Some(port), Some(protocol)) = (words.next(), words.next(), words.next())
     else {
@@ -227,31 +302,49 @@ fn parse_section(lines: &[&str], default: Direction) -> Result<Section, RTCError
         _ => None,
     };
     let rejected = port == 0 && !lines.contains(&"a=bundle-only");
-    if !rejected && kind.is_some() {
-        if !protocol.contains("SAVPF") {
-            return refuse(format!("{protocol:?} is not encrypted RTP with feedback"));
-        }
-        if attribute(lines, "rtpmap").is_none() {
-            return refuse(format!("media section {mid:?} names no codec"));
-        }
+    if !rejected && kind.is_some() && !protocol.contains("SAVPF") {
+        return refuse(format!("{protocol:?} is not encrypted RTP with feedback"));
     }
-    let streams = attributes(lines, "msid")
-        .filter_map(|value| value.split_whitespace().next())
-        .filter(|stream| *stream != "-")
-        .map(str::to_owned)
-        .collect();
+    let streams = streams(lines);
+    let codecs = kind
+        .map(|kind| codecs::read(lines, kind))
+        .unwrap_or_default();
+    if let Some(taken) = codecs
+        .iter()
+        .find(|codec| (64..96).contains(&codec.payload_type))
+    {
+        // RFC 5761, section 4: RTCP's types are there.
+        let message = format!("payload type {} is RTCP's", taken.payload_type);
+        return Err(RTCError::new(RTCErrorKind::InvalidAccess, message));
+    }
+    let is_data = media == "application" && protocol.contains("DTLS/SCTP");
+    let ours = kind.map(crate::RTCRtpCapabilities::of);
+    let known = codecs.iter().any(|codec| {
+        let mut ours = ours.iter().flat_map(|ours| &ours.codecs);
+        ours.any(|known| known.is_same_codec(&codec.codec) && !known.is_repair())
+    });
     let mut ssrcs: Vec<u32> = attributes(lines, "ssrc")
         .filter_map(|value| value.split(' ').next()?.parse().ok())
         .collect();
     ssrcs.dedup();
     ssrcs.truncate(64);
-    let mid_extension = attributes(lines, "extmap").find_map(|value| {
-        let (id, uri) = value.split_once(' ')?;
-        (uri.trim() == MID_URI).then(|| id.split('/').next()?.parse().ok())?
-    });
+    let extensions = codecs::extensions(lines);
+    let mid_extension = extensions.iter().find(|extension| extension.uri == MID_URI);
+    let mid_extension = mid_extension.and_then(|extension| u8::try_from(extension.id).ok());
     Ok(Section {
+        apart: false,
+        foreign: !is_data && !known,
+        ice_ufrag: String::new(),
+        candidates: Vec::new(),
+        codecs: kind
+            .map(|kind| codecs::read(lines, kind))
+            .unwrap_or_default(),
+        extensions,
+        cname: codecs::cname(lines),
+        reduced_size: codecs::reduced_size(lines),
+        max_message_size: codecs::max_message_size(lines),
         kind,
-        is_data: media == "application" && protocol.contains("DTLS/SCTP"),
+        is_data,
         rejected,
         direction: direction(lines).unwrap_or(default),
         streams,
@@ -262,6 +355,30 @@ fn parse_section(lines: &[&str], default: Direction) -> Result<Section, RTCError
     })
 }
 
+/// Of the section itself, or of its sources where it is an old one.
+fn streams(lines: &[&str]) -> Option<Vec<String>> {
+    let own: Vec<&str> = attributes(lines, "msid").collect();
+    let of_sources =
+        attributes(lines, "ssrc").filter_map(|value| Some(value.split_once(" msid:")?.1));
+    let told: Vec<&str> = match own.is_empty() {
+        true => of_sources.collect(),
+        false => own,
+    };
+    if told.is_empty() {
+        return None;
+    }
+    let mut streams: Vec<String> = Vec::new();
+    for stream in told
+        .iter()
+        .filter_map(|value| value.split_whitespace().next())
+    {
+        if stream != "-" && !streams.iter().any(|known| known == stream) {
+            streams.push(stream.to_owned());
+        }
+    }
+    Some(streams)
+}
+
 /// The header extension that says which media section a packet belongs to.
 pub(crate) const MID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 
@@ -270,7 +387,14 @@ fn check_credentials(own: &Credentials<'_>, mid: &str) -> Result<(), RTCError> {
         let message = format!("session description: media section {mid:?} {why}");
         Err(RTCError::new(RTCErrorKind::InvalidAccess, message))
     };
-    // RFC 8839: 4 to 256 and 22 to 256 characters.
+    // RFC 8839: 4 to 256 and 22 to 256 characters, of letters, digits, + and /.
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
+    let mut secrets = own.ufrag.iter().chain(&own.pwd);
+    if secrets.any(|secret| !secret.bytes().all(allowed)) {
+        return refuse(
+            "has an ice-ufrag or ice-pwd of other characters than letters, digits, + and /",
+        );
+    }
     match own.ufrag {
         None => return refuse("has no ice-ufrag"),
         Some(ufrag) if !(4..=256).contains(&ufrag.len()) => return refuse("has a bad ice-ufrag"),
@@ -347,99 +471,5 @@ fn opus(lines: &[&str]) -> Option<OpusParameters> {
     })
 }
 
-/// How a transceiver stands in a description that is handed out.
-#[derive(Clone)]
-pub(crate) struct Presented {
-    pub(crate) direction: Direction,
-    /// Ids of the streams that the sender's track belongs to.
-    pub(crate) streams: Vec<String>,
-    pub(crate) track_id: String,
-}
-
-/// The substrate's description, with each section's direction and stream ids set right. `of` tells
-/// how the transceiver of a mid is to stand; sections that it does not know stay as they are.
-pub(crate) fn present(sdp: &str, of: impl Fn(&str) -> Option<Presented>) -> String {
-    let lines: Vec<&str> = sdp.lines().collect();
-    let mut out = String::with_capacity(sdp.len() + 256);
-    let mut starts: Vec<usize> = (0..lines.len())
-        .filter(|at| lines[*at].starts_with("m="))
-        .collect();
-    let head = starts.first().copied().unwrap_or(lines.len());
-    let push = |out: &mut String, line: &str| {
-        out.push_str(line);
-        out.push_str("\r\n");
-    };
-    for line in &lines[..head] {
-        push(&mut out, line);
-    }
-    starts.push(lines.len());
-    for pair in starts.windows(2) {
-        let section = &lines[pair[0]..pair[1]];
-        let Some(view) = attribute(section, "mid").and_then(&of) else {
-            section.iter().for_each(|line| push(&mut out, line));
-            continue;
-        };
-        let sends = view.direction.sends();
-        for line in section {
-            if view.direction == Direction::Stopped && line.starts_with("m=") {
-                let mut words: Vec<&str> = line.split(' ').collect();
-                if let Some(port) = words.get_mut(1) {
-                    *port = "0";
-                }
-                push(&mut out, &words.join(" "));
-                continue;
-            }
-            let name = line.strip_prefix("a=").unwrap_or("");
-            if Direction::from_sdp(name).is_some() {
-                let stopped = view.direction == Direction::Stopped;
-                let direction = if stopped {
-                    Direction::Inactive
-                } else {
-                    view.direction
-                };
-                push(&mut out, &format!("a={direction}"));
-                for stream in view.streams.iter().filter(|_| sends) {
-                    push(&mut out, &format!("a=msid:{stream} {}", view.track_id));
-                }
-                if sends && view.streams.is_empty() {
-                    push(&mut out, &format!("a=msid:- {}", view.track_id));
-                }
-                continue;
-            }
-            let is_source = name.starts_with("ssrc:") || name.starts_with("ssrc-group:");
-            let names_stream = name.starts_with("msid:")
-                || is_source
-                    && [" msid:", " mslabel:", " label:"]
-                        .iter()
-                        .any(|s| name.contains(s));
-            if !(names_stream || is_source && !sends) {
-                push(&mut out, line);
-            }
-        }
-    }
-    out
-}
-
-/// `sdp` with the direction of the sections that `of` knows replaced.
-pub(crate) fn with_directions(sdp: &str, of: impl Fn(&str) -> Option<Direction>) -> String {
-    let lines: Vec<&str> = sdp.lines().collect();
-    let mut out = String::with_capacity(sdp.len());
-    let mut now = None;
-    for (at, line) in lines.iter().enumerate() {
-        if line.starts_with("m=") {
-            let end = lines[at + 1..].iter().position(|l| l.starts_with("m="));
-            let end = end.map_or(lines.len(), |n| at + 1 + n);
-            now = attribute(&lines[at..end], "mid").and_then(&of);
-        }
-        match (now, line.strip_prefix("a=").and_then(Direction::from_sdp)) {
-            (Some(direction), Some(_)) => out.push_str(&format!("a={direction}")),
-            _ => out.push_str(line),
-        }
-        out.push_str("\r\n");
-    }
-    out
-}
-
 #[cfg(test)]
-#[path = "sdp_tests.rs"]
 mod tests;

@@ -1,25 +1,24 @@
 //! What sends a track.
 
+mod tasks;
+
 use crate::interceptor::{Feedbacks, MediaPath};
 use crate::peer_connection::Shared;
 use crate::pipeline::{
-    AudioSendSettings, EncoderHub, OutboundAudio, OutboundFrame, OutboundVideo, VideoSendSettings,
+    AudioSendSettings, EncoderHub, OutboundAudio, OutboundVideo, VideoSendSettings,
 };
 use crate::sdp::OpusParameters;
-use crate::{RTCError, RTCErrorKind, RTCRtpEncodingParameters};
+use crate::{
+    RTCDtlsTransport, RTCError, RTCRtpCapabilities, RTCRtpCodecParameters,
+    RTCRtpEncodingParameters, RTCRtpSendParameters,
+};
 use duet_media::{MediaKind, MediaStreamTrack};
 use parking_lot::Mutex;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use tasks::{AudioTask, VideoTask};
 use tokio::task::JoinHandle;
-
-/// While the connection comes up, pictures since the last key frame are kept, so that the first one
-/// is there the moment that packets can leave. With more than this the wait starts over with a fresh
-/// key frame.
-const PREROLL_FRAMES: usize = 10;
-/// So long an encoder runs for a connection that is not up.
-const PREROLL: Duration = Duration::from_secs(5);
 
 /// [`RTCRtpSender`](https://www.w3.org/TR/webrtc/#rtcrtpsender-interface). Clones are the same
 /// sender.
@@ -37,8 +36,14 @@ pub(crate) struct SenderShared {
     pub(crate) track_id: String,
     outbound: Outbound,
     path: Arc<MediaPath>,
-    peer: Weak<Shared>,
+    pub(crate) peer: Weak<Shared>,
     state: Mutex<SenderState>,
+    /// What `get_parameters` returned last, until it is used or void.
+    returned: Mutex<Option<RTCRtpSendParameters>>,
+    /// What the descriptions agreed on.
+    agreed: Mutex<RTCRtpSendParameters>,
+    transport: Mutex<Option<RTCDtlsTransport>>,
+    stopping: AtomicBool,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -111,6 +116,10 @@ impl RTCRtpSender {
                 frame_rate: None,
                 opus,
             }),
+            returned: Mutex::default(),
+            agreed: Mutex::default(),
+            transport: Mutex::default(),
+            stopping: AtomicBool::new(false),
             task: Mutex::new(None),
         }));
         sender.apply_settings();
@@ -148,12 +157,35 @@ impl RTCRtpSender {
     /// the same one.
     ///
     /// # Errors
-    /// `TypeError` for a track of the other kind.
+    /// `TypeError` for a track of the other kind, `InvalidStateError` if the transceiver or the
+    /// connection is stopped.
     pub fn replace_track(&self, track: Option<&MediaStreamTrack>) -> Result<(), RTCError> {
+        self.check_kind(track)?;
+        self.check_running()?;
+        self.feed_track(track)
+    }
+
+    fn check_kind(&self, track: Option<&MediaStreamTrack>) -> Result<(), RTCError> {
         if track.is_some_and(|track| track.kind() != self.0.kind) {
             let message = format!("a {} sender cannot send that track", self.0.kind);
-            return Err(RTCError::new(RTCErrorKind::Type, message));
+            return Err(RTCError::type_error(message));
         }
+        Ok(())
+    }
+
+    fn check_running(&self) -> Result<(), RTCError> {
+        if self.0.peer.upgrade().is_none_or(|peer| peer.is_closed()) {
+            return Err(RTCError::closed());
+        }
+        if self.0.stopping.load(Ordering::Acquire) {
+            return Err(RTCError::state("the transceiver is stopped"));
+        }
+        Ok(())
+    }
+
+    /// As [`replace_track`](Self::replace_track), of a sender that is stopped too.
+    pub(crate) fn feed_track(&self, track: Option<&MediaStreamTrack>) -> Result<(), RTCError> {
+        self.check_kind(track)?;
         let mut state = self.0.state.lock();
         let old = std::mem::replace(&mut state.track, track.cloned());
         self.feed(&state);
@@ -165,31 +197,64 @@ impl RTCRtpSender {
 
     /// Names the streams that its track belongs to, from the next negotiation on
     /// ([`setStreams`](https://www.w3.org/TR/webrtc/#dom-rtcrtpsender-setstreams)).
-    pub fn set_streams(&self, streams: &[duet_media::MediaStream]) {
+    ///
+    /// # Errors
+    /// `InvalidStateError` if the connection is closed.
+    pub fn set_streams(&self, streams: &[duet_media::MediaStream]) -> Result<(), RTCError> {
+        let peer = self.0.peer.upgrade().filter(|peer| !peer.is_closed());
+        let peer = peer.ok_or_else(RTCError::closed)?;
         let mut ids: Vec<String> = Vec::with_capacity(streams.len());
         for stream in streams {
             if !ids.iter().any(|id| id == stream.id()) {
                 ids.push(stream.id().to_owned());
             }
         }
-        self.0.state.lock().streams = ids;
-        if let Some(peer) = self.0.peer.upgrade() {
-            peer.update_negotiation_needed();
+        let before = std::mem::replace(&mut self.0.state.lock().streams, ids.clone());
+        if before != ids {
+            peer.something_changed();
         }
+        Ok(())
     }
 
-    /// [`getParameters`](https://www.w3.org/TR/webrtc/#dom-rtcrtpsender-getparameters): its one
-    /// encoding.
-    pub fn get_parameters(&self) -> RTCRtpEncodingParameters {
-        self.0.state.lock().encoding
+    /// [`getCapabilities`](https://w3c.github.io/webrtc-pc/#dom-rtcrtpsender-getcapabilities): what can
+    /// be sent of `kind`.
+    pub fn get_capabilities(kind: MediaKind) -> RTCRtpCapabilities {
+        RTCRtpCapabilities::of(kind)
     }
 
-    /// [`setParameters`](https://www.w3.org/TR/webrtc/#dom-rtcrtpsender-setparameters).
+    /// [`getParameters`](https://w3c.github.io/webrtc-pc/#dom-rtcrtpsender-getparameters).
+    pub fn get_parameters(&self) -> RTCRtpSendParameters {
+        let mut parameters = self.0.agreed.lock().clone();
+        parameters.transaction_id = format!("{:016x}", rand::random::<u64>());
+        parameters.encodings = vec![self.0.state.lock().encoding.clone()];
+        *self.0.returned.lock() = Some(parameters.clone());
+        parameters
+    }
+
+    /// [`setParameters`](https://w3c.github.io/webrtc-pc/#dom-rtcrtpsender-setparameters): takes on what
+    /// [`get_parameters`](Self::get_parameters) returned last, with other settings of its encoding.
     ///
     /// # Errors
-    /// `RangeError` for a number out of its range.
-    pub fn set_parameters(&self, encoding: RTCRtpEncodingParameters) -> Result<(), RTCError> {
-        encoding.check()?;
+    /// `InvalidStateError` if the transceiver or the connection is stopped or
+    /// [`get_parameters`](Self::get_parameters) was not called since the last time,
+    /// `InvalidModificationError` if more than the encoding's settings is another, `RangeError` for a
+    /// number out of its range.
+    pub fn set_parameters(&self, parameters: RTCRtpSendParameters) -> Result<(), RTCError> {
+        self.check_running()?;
+        {
+            let mut returned = self.0.returned.lock();
+            let last = returned.as_ref().ok_or_else(|| {
+                RTCError::state("get_parameters() comes first, and again before each change")
+            })?;
+            last.check_change(&parameters)?;
+            *returned = None;
+        }
+        let [mut encoding] = <[RTCRtpEncodingParameters; 1]>::try_from(parameters.encodings)
+            .map_err(|_| RTCError::modification("a sender has one encoding"))?;
+        if self.0.kind == MediaKind::Audio {
+            encoding.max_framerate = None;
+            encoding.scale_resolution_down_by = 1.0;
+        }
         {
             let mut state = self.0.state.lock();
             state.encoding = encoding;
@@ -198,6 +263,42 @@ impl RTCRtpSender {
         self.apply_settings();
         self.0.path.renew_estimate();
         Ok(())
+    }
+
+    /// What the descriptions agreed on. What `get_parameters` returned before is void.
+    pub(crate) fn agree(&self, agreed: RTCRtpSendParameters) {
+        *self.0.agreed.lock() = agreed;
+        *self.0.returned.lock() = None;
+    }
+
+    /// [`transport`](https://w3c.github.io/webrtc-pc/#dom-rtcrtpsender-transport): what it sends over,
+    /// once a description says so.
+    pub fn transport(&self) -> Option<RTCDtlsTransport> {
+        self.0.transport.lock().clone()
+    }
+
+    /// Codecs of the other side that this one sends.
+    pub(crate) fn agreed_codecs(&self) -> Vec<RTCRtpCodecParameters> {
+        self.0.agreed.lock().codecs.clone()
+    }
+
+    pub(crate) fn set_transport(&self, transport: Option<RTCDtlsTransport>) {
+        *self.0.transport.lock() = transport;
+    }
+
+    pub(crate) fn belongs_to(&self, peer: &Weak<Shared>) -> bool {
+        self.0.peer.ptr_eq(peer)
+    }
+
+    /// Its transceiver is being stopped.
+    pub(crate) fn halt(&self) {
+        self.0.stopping.store(true, Ordering::Release);
+        self.set_live(false);
+    }
+
+    /// What the program lets it take at most.
+    pub(crate) fn max_bitrate(&self) -> Option<u32> {
+        self.0.state.lock().encoding.max_bitrate
     }
 
     pub(crate) fn streams(&self) -> Vec<String> {
@@ -220,6 +321,7 @@ impl RTCRtpSender {
         state.live && state.encoding.active && state.track.is_some()
     }
 
+    /// Nobody answers: its encoder waits for the path, or does no longer.
     fn rest(&self, resting: bool) {
         let mut state = self.0.state.lock();
         state.resting = resting;
@@ -342,115 +444,5 @@ impl fmt::Debug for RTCRtpSender {
             .field("kind", &self.0.kind)
             .field("track", &self.track())
             .finish_non_exhaustive()
-    }
-}
-
-/// Carries sound from the encoder to the path.
-struct AudioTask {
-    audio: Arc<OutboundAudio>,
-    ssrc: u32,
-    path: Arc<MediaPath>,
-}
-
-impl AudioTask {
-    async fn run(self) {
-        while let Some(packet) = self.audio.next().await {
-            if !self.path.is_ready() || packet.data.is_empty() {
-                continue;
-            }
-            let samples = u32::try_from(packet.duration.as_micros() * 48 / 1_000).unwrap_or(0);
-            let (time, marker) = (packet.capture_time, packet.starts_talk_spurt);
-            self.path
-                .send_sound(self.ssrc, time, samples, marker, packet.data);
-        }
-    }
-}
-
-/// Carries pictures from the encoder to the path, no faster than it takes them: what it does not
-/// take, the encoder's queue leaves out.
-struct VideoTask {
-    video: Arc<OutboundVideo>,
-    ssrc: u32,
-    path: Arc<MediaPath>,
-    sender: Weak<SenderShared>,
-}
-
-impl VideoTask {
-    fn rest(&self, resting: bool) {
-        if let Some(sender) = self.sender.upgrade() {
-            RTCRtpSender(sender).rest(resting);
-        }
-    }
-
-    async fn run(self) {
-        let Some(()) = self.wait_until_ready().await else {
-            return;
-        };
-        loop {
-            self.path.room().await;
-            let Some(frame) = self.video.next().await else {
-                return;
-            };
-            self.send(&frame);
-        }
-    }
-
-    /// Keeps what the encoder makes meanwhile, from its last key frame on. `None` if the sender was
-    /// closed first.
-    async fn wait_until_ready(&self) -> Option<()> {
-        let mut kept: Vec<OutboundFrame> = Vec::new();
-        let mut asked = false;
-        let started = tokio::time::sleep(Duration::MAX / 4);
-        tokio::pin!(started);
-        let mut running = false;
-        loop {
-            tokio::select! {
-                biased;
-                () = self.path.ready() => break,
-                () = &mut started, if running => {
-                    kept.clear();
-                    self.rest(true);
-                    self.path.ready().await;
-                    self.rest(false);
-                    break;
-                }
-                frame = self.video.next() => {
-                    let frame = frame?;
-                    if !running {
-                        running = true;
-                        started.as_mut().reset(tokio::time::Instant::now() + PREROLL);
-                    }
-                    if frame.key_frame {
-                        kept.clear();
-                        asked = false;
-                    }
-                    if kept.len() < PREROLL_FRAMES {
-                        kept.push(frame);
-                    }
-                    if kept.len() == PREROLL_FRAMES && !asked {
-                        asked = true;
-                        self.video.request_key_frame();
-                    }
-                }
-            }
-        }
-        // Full means that frames were left out after the last one kept.
-        let whole = kept.len() < PREROLL_FRAMES && kept.first().is_some_and(|f| f.key_frame);
-        if whole {
-            kept.iter().for_each(|frame| self.send(frame));
-        } else if !kept.is_empty() {
-            self.video.request_key_frame();
-        }
-        Some(())
-    }
-
-    fn send(&self, frame: &OutboundFrame) {
-        if !self
-            .path
-            .send_picture(self.ssrc, frame.capture_time, &frame.data)
-        {
-            // Not negotiated (yet): the other side will need a key frame when it is.
-            self.video.request_key_frame();
-        }
     }
 }

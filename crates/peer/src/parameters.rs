@@ -1,0 +1,304 @@
+//! What is sent and received, and how: the dictionaries of
+//! [webrtc-pc, section 5.2](https://w3c.github.io/webrtc-pc/#rtcrtpsender-interface) and after, what
+//! this crate can of it, and what of it may be changed.
+
+use crate::RTCError;
+use duet_media::MediaKind;
+use serde::{Deserialize, Serialize};
+
+/// [`RTCRtpEncodingParameters`](https://w3c.github.io/webrtc-pc/#dom-rtcrtpencodingparameters): how a
+/// track is to be encoded for one connection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RTCRtpEncodingParameters {
+    /// Which of several encodings; a single one has no id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rid: Option<String>,
+    /// Whether anything is sent at all.
+    pub active: bool,
+    /// Bits a second at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bitrate: Option<u32>,
+    /// Frames a second at most; video only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_framerate: Option<f64>,
+    /// 1 or more; video only.
+    pub scale_resolution_down_by: f64,
+}
+
+impl Default for RTCRtpEncodingParameters {
+    fn default() -> Self {
+        RTCRtpEncodingParameters {
+            rid: None,
+            active: true,
+            max_bitrate: None,
+            max_framerate: None,
+            scale_resolution_down_by: 1.0,
+        }
+    }
+}
+
+impl RTCRtpEncodingParameters {
+    pub(crate) fn check(&self) -> Result<(), RTCError> {
+        if !(self.scale_resolution_down_by >= 1.0 && self.scale_resolution_down_by.is_finite()) {
+            return Err(RTCError::range("scaleResolutionDownBy must be 1 or more"));
+        }
+        let framerate = self.max_framerate;
+        if framerate.is_some_and(|rate| !(rate >= 0.0 && rate.is_finite())) {
+            return Err(RTCError::range("maxFramerate must be 0 or more"));
+        }
+        Ok(())
+    }
+
+    /// The one encoding of a sender, of those that a program asks for
+    /// ([addTransceiver sendEncodings validation](https://w3c.github.io/webrtc-pc/#dfn-addtransceiver-sendencodings-validation-steps)):
+    /// the first, since there is no simulcast.
+    pub(crate) fn first_of(wanted: &[Self], kind: MediaKind) -> Result<Self, RTCError> {
+        let rids: Vec<&String> = wanted.iter().filter_map(|one| one.rid.as_ref()).collect();
+        for (at, rid) in rids.iter().enumerate() {
+            // RFC 8852, section 3.3; browsers take 16 characters.
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric();
+            if !(1..=16).contains(&rid.len()) || !rid.bytes().all(allowed) {
+                return Err(RTCError::type_error(format!("{rid:?} is no rid")));
+            }
+            if rids[..at].contains(rid) {
+                return Err(RTCError::type_error(format!(
+                    "two encodings with rid {rid:?}"
+                )));
+            }
+        }
+        if !rids.is_empty() && rids.len() != wanted.len() {
+            let message = "either every encoding has a rid, or none has";
+            return Err(RTCError::type_error(message));
+        }
+        wanted.iter().try_for_each(Self::check)?;
+        let mut one = wanted.first().cloned().unwrap_or_default();
+        one.rid = None;
+        if kind == MediaKind::Audio {
+            one.max_framerate = None;
+            one.scale_resolution_down_by = 1.0;
+        }
+        Ok(one)
+    }
+}
+
+/// [`RTCRtpCodec`](https://w3c.github.io/webrtc-pc/#dom-rtcrtpcodec): a codec and its settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RTCRtpCodec {
+    /// `video/VP8`.
+    pub mime_type: String,
+    /// Ticks a second of the RTP time stamps.
+    pub clock_rate: u32,
+    /// Of sound only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels: Option<u16>,
+    /// The parameters of its `a=fmtp` line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sdp_fmtp_line: Option<String>,
+}
+
+impl RTCRtpCodec {
+    /// Of the same type, whatever the parameters: those belong to each side.
+    pub(crate) fn is_same_codec(&self, other: &RTCRtpCodec) -> bool {
+        self.mime_type.eq_ignore_ascii_case(&other.mime_type)
+            && self.clock_rate == other.clock_rate
+            && self.channels == other.channels
+    }
+
+    /// Whether it carries another codec's packets again, and no media of its own.
+    pub(crate) fn is_repair(&self) -> bool {
+        let name = self.mime_type.split('/').nth(1).unwrap_or_default();
+        ["rtx", "red", "ulpfec", "flexfec-03"]
+            .iter()
+            .any(|repair| name.eq_ignore_ascii_case(repair))
+    }
+
+    /// The payload type whose packets it carries again.
+    pub(crate) fn repaired(&self) -> Option<u8> {
+        let parameters = self.sdp_fmtp_line.as_deref()?.split(';');
+        let apt = parameters
+            .filter_map(|one| one.trim().strip_prefix("apt="))
+            .next()?;
+        apt.parse().ok().filter(|_| self.is_repair())
+    }
+}
+
+/// [`RTCRtpCodecParameters`](https://w3c.github.io/webrtc-pc/#dom-rtcrtpcodecparameters): a codec under
+/// the payload type that was agreed on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RTCRtpCodecParameters {
+    /// 0 to 127.
+    pub payload_type: u8,
+    /// Which.
+    #[serde(flatten)]
+    pub codec: RTCRtpCodec,
+}
+
+/// [`RTCRtpHeaderExtensionParameters`](https://w3c.github.io/webrtc-pc/#dom-rtcrtpheaderextensionparameters).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RTCRtpHeaderExtensionParameters {
+    /// Which.
+    pub uri: String,
+    /// Under which number.
+    pub id: u16,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+}
+
+/// [`RTCRtcpParameters`](https://w3c.github.io/webrtc-pc/#dom-rtcrtcpparameters).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RTCRtcpParameters {
+    /// The canonical name of this end; of a receiver none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cname: Option<String>,
+    /// Whether reports may be of [reduced size](https://www.rfc-editor.org/rfc/rfc5506).
+    pub reduced_size: bool,
+}
+
+/// [`RTCRtpSendParameters`](https://w3c.github.io/webrtc-pc/#dom-rtcrtpsendparameters).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RTCRtpSendParameters {
+    /// Of one `get_parameters` and the `set_parameters` that belongs to it.
+    pub transaction_id: String,
+    /// How the track is encoded: one.
+    pub encodings: Vec<RTCRtpEncodingParameters>,
+    /// As agreed on.
+    pub header_extensions: Vec<RTCRtpHeaderExtensionParameters>,
+    /// As agreed on.
+    pub rtcp: RTCRtcpParameters,
+    /// As agreed on: what the other side takes. None before.
+    pub codecs: Vec<RTCRtpCodecParameters>,
+}
+
+impl RTCRtpSendParameters {
+    /// Whether a sender that returned `self` may be set to `next`
+    /// ([setParameters validation](https://w3c.github.io/webrtc-pc/#dfn-setparameters-validation-steps)).
+    pub(crate) fn check_change(&self, next: &RTCRtpSendParameters) -> Result<(), RTCError> {
+        let refuse = |what: &str| {
+            let message = format!("{what} must be as get_parameters() returned them");
+            Err(RTCError::modification(message))
+        };
+        if next.transaction_id != self.transaction_id {
+            return refuse("the parameters' transaction and its successors");
+        }
+        let rids = |of: &RTCRtpSendParameters| -> Vec<Option<String>> {
+            of.encodings
+                .iter()
+                .map(|encoding| encoding.rid.clone())
+                .collect()
+        };
+        if rids(self) != rids(next) {
+            return refuse("the number of encodings and their rids");
+        }
+        if self.header_extensions != next.header_extensions {
+            return refuse("the header extensions");
+        }
+        if self.rtcp != next.rtcp {
+            return refuse("the parameters of RTCP");
+        }
+        if self.codecs != next.codecs {
+            return refuse("the codecs");
+        }
+        next.encodings
+            .iter()
+            .try_for_each(RTCRtpEncodingParameters::check)
+    }
+}
+
+/// [`RTCRtpReceiveParameters`](https://w3c.github.io/webrtc-pc/#dom-rtcrtpreceiveparameters).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RTCRtpReceiveParameters {
+    /// As agreed on.
+    pub header_extensions: Vec<RTCRtpHeaderExtensionParameters>,
+    /// As agreed on.
+    pub rtcp: RTCRtcpParameters,
+    /// What this side takes. None before it was agreed on.
+    pub codecs: Vec<RTCRtpCodecParameters>,
+}
+
+/// [`RTCRtpHeaderExtensionCapability`](https://w3c.github.io/webrtc-pc/#dom-rtcrtpheaderextensioncapability).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RTCRtpHeaderExtensionCapability {
+    /// Which.
+    pub uri: String,
+}
+
+/// [`RTCRtpCapabilities`](https://w3c.github.io/webrtc-pc/#dom-rtcrtpcapabilities).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RTCRtpCapabilities {
+    /// The preferred first.
+    pub codecs: Vec<RTCRtpCodec>,
+    /// In any order.
+    pub header_extensions: Vec<RTCRtpHeaderExtensionCapability>,
+}
+
+impl RTCRtpCapabilities {
+    /// What is sent and received of `kind`.
+    pub(crate) fn of(kind: MediaKind) -> Self {
+        let codec = |name: &str, clock_rate, channels, fmtp: Option<&str>| RTCRtpCodec {
+            mime_type: format!("{kind}/{name}"),
+            clock_rate,
+            channels,
+            sdp_fmtp_line: fmtp.map(str::to_owned),
+        };
+        let codecs = match kind {
+            MediaKind::Audio => {
+                vec![codec(
+                    "opus",
+                    48_000,
+                    Some(2),
+                    Some(crate::substrate::OPUS_FMTP),
+                )]
+            }
+            MediaKind::Video => {
+                vec![
+                    codec("VP8", 90_000, None, None),
+                    codec("rtx", 90_000, None, None),
+                ]
+            }
+        };
+        let extensions = crate::substrate::HEADER_EXTENSIONS;
+        RTCRtpCapabilities {
+            codecs,
+            header_extensions: extensions
+                .map(|uri| RTCRtpHeaderExtensionCapability {
+                    uri: uri.to_owned(),
+                })
+                .to_vec(),
+        }
+    }
+
+    /// The codecs that a transceiver may be told to prefer, each once
+    /// ([`setCodecPreferences`](https://w3c.github.io/webrtc-pc/#dom-rtcrtptransceiver-setcodecpreferences)).
+    pub(crate) fn pick(&self, wanted: &[RTCRtpCodec]) -> Result<Vec<RTCRtpCodec>, RTCError> {
+        let mut picked: Vec<RTCRtpCodec> = Vec::with_capacity(wanted.len());
+        for codec in wanted {
+            let known = self.codecs.iter().find(|known| {
+                known.is_same_codec(codec) && known.sdp_fmtp_line == codec.sdp_fmtp_line
+            });
+            let Some(known) = known else {
+                let message = format!("{codec:?} is not among the capabilities");
+                return Err(RTCError::modification(message));
+            };
+            if !picked.contains(known) {
+                picked.push(known.clone());
+            }
+        }
+        if !picked.is_empty() && picked.iter().all(RTCRtpCodec::is_repair) {
+            let message = "codecs that carry no media of their own";
+            return Err(RTCError::modification(message));
+        }
+        Ok(picked)
+    }
+}
+
+#[cfg(test)]
+#[path = "parameters_tests.rs"]
+mod tests;

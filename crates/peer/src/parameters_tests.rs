@@ -1,0 +1,106 @@
+use super::*;
+use crate::RTCErrorKind;
+
+fn with_rid(rid: &str) -> RTCRtpEncodingParameters {
+    RTCRtpEncodingParameters {
+        rid: Some(rid.to_owned()),
+        ..Default::default()
+    }
+}
+
+#[test]
+fn encodings_are_checked_and_the_first_is_taken() {
+    let of = |wanted: &[RTCRtpEncodingParameters]| {
+        RTCRtpEncodingParameters::first_of(wanted, MediaKind::Video)
+    };
+    assert_eq!(of(&[]).unwrap(), RTCRtpEncodingParameters::default());
+    assert_eq!(of(&[with_rid("f"), with_rid("h")]).unwrap().rid, None);
+    let long = "x".repeat(17);
+    for wanted in [
+        &[with_rid("")][..],
+        &[with_rid("a b")],
+        &[with_rid(&long)],
+        &[with_rid("a"), with_rid("a")],
+        &[with_rid("a"), RTCRtpEncodingParameters::default()],
+    ] {
+        assert_eq!(
+            of(wanted).unwrap_err().kind,
+            RTCErrorKind::Type,
+            "{wanted:?}"
+        );
+    }
+    let small = RTCRtpEncodingParameters {
+        scale_resolution_down_by: 0.5,
+        ..Default::default()
+    };
+    let backwards = RTCRtpEncodingParameters {
+        max_framerate: Some(-1.0),
+        ..Default::default()
+    };
+    for wanted in [small, backwards] {
+        assert_eq!(of(&[wanted]).unwrap_err().kind, RTCErrorKind::Range);
+    }
+    let scaled = RTCRtpEncodingParameters {
+        scale_resolution_down_by: 2.0,
+        ..Default::default()
+    };
+    let audio = RTCRtpEncodingParameters::first_of(&[scaled], MediaKind::Audio).unwrap();
+    assert_eq!(audio.scale_resolution_down_by, 1.0);
+}
+
+#[test]
+fn what_is_read_only_stays_as_it_was() {
+    let returned = RTCRtpSendParameters {
+        transaction_id: "1".into(),
+        encodings: vec![RTCRtpEncodingParameters::default()],
+        ..Default::default()
+    };
+    let kind = |change: &dyn Fn(&mut RTCRtpSendParameters)| {
+        let mut next = returned.clone();
+        change(&mut next);
+        returned.check_change(&next).err().map(|error| error.kind)
+    };
+    assert_eq!(kind(&|_| {}), None);
+    assert_eq!(kind(&|next| next.encodings[0].active = false), None);
+    let modification = Some(RTCErrorKind::InvalidModification);
+    assert_eq!(kind(&|next| next.transaction_id.push('2')), modification);
+    assert_eq!(kind(&|next| next.encodings.clear()), modification);
+    assert_eq!(
+        kind(&|next| next.encodings[0].rid = Some("a".into())),
+        modification
+    );
+    assert_eq!(kind(&|next| next.rtcp.reduced_size = true), modification);
+    let codec = RTCRtpCodecParameters {
+        payload_type: 96,
+        codec: RTCRtpCapabilities::of(MediaKind::Video).codecs[0].clone(),
+    };
+    assert_eq!(kind(&|next| next.codecs.push(codec.clone())), modification);
+    let range = kind(&|next| next.encodings[0].scale_resolution_down_by = 0.9);
+    assert_eq!(range, Some(RTCErrorKind::Range));
+}
+
+#[test]
+fn only_capabilities_can_be_preferred() {
+    let video = RTCRtpCapabilities::of(MediaKind::Video);
+    let [vp8, rtx] = <[RTCRtpCodec; 2]>::try_from(video.codecs.clone()).unwrap();
+    let twice = [rtx.clone(), vp8.clone(), vp8.clone()];
+    assert_eq!(video.pick(&twice).unwrap(), [rtx.clone(), vp8.clone()]);
+    assert_eq!(video.pick(&[]).unwrap(), []);
+    let audio = RTCRtpCapabilities::of(MediaKind::Audio);
+    let slower = RTCRtpCodec {
+        clock_rate: 45_000,
+        ..vp8.clone()
+    };
+    let tuned = RTCRtpCodec {
+        sdp_fmtp_line: Some("x=1".into()),
+        ..vp8
+    };
+    for wanted in [&audio.codecs[..], &[slower], &[tuned], &[rtx]] {
+        let refused = video.pick(wanted).unwrap_err();
+        assert_eq!(
+            refused.kind,
+            RTCErrorKind::InvalidModification,
+            "{wanted:?}"
+        );
+    }
+}

@@ -1,0 +1,93 @@
+//! Transceivers with their senders and receivers.
+
+use super::{Outside, plain};
+use crate::door::{Thrown, parse};
+use duet_media::{MediaKind, MediaStream};
+use duet_peer::{RTCRtpCodec, RTCRtpSendParameters, RTCRtpSender, RTCRtpSource, RTCRtpTransceiver};
+use serde_json::{Value, json};
+
+impl Outside {
+    /// A transceiver as the glue is told of it.
+    pub(crate) fn describe_transceiver(&self, transceiver: &RTCRtpTransceiver) -> Value {
+        let (sender, receiver) = (transceiver.sender(), transceiver.receiver());
+        let current = transceiver.current_direction();
+        json!({
+            "transceiver": self.transceivers.number(transceiver),
+            "mid": transceiver.mid(),
+            "currentDirection": current.map(|direction| direction.to_string()),
+            "sent": sender.track().map(|track| self.registry.meet_track(track)),
+            "received": self.registry.meet_track(receiver.track()),
+            "senderTransport": sender.transport().map(|of| self.meet_dtls(&of)),
+            "receiverTransport": receiver.transport().map(|of| self.meet_dtls(&of)),
+        })
+    }
+
+    pub(crate) fn streams(&self, ids: &Value) -> Result<Vec<MediaStream>, Thrown> {
+        let ids: Vec<Value> = parse(ids.clone())?;
+        ids.iter().map(|id| self.registry.stream(id)).collect()
+    }
+
+    pub(crate) fn operate_transceiver(
+        &self,
+        operation: &str,
+        argument: &Value,
+    ) -> Result<Value, Thrown> {
+        let transceiver = self.transceivers.find(&argument["transceiver"])?;
+        let argument = argument["argument"].clone();
+        let (sender, receiver) = (transceiver.sender(), transceiver.receiver());
+        match operation {
+            "direction" => return Ok(transceiver.direction().to_string().into()),
+            "stopped" => return Ok(transceiver.stopped().into()),
+            "setDirection" => transceiver.set_direction(parse(argument)?)?,
+            "stop" => transceiver.stop()?,
+            "setCodecPreferences" => {
+                transceiver.set_codec_preferences(&parse::<Vec<RTCRtpCodec>>(argument)?)?;
+            }
+            "replaceTrack" => match &argument {
+                Value::Null => sender.replace_track(None)?,
+                id => sender.replace_track(Some(&self.registry.track(id)?))?,
+            },
+            "setStreams" => sender.set_streams(&self.streams(&argument)?)?,
+            "sendParameters" => return plain(sender.get_parameters()),
+            "setParameters" => sender.set_parameters(parse::<RTCRtpSendParameters>(argument)?)?,
+            "receiveParameters" => return plain(receiver.get_parameters()),
+            "contributingSources" => return Ok(sources(&receiver.get_contributing_sources())),
+            "synchronizationSources" => {
+                return Ok(sources(&receiver.get_synchronization_sources()));
+            }
+            _ => return Err(Thrown::type_error(format!("transceiver.{operation}?"))),
+        }
+        Ok(Value::Null)
+    }
+}
+
+/// What can be sent and received of a kind; of what is no kind nothing.
+pub(crate) fn capabilities(kind: &Value) -> Result<Value, Thrown> {
+    match media_kind(kind) {
+        Some(kind) => plain(RTCRtpSender::get_capabilities(kind)),
+        None => Ok(Value::Null),
+    }
+}
+
+pub(crate) fn media_kind(kind: &Value) -> Option<MediaKind> {
+    match kind.as_str() {
+        Some("audio") => Some(MediaKind::Audio),
+        Some("video") => Some(MediaKind::Video),
+        _ => None,
+    }
+}
+
+fn sources(sources: &[RTCRtpSource]) -> Value {
+    let sources = sources.iter().map(|source| {
+        let mut told = json!({
+            "timestamp": source.timestamp,
+            "source": source.source,
+            "rtpTimestamp": source.rtp_timestamp,
+        });
+        if let Some(level) = source.audio_level {
+            told["audioLevel"] = level.into();
+        }
+        told
+    });
+    sources.collect()
+}
