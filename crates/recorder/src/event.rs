@@ -50,7 +50,8 @@ pub enum RecorderEvent {
     Stop,
     /// Data is there.
     DataAvailable {
-        /// The data; empty if none was gathered, or if it went elsewhere ([`MediaRecorder::start_to`]).
+        /// The data; empty if none was gathered, or if it went elsewhere
+        /// ([`MediaRecorder::start_to`](crate::MediaRecorder::start_to)).
         blob: Blob,
         /// From the recording's beginning to that of the data.
         timecode: Duration,

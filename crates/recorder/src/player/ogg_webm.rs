@@ -53,9 +53,10 @@ fn sentence(error: Error) -> String {
             "its head is cut off".to_owned()
         }
         Error::IoError(error) => error.to_string(),
-        Error::DecodeError(reason) | Error::Unsupported(reason) | Error::LimitError(reason) => {
-            reason.to_owned()
+        Error::DecodeError(reason) | Error::LimitError(reason) => {
+            format!("its head is damaged, or it is no such file: {reason}")
         }
+        Error::Unsupported(reason) => format!("it has what is not supported: {reason}"),
         other => other.to_string(),
     }
 }
