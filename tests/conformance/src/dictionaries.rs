@@ -294,7 +294,10 @@ pub(crate) fn settings(settings: &MediaTrackSettings) -> Value {
         ("channelCount", s.channel_count.map(Into::into)),
         ("deviceId", s.device_id.clone().map(Into::into)),
         ("groupId", s.group_id.clone().map(Into::into)),
-        ("displaySurface", s.display_surface.map(|kind| kind.as_str().into())),
+        (
+            "displaySurface",
+            s.display_surface.map(|kind| kind.as_str().into()),
+        ),
         ("logicalSurface", s.logical_surface.map(Into::into)),
         ("cursor", s.cursor.map(|cursor| cursor.as_str().into())),
         ("backgroundBlur", s.background_blur.map(Into::into)),
@@ -337,9 +340,15 @@ pub(crate) fn capabilities(kind: MediaKind, capabilities: &MediaTrackCapabilitie
         ("channelCount", c.channel_count.map(range)),
         ("deviceId", c.device_id.clone().map(Into::into)),
         ("groupId", c.group_id.clone().map(Into::into)),
-        ("displaySurface", c.display_surface.map(|kind| kind.as_str().into())),
+        (
+            "displaySurface",
+            c.display_surface.map(|kind| kind.as_str().into()),
+        ),
         ("logicalSurface", c.logical_surface.map(Into::into)),
-        ("cursor", names(c.cursor.iter().map(|c| c.as_str()).collect())),
+        (
+            "cursor",
+            names(c.cursor.iter().map(|c| c.as_str()).collect()),
+        ),
         ("backgroundBlur", flags(&c.background_blur)),
     ])
 }
