@@ -319,13 +319,13 @@ const connections = new Map();
 const visibleTransceivers = (state) => [...state.transceivers];
 addStatic(RTCPeerConnectionType, "generateCertificate", 1, true, generateCertificate);
 
-/** What is closed with the connection, at once and without an event. */
+/** What is closed with the connection, at once. */
 function closeParts(state) {
   for (const object of channels.values()) {
     const channel = states.get(object);
     if (channel.connection === state) channel.readyState = "closed";
   }
-  const close = (object) => Object.assign(states.get(object), { state: "closed", abandoned: true });
+  const close = (object) => { states.get(object).state = "closed"; };
   if (state.sctp) close(state.sctp);
   const used = state.transceivers.flatMap((object) => [object.sender.transport, object.receiver.transport]);
   for (const dtls of new Set([state.sctp?.transport, ...used])) {
