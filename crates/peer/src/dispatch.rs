@@ -140,7 +140,7 @@ impl Dispatcher {
                     if let Some(peer) = peer {
                         let mut negotiation = peer.negotiation.lock();
                         candidate.sdp_mid = negotiation.first_mid();
-                        negotiation.note_local_candidate(&mut candidate);
+                        negotiation.note_local_candidate(&candidate);
                     }
                     let event = PeerConnectionEvent::IceCandidate(Some(candidate));
                     self.events.dispatch(&event);

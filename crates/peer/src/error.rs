@@ -19,6 +19,8 @@ pub enum RTCErrorKind {
     Type,
     /// A number out of its range.
     Range,
+    /// A character that means nothing.
+    InvalidCharacter,
     /// Something that exists in the specification and not here (yet).
     NotSupported,
     /// A change of what may not be changed: parameters, a configuration, a description of ours.
@@ -35,6 +37,7 @@ impl RTCErrorKind {
             RTCErrorKind::Syntax => "SyntaxError",
             RTCErrorKind::Type => "TypeError",
             RTCErrorKind::Range => "RangeError",
+            RTCErrorKind::InvalidCharacter => "InvalidCharacterError",
             RTCErrorKind::NotSupported => "NotSupportedError",
             RTCErrorKind::InvalidModification => "InvalidModificationError",
         }

@@ -59,7 +59,7 @@ pub use peer_connection::{RTCOfferOptions, RTCPeerConnection};
 pub use pipeline::EncoderHub;
 pub use receiver::RTCRtpReceiver;
 pub use sdp::{RTCSdpType, RTCSessionDescription};
-pub use sender::RTCRtpSender;
+pub use sender::{RTCDTMFSender, RTCDTMFToneChangeEvent, RTCRtpSender};
 pub use sources::RTCRtpSource;
 pub use stats::{RTCStats, RTCStatsReport};
 pub use transceiver::{RTCRtpTransceiver, RTCRtpTransceiverDirection, RTCRtpTransceiverInit};

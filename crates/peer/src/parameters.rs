@@ -98,6 +98,16 @@ pub struct RTCRtpCodec {
     pub sdp_fmtp_line: Option<String>,
 }
 
+/// Codecs that are none without another.
+const AUXILIARY: [&str; 6] = [
+    "rtx",
+    "red",
+    "ulpfec",
+    "flexfec-03",
+    "telephone-event",
+    "CN",
+];
+
 impl RTCRtpCodec {
     /// Of the same type, whatever the parameters: those belong to each side.
     pub(crate) fn is_same_codec(&self, other: &RTCRtpCodec) -> bool {
@@ -106,10 +116,10 @@ impl RTCRtpCodec {
             && self.channels == other.channels
     }
 
-    /// Whether it carries another codec's packets again, and no media of its own.
-    pub(crate) fn is_repair(&self) -> bool {
+    /// Whether it goes beside another codec, and carries neither sound nor picture of its own.
+    pub(crate) fn is_auxiliary(&self) -> bool {
         let name = self.mime_type.split('/').nth(1).unwrap_or_default();
-        ["rtx", "red", "ulpfec", "flexfec-03"]
+        AUXILIARY
             .iter()
             .any(|repair| name.eq_ignore_ascii_case(repair))
     }
@@ -120,7 +130,7 @@ impl RTCRtpCodec {
         let apt = parameters
             .filter_map(|one| one.trim().strip_prefix("apt="))
             .next()?;
-        apt.parse().ok().filter(|_| self.is_repair())
+        apt.parse().ok().filter(|_| self.is_auxiliary())
     }
 }
 
@@ -250,12 +260,11 @@ impl RTCRtpCapabilities {
         };
         let codecs = match kind {
             MediaKind::Audio => {
-                vec![codec(
-                    "opus",
-                    48_000,
-                    Some(2),
-                    Some(crate::substrate::OPUS_FMTP),
-                )]
+                let opus = Some(crate::substrate::OPUS_FMTP);
+                vec![
+                    codec("opus", 48_000, Some(2), opus),
+                    codec("telephone-event", 48_000, Some(1), None),
+                ]
             }
             MediaKind::Video => {
                 vec![
@@ -291,7 +300,7 @@ impl RTCRtpCapabilities {
                 picked.push(known.clone());
             }
         }
-        if !picked.is_empty() && picked.iter().all(RTCRtpCodec::is_repair) {
+        if !picked.is_empty() && picked.iter().all(RTCRtpCodec::is_auxiliary) {
             let message = "codecs that carry no media of their own";
             return Err(RTCError::modification(message));
         }

@@ -99,11 +99,9 @@ pub(crate) fn media_engine() -> Result<MediaEngine, RTCError> {
     engine.register_codec(vp8, RtpCodecKind::Video)?;
     let rtx = video(MIME_TYPE_RTX, 97, "apt=96", Vec::new());
     engine.register_codec(rtx, RtpCodecKind::Video)?;
-    let opus = RTCRtpCodecParameters {
-        rtp_codec: opus_codec(vec![twcc]),
-        payload_type: 111,
-    };
-    engine.register_codec(opus, RtpCodecKind::Audio)?;
+    for codec in audio_codecs() {
+        engine.register_codec(codec, RtpCodecKind::Audio)?;
+    }
     for kind in [RtpCodecKind::Audio, RtpCodecKind::Video] {
         for uri in HEADER_EXTENSIONS {
             let uri = uri.to_owned();
@@ -112,6 +110,25 @@ pub(crate) fn media_engine() -> Result<MediaEngine, RTCError> {
         }
     }
     Ok(engine)
+}
+
+/// Opus, and telephone keys among it: their time stamps are those of the sound.
+pub(crate) fn audio_codecs() -> [RTCRtpCodecParameters; 2] {
+    let twcc = RTCPFeedback {
+        typ: "transport-cc".to_owned(),
+        parameter: String::new(),
+    };
+    let keys = RTCRtpCodec {
+        mime_type: "audio/telephone-event".to_owned(),
+        clock_rate: 48_000,
+        ..Default::default()
+    };
+    [(111, opus_codec(vec![twcc])), (110, keys)].map(|(payload_type, rtp_codec)| {
+        RTCRtpCodecParameters {
+            rtp_codec,
+            payload_type,
+        }
+    })
 }
 
 fn opus_codec(rtcp_feedback: Vec<RTCPFeedback>) -> RTCRtpCodec {

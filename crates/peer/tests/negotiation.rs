@@ -328,7 +328,6 @@ async fn bad_descriptions_and_candidates_are_refused_and_the_call_goes_on() {
         ("no fingerprint", without("a=fingerprint"), InvalidAccess),
         ("no ufrag", without("a=ice-ufrag"), InvalidAccess),
         ("no pwd", without("a=ice-pwd"), InvalidAccess),
-        ("no mid", without("a=mid"), Operation),
         ("no origin", without("o="), Operation),
         (
             "short fingerprint",

@@ -132,7 +132,7 @@ async fn the_local_description_is_what_was_set_whatever_was_made_since() {
     };
     let before = told().await;
     assert_eq!(before.len(), 2, "{before:?}");
-    sender.set_streams(&[MediaStream::new()]);
+    sender.set_streams(&[MediaStream::new()]).unwrap();
     a.pc.get_transceivers()[0]
         .set_direction(Direction::Inactive)
         .unwrap();
@@ -238,7 +238,9 @@ async fn other_streams_are_negotiated() {
     negotiate(&a.pc, &b.pc).await;
     let receiver = b.track().await.receiver;
     assert_eq!(receiver.streams()[0].id(), one.id());
-    sender.set_streams(&[other.clone(), one.clone(), other.clone()]);
+    sender
+        .set_streams(&[other.clone(), one.clone(), other.clone()])
+        .unwrap();
     a.negotiation_needed().await;
     negotiate(&a.pc, &b.pc).await;
     let ids: Vec<_> = receiver

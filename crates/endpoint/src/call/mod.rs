@@ -192,6 +192,14 @@ impl CallTask {
                     recordings.track(id, &event.track).await;
                 }
             }
+            PeerConnectionEvent::IceCandidateError(error) => {
+                tracing::warn!(
+                    url = error.url,
+                    code = error.error_code,
+                    "{}",
+                    error.error_text
+                );
+            }
             PeerConnectionEvent::SignalingStateChange(_)
             | PeerConnectionEvent::IceConnectionStateChange(_)
             | PeerConnectionEvent::IceGatheringStateChange(_)

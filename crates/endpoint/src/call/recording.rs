@@ -47,6 +47,9 @@ impl Recordings {
     pub(super) async fn track(&mut self, link: u64, track: &MediaStreamTrack) {
         let at = self.find(link);
         let recorded = &mut self.links[at];
+        if recorded.tracks.contains(track) {
+            return;
+        }
         recorded.tracks.push(track.clone());
         if recorded.connected {
             let before = recorded.running.take();

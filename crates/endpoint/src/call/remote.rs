@@ -18,6 +18,7 @@ pub(super) struct Remote {
     verification: Option<Verification>,
     /// What hangs on the tracks of a connection.
     attached: Vec<(u64, Attached)>,
+    tracks: Vec<(u64, MediaStreamTrack)>,
 }
 
 /// Held for its end: dropping it detaches.
@@ -52,6 +53,7 @@ impl Remote {
             clock,
             verification,
             attached: Vec::new(),
+            tracks: Vec::new(),
         })
     }
 
@@ -64,6 +66,12 @@ impl Remote {
 
     /// The connection brought a track.
     pub(super) fn attach(&mut self, link: u64, track: &MediaStreamTrack) {
+        // It comes again with other streams.
+        let known = (link, track.clone());
+        if self.tracks.contains(&known) {
+            return;
+        }
+        self.tracks.push(known);
         if track.kind() == MediaKind::Audio
             && let Some(speaker) = self.loudspeaker.as_ref().and_then(|l| l.play(track))
         {
@@ -81,6 +89,7 @@ impl Remote {
     /// The connection is over.
     pub(super) fn detach(&mut self, link: u64) {
         self.attached.retain(|(other, _)| *other != link);
+        self.tracks.retain(|(other, _)| *other != link);
     }
 
     /// With `--verify`: the figures, still to be judged.

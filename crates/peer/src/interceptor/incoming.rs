@@ -255,7 +255,11 @@ impl Incoming {
         }
         let stream = self.streams.get_mut(&ssrc)?;
         if payload_type != stream.payload_type {
+            // Telephone keys, say: not ours to play, but not missing either.
             stream.counters.discarded += 1;
+            if stream.filter.insert(number) {
+                stream.count(&header, number, size, false, now);
+            }
             return None;
         }
         if !stream.filter.insert(number) {

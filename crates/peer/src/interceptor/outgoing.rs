@@ -223,6 +223,27 @@ impl Outgoing {
         }
     }
 
+    /// Queues a packet of a telephone key among a stream's sound.
+    pub(crate) fn send_event(
+        &mut self,
+        ssrc: u32,
+        payload_type: u8,
+        timestamp: u32,
+        marker: bool,
+        data: Bytes,
+    ) {
+        let stream = self.streams.get_mut(&ssrc);
+        if let Some(mut packet) = stream.and_then(|s| s.packet(ssrc, timestamp, marker, data)) {
+            packet.header.payload_type = payload_type;
+            self.pacer.push_audio(packet);
+        }
+    }
+
+    /// A stream's time stamp at `time`.
+    pub(crate) fn timestamp(&self, ssrc: u32, time: MediaTime) -> Option<u32> {
+        Some(self.streams.get(&ssrc)?.clock.timestamp_at(time))
+    }
+
     /// The next packet that may leave at `now`: reports first, then sound, then pictures.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Packet> {
         if !self.rtcp.is_empty() {

@@ -86,7 +86,7 @@ impl Shared {
             return Err(RTCError::operation(message));
         }
         // RTCP goes along with RTP, and what is not bundled has no transport.
-        let apart = section.is_some_and(|at| !sections[at].can_be_had());
+        let apart = section.is_some_and(|at| !remote.session.shares_transport(&sections[at]));
         let line = init.candidate.trim();
         let line = line.strip_prefix("candidate:").unwrap_or(line).to_owned();
         remote.add(section, generation, &format!("candidate:{line}"));

@@ -151,11 +151,10 @@ impl Negotiation {
         self.in_effect().0.is_some()
     }
 
-    /// A candidate was found; it is told of which generation it is.
-    pub(crate) fn note_local_candidate(&mut self, candidate: &mut RTCIceCandidateInit) {
+    /// A candidate was found.
+    pub(crate) fn note_local_candidate(&mut self, candidate: &RTCIceCandidateInit) {
         let of_line = crate::ice_candidate::username_fragment(&candidate.candidate);
         let generation = of_line.map_or_else(|| self.gathered.generation.clone(), str::to_owned);
-        candidate.username_fragment = Some(generation.clone());
         if self.gathered.candidates.len() < MAX_GATHERED {
             let found = (generation, candidate.candidate.clone());
             self.gathered.candidates.push(found);

@@ -13,7 +13,7 @@ use duet_media::MediaKind;
 impl Shared {
     pub(super) async fn set_remote(
         &self,
-        description: RTCSessionDescription,
+        mut description: RTCSessionDescription,
     ) -> Result<(), RTCError> {
         let state = self.negotiation.lock().state;
         use RTCSignalingState as State;
@@ -37,6 +37,9 @@ impl Shared {
         if is_offer && state == State::HaveLocalOffer {
             // Ours is taken back whatever is wrong with theirs.
             self.roll_back_local().await?;
+        }
+        if description.sdp.len() <= sdp::MAX_BYTES && description.sdp.ends_with('\n') {
+            description.sdp = sdp::with_mids(&description.sdp, |at| self.mid_at(at, is_offer));
         }
         let session = match sdp::parse(&description.sdp) {
             Ok(session) => session,
@@ -161,6 +164,16 @@ impl Shared {
         }
     }
 
+    /// What the section at a place is called already.
+    fn mid_at(&self, at: usize, is_offer: bool) -> Option<String> {
+        let negotiation = self.negotiation.lock();
+        let described = match is_offer {
+            true => negotiation.remote.as_ref(),
+            false => negotiation.in_effect().0,
+        };
+        Some(described?.session.sections.get(at)?.mid.clone())
+    }
+
     /// A transceiver of `add_track` for a section that the other side receives on.
     fn free_for(&self, kind: MediaKind, offered: Direction) -> Option<RTCRtpTransceiver> {
         let transceivers = self.transceivers.lock();
@@ -235,7 +248,7 @@ impl Shared {
         }
         self.link().await?;
         for (section, lines) in session.sections.iter().zip(added) {
-            for line in lines.iter().filter(|_| section.can_be_had()) {
+            for line in lines.iter().filter(|_| session.shares_transport(section)) {
                 if let Some(candidate) = line.strip_prefix("a=candidate:") {
                     self.give_candidate(candidate).await?;
                 }

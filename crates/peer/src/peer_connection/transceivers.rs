@@ -1,7 +1,7 @@
 //! A connection's transceivers: made, found, and given tracks to send.
 
 use super::Shared;
-use crate::substrate::local_track;
+use crate::substrate::{audio_codecs, local_track};
 use crate::transceiver::{Known, TransceiverShared, TransceiverState};
 use crate::{
     RTCError, RTCErrorKind, RTCPeerConnection, RTCRtcpParameters, RTCRtpEncodingParameters,
@@ -227,9 +227,14 @@ impl Shared {
         let track = local_track(&transceiver.0.sender, &self.cname);
         let made = match known {
             None => {
-                self.substrate
-                    .add_transceiver_from_track(track, None)
-                    .await?
+                let made = self.substrate.add_transceiver_from_track(track, None);
+                let made = made.await?;
+                if transceiver.0.kind == MediaKind::Audio {
+                    // It would offer the track's codec alone. Fails where the other side has shown
+                    // before that it takes no telephone keys: then there are none.
+                    let _ = made.set_codec_preferences(audio_codecs().to_vec()).await;
+                }
+                made
             }
             Some(known) => {
                 // The substrate gives it to its first transceiver of that kind without one: the same.

@@ -64,7 +64,7 @@ pub(super) fn select(lines: &[&str], kind: MediaKind, preferred: &[RTCRtpCodec])
             let repairs = codec.codec.repaired();
             let same = match repairs {
                 // Which payload type is repaired differs from one section to the next.
-                Some(_) => wanted.is_repair() && wanted.clock_rate == codec.codec.clock_rate,
+                Some(_) => wanted.is_auxiliary() && wanted.clock_rate == codec.codec.clock_rate,
                 None => wanted.is_same_codec(&codec.codec),
             };
             if same && !kept.contains(&codec) {

@@ -10,7 +10,7 @@
 mod codecs;
 mod present;
 
-pub(crate) use present::{Presented, arrange, for_substrate, present, with_lines};
+pub(crate) use present::{Presented, arrange, for_substrate, present, with_lines, with_mids};
 
 use crate::transceiver::RTCRtpTransceiverDirection as Direction;
 use crate::{RTCError, RTCErrorKind, RTCRtpCodecParameters, RTCRtpHeaderExtensionParameters};
@@ -128,6 +128,11 @@ impl Section {
 }
 
 impl Session {
+    /// Whether a section's candidates are those of the transport that all share.
+    pub(crate) fn shares_transport(&self, section: &Section) -> bool {
+        section.can_be_had() && section.ice_ufrag == self.ice_ufrag
+    }
+
     /// Whether anything in it can have a transport here.
     pub(crate) fn can_be_had(&self) -> bool {
         self.sections.iter().any(Section::can_be_had)
@@ -236,10 +241,8 @@ pub(crate) fn parse(sdp: &str) -> Result<Session, RTCError> {
                         let has = |mid: &str| group.split_whitespace().any(|other| other == mid);
                         has(first) && has(&parsed.mid)
                     });
-                    if together && session.ice_ufrag != parsed.ice_ufrag {
-                        let why = "a bundle whose sections have transports of their own";
-                        return refuse(start + 1, why.into());
-                    }
+                    // In a bundle the first one's transport is everybody's, also where an offer has
+                    // others for whoever cannot bundle.
                     // Without a word on bundling, the same transport is the same transport.
                     let same = groups.is_empty() && session.ice_ufrag == parsed.ice_ufrag;
                     parsed.apart = !together && !same;
@@ -321,7 +324,7 @@ fn parse_section(lines: &[&str], default: Direction, number: usize) -> Result<Se
     let ours = kind.map(crate::RTCRtpCapabilities::of);
     let known = codecs.iter().any(|codec| {
         let mut ours = ours.iter().flat_map(|ours| &ours.codecs);
-        ours.any(|known| known.is_same_codec(&codec.codec) && !known.is_repair())
+        ours.any(|known| known.is_same_codec(&codec.codec) && !known.is_auxiliary())
     });
     let mut ssrcs: Vec<u32> = attributes(lines, "ssrc")
         .filter_map(|value| value.split(' ').next()?.parse().ok())

@@ -128,8 +128,13 @@ pub(crate) fn for_substrate(
             continue;
         };
         let silent = offer && (!section.can_be_had() || section.direction == Direction::Inactive);
+        let transport = ["ice-ufrag:", "ice-pwd:", "fingerprint:", "candidate:"];
+        let shares = section.ice_ufrag == session.ice_ufrag;
         for line in lines {
             let name = line.strip_prefix("a=").unwrap_or("");
+            if !shares && transport.iter().any(|prefix| name.starts_with(prefix)) {
+                continue;
+            }
             let of_source = name.starts_with("ssrc") || name.starts_with("msid:");
             if silent && (Direction::from_sdp(name).is_some() || of_source) {
                 continue;
@@ -196,6 +201,35 @@ fn split(sdp: &str) -> (Vec<&str>, Vec<Vec<&str>>) {
         }
     }
     (head, sections)
+}
+
+/// `sdp` with an id for each section that has none, as
+/// [RFC 9429](https://www.rfc-editor.org/rfc/rfc9429#section-5.10) lets old endpoints do: that of its
+/// place, or one that no other has.
+pub(crate) fn with_mids(sdp: &str, of_place: impl Fn(usize) -> Option<String>) -> String {
+    let (_, sections) = split(sdp);
+    let told = |section: &Vec<&str>| attribute(section, "mid").map(str::to_owned);
+    if sections.iter().all(|section| told(section).is_some()) {
+        return sdp.to_owned();
+    }
+    let mut mids: Vec<String> = sections.iter().filter_map(told).collect();
+    let mut given: Vec<Option<String>> = Vec::with_capacity(sections.len());
+    for (at, section) in sections.iter().enumerate() {
+        if told(section).is_some() {
+            given.push(None);
+            continue;
+        }
+        let own = of_place(at).filter(|mid| !mids.contains(mid));
+        let mid = own.unwrap_or_else(|| {
+            let mut names = (at..).map(|number| number.to_string());
+            names.find(|name| !mids.contains(name)).unwrap_or_default()
+        });
+        mids.push(mid.clone());
+        given.push(Some(format!("a=mid:{mid}")));
+    }
+    with_lines(sdp, |at| {
+        given.get(at).cloned().flatten().into_iter().collect()
+    })
 }
 
 /// `sdp` with lines added at the end of sections, by their place.

@@ -57,7 +57,16 @@ fn sections_may_not_share_an_id_or_part_company() {
     assert_eq!(detail(&twice), line(22));
     let at = OFFER.rfind("a=ice-ufrag:abcd").unwrap();
     let apart = format!("{}a=ice-ufrag:efgh{}", &OFFER[..at], &OFFER[at + 16..]);
-    assert_eq!(detail(&apart), line(32));
+    let session = parse(&apart).unwrap();
+    assert!(session.can_be_had() && !session.shares_transport(&session.sections[2]));
+    let known = for_substrate(&apart, &session, true, |_| false);
+    assert_eq!(
+        (
+            known.matches("m=").count(),
+            known.matches("ice-ufrag").count()
+        ),
+        (3, 2)
+    );
 }
 
 #[test]
@@ -236,4 +245,28 @@ fn a_section_is_shown_with_the_preferred_codecs() {
     // 63 has no name.
     assert!(only.contains("m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n"));
     assert!(parse(&only).unwrap().trickles && !parse(OFFER).unwrap().trickles);
+}
+
+#[test]
+fn sections_without_an_id_get_one() {
+    let bare = OFFER.replace("a=mid:0\r\n", "").replace("a=mid:2\r\n", "");
+    let mids = |sdp: &str| -> Vec<String> {
+        let session = parse(sdp).unwrap();
+        session
+            .sections
+            .into_iter()
+            .map(|section| section.mid)
+            .collect()
+    };
+    assert_eq!(mids(&with_mids(&bare, |_| None)), ["0", "1", "2"]);
+    assert_eq!(
+        mids(&with_mids(&bare, |at| Some(format!("m{at}")))),
+        ["m0", "1", "m2"]
+    );
+    // Another's is not taken.
+    assert_eq!(
+        mids(&with_mids(&bare, |_| Some("1".into()))),
+        ["0", "1", "2"]
+    );
+    assert_eq!(with_mids(OFFER, |_| None), OFFER);
 }

@@ -1,6 +1,9 @@
 //! What sends a track.
 
+mod dtmf;
 mod tasks;
+
+pub use dtmf::{RTCDTMFSender, RTCDTMFToneChangeEvent};
 
 use crate::interceptor::{Feedbacks, MediaPath};
 use crate::peer_connection::Shared;
@@ -44,6 +47,7 @@ pub(crate) struct SenderShared {
     agreed: Mutex<RTCRtpSendParameters>,
     transport: Mutex<Option<RTCDtlsTransport>>,
     stopping: AtomicBool,
+    dtmf: Option<RTCDTMFSender>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -120,6 +124,7 @@ impl RTCRtpSender {
             agreed: Mutex::default(),
             transport: Mutex::default(),
             stopping: AtomicBool::new(false),
+            dtmf: (kind == MediaKind::Audio).then(RTCDTMFSender::new),
             task: Mutex::new(None),
         }));
         sender.apply_settings();
@@ -277,6 +282,33 @@ impl RTCRtpSender {
         self.0.transport.lock().clone()
     }
 
+    /// [`dtmf`](https://w3c.github.io/webrtc-pc/#dom-rtcrtpsender-dtmf): telephone keys, of sound only.
+    pub fn dtmf(&self) -> Option<RTCDTMFSender> {
+        self.0.dtmf.clone()
+    }
+
+    /// [`canInsertDTMF`](https://w3c.github.io/webrtc-pc/#dom-rtcdtmfsender-caninsertdtmf): whether it
+    /// sends, and the other side takes keys.
+    pub fn can_insert_dtmf(&self) -> bool {
+        self.0.telephone_event().is_some()
+    }
+
+    /// [`insertDTMF`](https://w3c.github.io/webrtc-pc/#dom-rtcdtmfsender-insertdtmf): plays `tones`,
+    /// instead of what waits to be played. A key is held for `duration_ms`, 40 to 6,000, usually 100;
+    /// between two there are `gap_ms`, 30 to 6,000, usually 70. A comma is two seconds of nothing.
+    ///
+    /// # Errors
+    /// `InvalidStateError` if [`can_insert_dtmf`](Self::can_insert_dtmf) says no,
+    /// `InvalidCharacterError` for anything but `0-9`, `A-D`, `#`, `*` and commas.
+    pub fn insert_dtmf(&self, tones: &str, duration_ms: u32, gap_ms: u32) -> Result<(), RTCError> {
+        match &self.0.dtmf {
+            Some(dtmf) if self.can_insert_dtmf() => {
+                dtmf.insert(&self.0, tones, duration_ms, gap_ms)
+            }
+            _ => Err(RTCError::state("no telephone keys can be sent now")),
+        }
+    }
+
     /// Codecs of the other side that this one sends.
     pub(crate) fn agreed_codecs(&self) -> Vec<RTCRtpCodecParameters> {
         self.0.agreed.lock().codecs.clone()
@@ -419,6 +451,23 @@ impl RTCRtpSender {
         }
         self.0.path.remove_sender(self.0.ssrc);
         self.0.task.lock().take().inspect(JoinHandle::abort)
+    }
+}
+
+impl SenderShared {
+    /// The payload type of telephone keys, while they can be sent.
+    fn telephone_event(&self) -> Option<u8> {
+        let sends = self.state.lock().live && !self.stopping.load(Ordering::Acquire);
+        let agreed = self.agreed.lock();
+        let mut codecs = agreed.codecs.iter().filter(|_| sends);
+        let keys = codecs.find(|codec| {
+            let keys = codec
+                .codec
+                .mime_type
+                .eq_ignore_ascii_case("audio/telephone-event");
+            keys && codec.codec.clock_rate == 48_000
+        });
+        keys.map(|codec| codec.payload_type)
     }
 }
 
