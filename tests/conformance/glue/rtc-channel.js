@@ -111,6 +111,8 @@ settlements.channelEvent = ({ channel: number, event, data, ...carried }) => {
   Object.assign(state, carried);
   switch (event) {
     case "open":
+      // https://w3c.github.io/webrtc-pc/#announce-datachannel-open
+      if (["closing", "closed"].includes(state.readyState)) break;
       state.readyState = "open";
       fire(object, "open");
       break;

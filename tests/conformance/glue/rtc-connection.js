@@ -59,6 +59,8 @@ function inTurn(operation, connection, argument) {
           if (state.signalingState === "stable") connection.negotiationWaits = false;
           takeOn(connection, rollsBack(events) ? rolledBack(state) : state);
         }
+        // A candidate of the other side is written into its description.
+        if (operation === "addIceCandidate") takeOnDescriptions(connection, state, ["remote"]);
         for (const event of events) {
           settlements.peerEvent(event);
           if (event.event === "signalingstatechange" && !connection.closed) takeOn(connection, state);
@@ -99,14 +101,7 @@ function inNextTask(connection, doing) {
 
 /** What descriptions changed. */
 function takeOn(connection, state) {
-  for (const whose of ["local", "remote"]) {
-    for (const which of [`${whose}Description`, ...pendingAndCurrent(whose)]) {
-      const known = connection[which] && states.get(connection[which]).description;
-      const now = state[which];
-      if (now === undefined || (known?.sdp === now?.sdp && known?.type === now?.type)) continue;
-      connection[which] = descriptionFor(now);
-    }
-  }
+  takeOnDescriptions(connection, state, ["local", "remote"]);
   connection.canTrickleIceCandidates = state.canTrickleIceCandidates;
   connection.sctp = sctpFor(state.sctp);
   connection.transceivers = state.transceivers.map((described) => {
@@ -114,6 +109,17 @@ function takeOn(connection, state) {
     follow(object, described);
     return object;
   });
+}
+
+function takeOnDescriptions(connection, state, whom) {
+  for (const whose of whom) {
+    for (const which of [`${whose}Description`, ...pendingAndCurrent(whose)]) {
+      const known = connection[which] && states.get(connection[which]).description;
+      const now = state[which];
+      if (now === undefined || (known?.sdp === now?.sdp && known?.type === now?.type)) continue;
+      connection[which] = descriptionFor(now);
+    }
+  }
 }
 
 const pendingAndCurrent = (whose) => {
@@ -319,13 +325,13 @@ const connections = new Map();
 const visibleTransceivers = (state) => [...state.transceivers];
 addStatic(RTCPeerConnectionType, "generateCertificate", 1, true, generateCertificate);
 
-/** What is closed with the connection, at once and without an event. */
+/** What is closed with the connection, at once. */
 function closeParts(state) {
   for (const object of channels.values()) {
     const channel = states.get(object);
     if (channel.connection === state) channel.readyState = "closed";
   }
-  const close = (object) => Object.assign(states.get(object), { state: "closed", abandoned: true });
+  const close = (object) => { states.get(object).state = "closed"; };
   if (state.sctp) close(state.sctp);
   const used = state.transceivers.flatMap((object) => [object.sender.transport, object.receiver.transport]);
   for (const dtls of new Set([state.sctp?.transport, ...used])) {

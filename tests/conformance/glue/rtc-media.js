@@ -8,6 +8,7 @@ const RTCRtpSenderType = declare("RTCRtpSender", {
   attributes: {
     track: (state) => state.track,
     transport: (state) => state.transport,
+    dtmf: (state) => state.dtmf,
   },
   operations: {
     getParameters: (state) => transceiver("sendParameters", state),
@@ -94,7 +95,8 @@ function transceiverFor(connection, described) {
   if (!found) {
     const parts = { number, connection };
     const part = { ...parts, transport: null };
-    const sender = create(RTCRtpSenderType, { ...part, track: trackFor(described.sent) });
+    const dtmf = described.dtmf ? create(RTCDTMFSenderType, { ...parts }) : null;
+    const sender = create(RTCRtpSenderType, { ...part, dtmf, track: trackFor(described.sent) });
     const receiver = create(RTCRtpReceiverType, { ...part, track: trackFor(described.received) });
     found = create(RTCRtpTransceiverType, { ...parts, sender, receiver, mid: null, currentDirection: null });
     transceivers.set(number, found);

@@ -77,8 +77,7 @@ function sctpFor(described) {
 
 function adoptTransport({ kind, number, state, gatheringState }) {
   const object = transports.get(`${kind} ${number}`);
-  // With its connection a transport is closed without an event.
-  if (!object || states.get(object).abandoned) return undefined;
+  if (!object) return undefined;
   if (state) states.get(object).state = state;
   if (gatheringState) states.get(object).gatheringState = gatheringState;
   return object;

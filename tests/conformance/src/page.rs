@@ -47,7 +47,7 @@ struct Page {
     rejected: Rc<Cell<bool>>,
 }
 
-const GLUE: [(&str, &str); 17] = [
+const GLUE: [(&str, &str); 18] = [
     ("webidl.js", include_str!("../glue/webidl.js")),
     ("dom.js", include_str!("../glue/dom.js")),
     ("media.js", include_str!("../glue/media.js")),
@@ -70,6 +70,7 @@ const GLUE: [(&str, &str); 17] = [
         include_str!("../glue/rtc-descriptions.js"),
     ),
     ("rtc-media.js", include_str!("../glue/rtc-media.js")),
+    ("rtc-dtmf.js", include_str!("../glue/rtc-dtmf.js")),
     ("rtc-transport.js", include_str!("../glue/rtc-transport.js")),
     ("rtc-channel.js", include_str!("../glue/rtc-channel.js")),
     ("rtc-stats.js", include_str!("../glue/rtc-stats.js")),

@@ -239,8 +239,9 @@ impl Connection {
                 Poll::Ready(done) => done,
                 Poll::Pending => work.await,
             };
-            peer.told().await;
+            // As it is now: candidates that are found from here on have events of their own.
             let state = describe(&peer, &outside).await;
+            peer.told().await;
             inbox.release(request, done, state);
         });
         json!({ "request": request })

@@ -18,9 +18,9 @@ use crate::registry::Registry;
 use connection::Connection;
 use duet_media::Clock;
 use duet_peer::{
-    NetworkPolicy, PeerContext, RTCCertificate, RTCConfiguration, RTCDataChannel, RTCDtlsTransport,
-    RTCError, RTCErrorDetail, RTCIceCandidate, RTCIceTransport, RTCKeygenAlgorithm,
-    RTCPeerConnection, RTCRtpTransceiver, RTCSctpTransport,
+    NetworkPolicy, PeerContext, RTCCertificate, RTCConfiguration, RTCDTMFSender, RTCDataChannel,
+    RTCDtlsTransport, RTCError, RTCErrorDetail, RTCIceCandidate, RTCIceTransport,
+    RTCKeygenAlgorithm, RTCPeerConnection, RTCRtpTransceiver, RTCSctpTransport,
 };
 use inbox::Inbox;
 use numbered::Numbered;
@@ -54,6 +54,7 @@ pub(crate) struct Outside {
     dtls: Arc<Numbered<RTCDtlsTransport>>,
     ice: Arc<Numbered<RTCIceTransport>>,
     sctp: Arc<Numbered<RTCSctpTransport>>,
+    dtmf: Arc<Numbered<RTCDTMFSender>>,
 }
 
 /// So long the last connections' tasks may take to end with their page.
@@ -72,6 +73,7 @@ impl Rtc {
                 dtls: Arc::default(),
                 ice: Arc::default(),
                 sctp: Arc::default(),
+                dtmf: Arc::default(),
             },
             runtime: None,
             context: None,
@@ -110,7 +112,9 @@ impl Rtc {
                 .operate_channel(operation, &argument, runtime.handle());
         }
         if let Some(operation) = operation.strip_prefix("transceiver.") {
-            return self.world.operate_transceiver(operation, &argument);
+            return self
+                .world
+                .operate_transceiver(operation, &argument, runtime.handle());
         }
         if let Some(operation) = operation.strip_prefix("transport.") {
             return self.world.operate_transport(operation, &argument);
@@ -208,6 +212,7 @@ impl Drop for Rtc {
             self.world.dtls.clear();
             self.world.ice.clear();
             self.world.sctp.clear();
+            self.world.dtmf.clear();
         }
         runtime.shutdown_timeout(FAREWELL);
     }
@@ -237,7 +242,7 @@ impl Outside {
 }
 
 /// A request's end, with all that a script learns by it.
-fn settled(request: u64, done: Result<Value, RTCError>, state: Value, events: Vec<Value>) -> Task {
+fn settled(request: u64, done: Result<Value, RTCError>, state: &Value, events: &[Value]) -> Task {
     let mut settlement = json!({ "state": state, "events": events });
     match done {
         Ok(value) => settlement["value"] = value,

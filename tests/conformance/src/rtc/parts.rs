@@ -5,14 +5,27 @@ use crate::door::{Thrown, parse};
 use duet_media::{MediaKind, MediaStream};
 use duet_peer::{RTCRtpCodec, RTCRtpSendParameters, RTCRtpSender, RTCRtpSource, RTCRtpTransceiver};
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 
 impl Outside {
     /// A transceiver as the glue is told of it.
     pub(crate) fn describe_transceiver(&self, transceiver: &RTCRtpTransceiver) -> Value {
         let (sender, receiver) = (transceiver.sender(), transceiver.receiver());
         let current = transceiver.current_direction();
+        let number = self.transceivers.number(transceiver);
+        if let Some(dtmf) = sender.dtmf() {
+            self.dtmf.meet(&dtmf, |_| {
+                let inbox = self.inbox.clone();
+                dtmf.subscribe(move |event| {
+                    inbox.pass(json!({
+                        "task": "toneChange", "transceiver": number, "tone": event.tone,
+                    }));
+                })
+            });
+        }
         json!({
-            "transceiver": self.transceivers.number(transceiver),
+            "transceiver": number,
+            "dtmf": sender.dtmf().is_some(),
             "mid": transceiver.mid(),
             "currentDirection": current.map(|direction| direction.to_string()),
             "sent": sender.track().map(|track| self.registry.meet_track(track)),
@@ -31,6 +44,7 @@ impl Outside {
         &self,
         operation: &str,
         argument: &Value,
+        runtime: &Handle,
     ) -> Result<Value, Thrown> {
         let transceiver = self.transceivers.find(&argument["transceiver"])?;
         let argument = argument["argument"].clone();
@@ -48,6 +62,15 @@ impl Outside {
                 id => sender.replace_track(Some(&self.registry.track(id)?))?,
             },
             "setStreams" => sender.set_streams(&self.streams(&argument)?)?,
+            "canInsertDTMF" => return Ok(sender.can_insert_dtmf().into()),
+            "toneBuffer" => return Ok(sender.dtmf().map(|dtmf| dtmf.tone_buffer()).into()),
+            "insertDTMF" => {
+                let number = |name: &str| argument[name].as_u64().unwrap_or(0);
+                let tones = argument["tones"].as_str().unwrap_or_default();
+                let [duration, gap] = ["duration", "gap"].map(|name| number(name) as u32);
+                let _inside = runtime.enter();
+                sender.insert_dtmf(tones, duration, gap)?;
+            }
             "sendParameters" => return plain(sender.get_parameters()),
             "setParameters" => sender.set_parameters(parse::<RTCRtpSendParameters>(argument)?)?,
             "receiveParameters" => return plain(receiver.get_parameters()),
