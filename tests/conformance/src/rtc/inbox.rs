@@ -85,7 +85,7 @@ impl Inbox {
         let mut waiting = self.waiting();
         self.tell_states(&mut waiting);
         let held = waiting.held.take().unwrap_or_default();
-        let (own, others) = held.into_iter().partition(|event| {
+        let (own, others): (Vec<_>, Vec<_>) = held.into_iter().partition(|event| {
             let own = ["signalingstatechange", "track"];
             event["event"]
                 .as_str()
