@@ -81,7 +81,7 @@ impl Inbox {
 
     /// A request is done. What a description brought goes with its settlement, and what else happened
     /// meanwhile after it.
-    pub(crate) fn release(&self, request: u64, done: Result<Value, RTCError>, state: Value) {
+    pub(crate) fn release(&self, request: u64, done: Result<Value, RTCError>, state: &Value) {
         let mut waiting = self.waiting();
         self.tell_states(&mut waiting);
         let held = waiting.held.take().unwrap_or_default();
@@ -91,7 +91,7 @@ impl Inbox {
                 .as_str()
                 .is_some_and(|name| own.contains(&name))
         });
-        tell(&self.sender, settled(request, done, &state, &own));
+        tell(&self.sender, settled(request, done, state, &own));
         self.tell_all(&others);
     }
 
