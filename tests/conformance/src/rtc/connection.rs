@@ -242,7 +242,7 @@ impl Connection {
             // As it is now: candidates that are found from here on have events of their own.
             let state = describe(&peer, &outside).await;
             peer.told().await;
-            inbox.release(request, done, state);
+            inbox.release(request, done, &state);
         });
         json!({ "request": request })
     }

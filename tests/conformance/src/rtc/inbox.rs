@@ -76,35 +76,35 @@ impl Inbox {
     pub(crate) fn let_go(&self) {
         let mut waiting = self.waiting();
         let held = waiting.held.take().unwrap_or_default();
-        self.tell_all(held);
+        self.tell_all(&held);
     }
 
     /// A request is done. What a description brought goes with its settlement, and what else happened
     /// meanwhile after it.
-    pub(crate) fn release(&self, request: u64, done: Result<Value, RTCError>, state: Value) {
+    pub(crate) fn release(&self, request: u64, done: Result<Value, RTCError>, state: &Value) {
         let mut waiting = self.waiting();
         self.tell_states(&mut waiting);
         let held = waiting.held.take().unwrap_or_default();
-        let (own, others) = held.into_iter().partition(|event| {
+        let (own, others): (Vec<_>, Vec<_>) = held.into_iter().partition(|event| {
             let own = ["signalingstatechange", "track"];
             event["event"]
                 .as_str()
                 .is_some_and(|name| own.contains(&name))
         });
-        tell(&self.sender, settled(request, done, state, own));
-        self.tell_all(others);
+        tell(&self.sender, settled(request, done, state, &own));
+        self.tell_all(&others);
     }
 
-    fn tell_all(&self, events: Vec<Value>) {
+    fn tell_all(&self, events: &[Value]) {
         for events in events.chunk_by(|one, next| is_state(one) && is_state(next)) {
-            tell(&self.sender, Task::Told(together(events.to_vec())));
+            tell(&self.sender, Task::Told(together(events)));
         }
     }
 
     fn tell_states(&self, waiting: &mut Waiting) {
         let states = std::mem::take(&mut waiting.states);
         if !states.is_empty() {
-            tell(&self.sender, Task::Told(together(states)));
+            tell(&self.sender, Task::Told(together(&states)));
         }
     }
 
@@ -118,6 +118,6 @@ fn is_state(event: &Value) -> bool {
     name.ends_with("statechange") && name != "signalingstatechange"
 }
 
-fn together(events: Vec<Value>) -> Value {
+fn together(events: &[Value]) -> Value {
     json!({ "task": "together", "events": events })
 }

@@ -242,7 +242,7 @@ impl Outside {
 }
 
 /// A request's end, with all that a script learns by it.
-fn settled(request: u64, done: Result<Value, RTCError>, state: Value, events: Vec<Value>) -> Task {
+fn settled(request: u64, done: Result<Value, RTCError>, state: &Value, events: &[Value]) -> Task {
     let mut settlement = json!({ "state": state, "events": events });
     match done {
         Ok(value) => settlement["value"] = value,
