@@ -4,7 +4,8 @@ const RTCDTMFSenderType = declare("RTCDTMFSender", {
   parent: EventTargetType,
   attributes: {
     canInsertDTMF: (state) => transceiver("canInsertDTMF", state),
-    toneBuffer: (state) => transceiver("toneBuffer", state),
+    /** As the last event said, or `insertDTMF()` left it. */
+    toneBuffer: (state) => state.toneBuffer ?? "",
   },
   handlers: ["tonechange"],
   operations: {
@@ -12,7 +13,7 @@ const RTCDTMFSenderType = declare("RTCDTMFSender", {
       length: 1,
       call(state, tones, duration, gap) {
         const number = (value, usual) => (value === undefined ? usual : wrapping(32)(value));
-        transceiver("insertDTMF", state, {
+        state.toneBuffer = transceiver("insertDTMF", state, {
           tones: convert.string(tones), duration: number(duration, 100), gap: number(gap, 70),
         });
       },
@@ -27,7 +28,9 @@ const RTCDTMFToneChangeEventType = declare("RTCDTMFToneChangeEvent", {
   attributes: { tone: (state) => state.tone },
 });
 
-settlements.toneChange = ({ transceiver: number, tone }) => {
+settlements.toneChange = ({ transceiver: number, tone, toneBuffer }) => {
   const { sender } = states.get(transceivers.get(number));
-  fire(states.get(sender).dtmf, "tonechange", RTCDTMFToneChangeEventType, { tone });
+  const { dtmf } = states.get(sender);
+  states.get(dtmf).toneBuffer = toneBuffer;
+  fire(dtmf, "tonechange", RTCDTMFToneChangeEventType, { tone });
 };

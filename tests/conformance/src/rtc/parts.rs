@@ -3,7 +3,9 @@
 use super::{Outside, plain};
 use crate::door::{Thrown, parse};
 use duet_media::{MediaKind, MediaStream};
-use duet_peer::{RTCRtpCodec, RTCRtpSendParameters, RTCRtpSender, RTCRtpSource, RTCRtpTransceiver};
+use duet_peer::{
+    RTCError, RTCRtpCodec, RTCRtpSendParameters, RTCRtpSender, RTCRtpSource, RTCRtpTransceiver,
+};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
@@ -15,10 +17,12 @@ impl Outside {
         let number = self.transceivers.number(transceiver);
         if let Some(dtmf) = sender.dtmf() {
             self.dtmf.meet(&dtmf, |_| {
-                let inbox = self.inbox.clone();
+                let (inbox, from) = (self.inbox.clone(), sender.clone());
                 dtmf.subscribe(move |event| {
+                    let waits = from.dtmf().map(|dtmf| dtmf.tone_buffer());
                     inbox.pass(json!({
                         "task": "toneChange", "transceiver": number, "tone": event.tone,
+                        "toneBuffer": waits,
                     }));
                 })
             });
@@ -63,13 +67,18 @@ impl Outside {
             },
             "setStreams" => sender.set_streams(&self.streams(&argument)?)?,
             "canInsertDTMF" => return Ok(sender.can_insert_dtmf().into()),
-            "toneBuffer" => return Ok(sender.dtmf().map(|dtmf| dtmf.tone_buffer()).into()),
             "insertDTMF" => {
                 let number = |name: &str| argument[name].as_u64().unwrap_or(0);
                 let tones = argument["tones"].as_str().unwrap_or_default();
                 let [duration, gap] = ["duration", "gap"].map(|name| number(name) as u32);
-                let _inside = runtime.enter();
-                sender.insert_dtmf(tones, duration, gap)?;
+                let tones = tones.to_owned();
+                // On the thread that plays them, so that none is played yet.
+                let inserted = runtime.spawn(async move {
+                    sender.insert_dtmf(&tones, duration, gap)?;
+                    Ok::<_, RTCError>(sender.dtmf().map(|dtmf| dtmf.tone_buffer()))
+                });
+                let waits = runtime.block_on(inserted).map_err(Thrown::type_error)??;
+                return Ok(waits.into());
             }
             "sendParameters" => return plain(sender.get_parameters()),
             "setParameters" => sender.set_parameters(parse::<RTCRtpSendParameters>(argument)?)?,
