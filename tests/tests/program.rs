@@ -224,6 +224,37 @@ fn a_call_waits_for_a_server_that_is_not_there_yet() {
     assert!(ended.status.success(), "{}", ended.said);
 }
 
+/// Who comes with a microphone only, or with nothing at all, sees and hears all the same.
+#[test]
+fn a_newcomer_gets_what_it_does_not_send() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    for microphone in ["synthetic", "none"] {
+        let mut host = Call::to(server.url())
+            .with(["--size", "320x180", "--duration", "60s"])
+            .start();
+        host.wait_for("nobody else", PATIENCE);
+        let report = folder.path().join(microphone);
+        let report_words = report.display().to_string();
+        let newcomer = Call::to(server.url())
+            .camera("none")
+            .microphone(microphone)
+            .with(["--verify", "--report", &report_words, "--duration", "5s"])
+            .start();
+        let ended = newcomer.finish(PATIENCE);
+        assert!(ended.status.success(), "{}", ended.said);
+        let report: Value =
+            serde_json::from_str(&std::fs::read_to_string(&report).unwrap()).unwrap();
+        assert!(
+            report["video"]["frames_decoded"].as_u64() > Some(60),
+            "{report}"
+        );
+        assert_eq!(report["audio"]["pitch_ok"], true, "{report}");
+        host.interrupt();
+        host.finish(PATIENCE);
+    }
+}
+
 #[test]
 fn two_endpoints_call_over_tls_and_verify_each_other() {
     let server = Server::start_with(&["--tls-self-signed"]);

@@ -1,11 +1,11 @@
 //! The connection to one other member of the room.
 
 use crate::statistics::{bytes_received, snapshot};
-use duet_media::{MediaStream, MediaTime};
+use duet_media::{MediaKind, MediaStream, MediaTime};
 use duet_peer::{
     PeerConnectionEvent, PeerContext, RTCConfiguration, RTCError, RTCIceCandidateInit,
-    RTCPeerConnection, RTCPeerConnectionState, RTCSdpType, RTCSessionDescription,
-    RTCSignalingState,
+    RTCPeerConnection, RTCPeerConnectionState, RTCRtpTransceiverDirection, RTCRtpTransceiverInit,
+    RTCSdpType, RTCSessionDescription, RTCSignalingState,
 };
 use duet_session::{
     ConnectionState, ConnectionWatch, NegotiationRefused, Negotiator, NegotiatorAction,
@@ -132,6 +132,22 @@ impl Link {
     pub(super) fn unreachable(&mut self, now: MediaTime) {
         self.reachable = false;
         self.watch.on_signaling(false, now);
+    }
+
+    /// Asks for sound and picture also where this side sends none: what the other side has then fits into the
+    /// first offer.
+    pub(super) async fn receive_every_kind(&self) -> Result<(), RTCError> {
+        for kind in [MediaKind::Audio, MediaKind::Video] {
+            let offered = self.connection.get_transceivers();
+            if offered.iter().all(|transceiver| transceiver.kind() != kind) {
+                let init = RTCRtpTransceiverInit {
+                    direction: RTCRtpTransceiverDirection::RecvOnly,
+                    ..RTCRtpTransceiverInit::default()
+                };
+                self.connection.add_transceiver(kind, init).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes an offer as soon as one may be made.

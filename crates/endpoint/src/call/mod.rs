@@ -178,6 +178,11 @@ impl CallTask {
                         if let Some(recordings) = &mut self.recordings {
                             recordings.connected(id);
                         }
+                        // What the first offer had no place for was told of before it was our turn.
+                        if link.may_offer() && link.connection.negotiation_needed() {
+                            link.want_offer();
+                            self.drive(lobby).await;
+                        }
                     }
                     RTCPeerConnectionState::Disconnected => {
                         self.tell

@@ -108,6 +108,11 @@ impl CallTask {
             None => {
                 self.tell.say(format_args!("calling {name}"));
                 self.open_link(peer).await?;
+                if let Some(link) = self.link_with(&id)
+                    && let Err(error) = link.receive_every_kind().await
+                {
+                    tracing::warn!("{name} is asked for what this side sends only: {error}");
+                }
             }
         }
         if let Some(link) = self.link_with(&id) {
