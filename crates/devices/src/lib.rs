@@ -12,6 +12,8 @@ pub mod convert;
 mod display;
 mod error;
 pub mod file;
+#[cfg(feature = "hardware")]
+mod group;
 mod media_devices;
 #[cfg(feature = "hardware")]
 mod microphone;

@@ -7,6 +7,7 @@
 //! opened again as soon as it is back, and what was said meanwhile is not heard.
 
 use crate::GetUserMediaError;
+use crate::group::group_of;
 #[cfg(target_os = "linux")]
 use crate::monitor::DeviceMonitor;
 use crate::resample::{Reframer, SAMPLE_RATE};
@@ -164,7 +165,7 @@ pub(crate) fn settings(channels: u16, device_id: Option<&str>) -> MediaTrackSett
         sample_rate: Some(SAMPLE_RATE),
         channel_count: Some(channels.into()),
         device_id: device_id.map(str::to_owned),
-        group_id: device_id.map(str::to_owned),
+        group_id: device_id.map(group_of),
         ..MediaTrackSettings::unprocessed_sound()
     }
 }
@@ -181,7 +182,7 @@ pub(crate) fn capabilities(channels: u16, device_id: Option<&str>) -> MediaTrack
         sample_rate: only(SAMPLE_RATE),
         channel_count: only(channels.into()),
         device_id: device_id.map(str::to_owned),
-        group_id: device_id.map(str::to_owned),
+        group_id: device_id.map(group_of),
         ..MediaTrackCapabilities::unprocessed_sound()
     }
 }

@@ -17,6 +17,7 @@ use self::v4l2 as system;
 
 use crate::GetUserMediaError;
 use crate::convert::{self, ConvertError, MjpegDecoder};
+use crate::group::group_of;
 use crate::pacing::Stop;
 use duet_media::{
     Clock, I420Buffer, MediaKind, MediaSource, MediaStreamTrack, MediaTrackCapabilities,
@@ -79,7 +80,7 @@ impl CameraDevice {
             height: Some(format.height),
             frame_rate: Some(format.rate),
             device_id: Some(self.id.clone()),
-            group_id: Some(self.id.clone()),
+            group_id: Some(group_of(&self.id)),
             ..Default::default()
         }
     }

@@ -2,6 +2,8 @@
 
 use super::{MediaDeviceInfo, MediaDeviceKind};
 use crate::GetUserMediaError;
+#[cfg(feature = "hardware")]
+use crate::group::group_of;
 use crate::synthetic::{
     SyntheticCamera, SyntheticCameraConfig, SyntheticMicrophone, SyntheticMicrophoneConfig,
 };
@@ -52,7 +54,7 @@ pub(super) fn inputs(_kind: MediaKind) -> Vec<Device> {
 pub(super) fn outputs() -> Vec<MediaDeviceInfo> {
     let found = sound::list(Direction::Output).into_iter();
     let outputs = found.map(|device| MediaDeviceInfo {
-        group_id: device.id.clone(),
+        group_id: group_of(&device.id),
         device_id: device.id,
         kind: MediaDeviceKind::AudioOutput,
         label: device.label,
@@ -85,24 +87,24 @@ impl Device {
     }
 
     /// Its id, its group and its name.
-    fn identity(&self) -> (&str, &str, &str) {
+    fn identity(&self) -> (&str, String, &str) {
         match self {
             Device::SyntheticCamera => (
                 SyntheticCamera::DEVICE_ID,
-                SyntheticCamera::GROUP_ID,
+                SyntheticCamera::GROUP_ID.to_owned(),
                 SyntheticCamera::LABEL,
             ),
             Device::SyntheticMicrophone => (
                 SyntheticMicrophone::DEVICE_ID,
-                SyntheticCamera::GROUP_ID,
+                SyntheticCamera::GROUP_ID.to_owned(),
                 SyntheticMicrophone::LABEL,
             ),
             #[cfg(feature = "hardware")]
-            Device::Camera(device) => (&device.id, &device.id, &device.label),
+            Device::Camera(device) => (&device.id, group_of(&device.id), &device.label),
             #[cfg(feature = "hardware")]
-            Device::Microphone(device) => (&device.id, &device.id, &device.label),
+            Device::Microphone(device) => (&device.id, group_of(&device.id), &device.label),
             #[cfg(test)]
-            Device::Test(camera) => (camera.id, camera.id, camera.id),
+            Device::Test(camera) => (camera.id, camera.id.to_owned(), camera.id),
         }
     }
 
@@ -121,7 +123,7 @@ impl Device {
             device_id: device_id.into(),
             kind: self.kind(),
             label: label.into(),
-            group_id: group_id.into(),
+            group_id,
             capabilities,
         }
     }
