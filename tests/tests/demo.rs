@@ -36,11 +36,12 @@ fn ctrl_c_ends_the_demonstration_and_leaves_nothing_behind() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let port = free_port().to_string();
     let mark = format!("{}-{port}", std::process::id());
-    // `script` makes the terminal: what is written to it is typed there.
+    // `script` makes the terminal: what is written to it is typed there. It starts a shell, which is to become the
+    // demonstration: one that stayed would be ended by the Ctrl-C itself, and its end told instead.
     let mut terminal = Process::start(
         "script",
         Command::new("script")
-            .args(["--quiet", "--return", "--flush", "--command", "script/demo"])
+            .args(["--quiet", "--return", "--flush", "--command", "exec script/demo"])
             .arg("/dev/null")
             .current_dir(&root)
             .env("DUET", executable())
