@@ -41,7 +41,13 @@ fn ctrl_c_ends_the_demonstration_and_leaves_nothing_behind() {
     let mut terminal = Process::start(
         "script",
         Command::new("script")
-            .args(["--quiet", "--return", "--flush", "--command", "exec script/demo"])
+            .args([
+                "--quiet",
+                "--return",
+                "--flush",
+                "--command",
+                "exec script/demo",
+            ])
             .arg("/dev/null")
             .current_dir(&root)
             .env("DUET", executable())

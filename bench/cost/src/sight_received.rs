@@ -6,7 +6,7 @@ use crate::steady::Steady;
 use crate::{Faults, cpu};
 use duet::codec::{VideoCodec, VideoEncoderConfig};
 use duet::media::{Clock, MediaTime, MonotonicClock, VideoFrame};
-use duet::peer::pipeline::{Feedback, InboundVideo, InboundVideoConfig};
+use duet::peer::pipeline::{Feedback, InboundVideo, InboundVideoConfig, Workers};
 use duet::session::{RtpPacket, Vp8Packetizer};
 use std::sync::Arc;
 use std::thread;
@@ -36,6 +36,7 @@ pub(crate) fn run() -> Faults {
         clock: clock.clone(),
         feedback: Arc::new(Nobody),
         label: "remote".into(),
+        workers: Workers::Threads,
     });
     inbound.set_muted(false);
     let sinking = Sinking::start(&track);

@@ -1,6 +1,7 @@
 //! What a connection is made with.
 
-use crate::pipeline::EncoderHub;
+use crate::pipeline::{EncoderHub, Workers};
+use crate::sockets::Network;
 use crate::{RTCCertificate, RTCError, RTCErrorKind, RTCIceServer};
 use duet_media::{Clock, MonotonicClock};
 use serde::{Deserialize, Serialize};
@@ -224,6 +225,10 @@ pub struct PeerContext {
     pub start_bitrate: u32,
     /// What is sent at most, in bits a second, all tracks together.
     pub max_bitrate: u32,
+    /// Where decoders and playouts run.
+    pub workers: Workers,
+    /// What the sockets are, if not the machine's own.
+    pub sockets: Option<Arc<dyn Network>>,
 }
 
 impl PeerContext {
@@ -236,6 +241,8 @@ impl PeerContext {
             mdns: true,
             start_bitrate: 1_500_000,
             max_bitrate: 4_000_000,
+            workers: Workers::default(),
+            sockets: None,
         }
     }
 }

@@ -27,6 +27,7 @@ mod receiver;
 mod runtime;
 mod sdp;
 mod sender;
+mod sockets;
 mod sources;
 mod stats;
 mod substrate;
@@ -56,10 +57,11 @@ pub use parameters::{
     RTCRtpReceiveParameters, RTCRtpSendParameters,
 };
 pub use peer_connection::{RTCOfferOptions, RTCPeerConnection};
-pub use pipeline::EncoderHub;
+pub use pipeline::{EncoderHub, Workers};
 pub use receiver::RTCRtpReceiver;
 pub use sdp::{RTCSdpType, RTCSessionDescription};
 pub use sender::{RTCDTMFSender, RTCDTMFToneChangeEvent, RTCRtpSender};
+pub use sockets::{DatagramSocket, Network};
 pub use sources::RTCRtpSource;
 pub use stats::{RTCStats, RTCStatsReport};
 pub use transceiver::{RTCRtpTransceiver, RTCRtpTransceiverDirection, RTCRtpTransceiverInit};

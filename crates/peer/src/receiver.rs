@@ -56,14 +56,18 @@ impl RTCRtpReceiver {
     pub(crate) fn new(kind: MediaKind, path: &Arc<MediaPath>, peer: Weak<Shared>) -> Self {
         let media_ssrc = Arc::new(AtomicU32::new(0));
         let label = format!("remote {kind}");
-        let clock = path.clock();
+        let (clock, workers) = (path.clock(), path.workers());
         let ask = Arc::new(AskByPli {
             path: Arc::downgrade(path),
             media_ssrc: media_ssrc.clone(),
         });
         let (receive, track) = match kind {
             MediaKind::Audio => {
-                let (inbound, track) = InboundAudio::new(InboundAudioConfig { clock, label });
+                let (inbound, track) = InboundAudio::new(InboundAudioConfig {
+                    clock,
+                    label,
+                    workers,
+                });
                 (Receive::Audio(inbound), track)
             }
             MediaKind::Video => {
@@ -71,6 +75,7 @@ impl RTCRtpReceiver {
                     clock,
                     feedback: ask.clone(),
                     label,
+                    workers,
                 };
                 let (inbound, track) = InboundVideo::new(config);
                 (Receive::Video(inbound), track)

@@ -3,8 +3,10 @@
 //! Its sockets have room for a burst, so that the kernel drops none of it; and its driver can be
 //! woken without a message, so that a whole frame's packets cost one turn of the driver's loop.
 //!
-//! It deliberately adds no thread and no timer of its own.
+//! Its time is Tokio's, so that a test's paused time is the substrate's too. It deliberately adds no
+//! thread and no timer of its own.
 
+use crate::sockets::{Attached, Network};
 use socket2::SockRef;
 use std::fmt;
 use std::future::Future;
@@ -13,7 +15,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime,
@@ -32,14 +34,17 @@ tokio::task_local! {
 pub(crate) struct PeerRuntime {
     wake: Arc<Notify>,
     driver_spawned: AtomicBool,
+    /// What its sockets are, if not the machine's.
+    network: Option<Arc<dyn Network>>,
 }
 
 impl PeerRuntime {
     /// A runtime whose driver wakes when `wake` is notified.
-    pub(crate) fn new(wake: Arc<Notify>) -> Self {
+    pub(crate) fn new(wake: Arc<Notify>, network: Option<Arc<dyn Network>>) -> Self {
         PeerRuntime {
             wake,
             driver_spawned: AtomicBool::new(false),
+            network,
         }
     }
 }
@@ -78,6 +83,9 @@ impl Runtime for PeerRuntime {
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        if let Some(network) = &self.network {
+            return Ok(Arc::new(Attached(network.attach(socket)?)));
+        }
         let options = SockRef::from(&socket);
         // Less is no fault: it is what the kernel allows.
         let _ = options.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
@@ -101,6 +109,10 @@ impl Runtime for PeerRuntime {
 
     fn resolve_host<'a>(&'a self, host: &'a str) -> Boxed<'a, io::Result<Vec<SocketAddr>>> {
         Box::pin(async move { TokioRuntime.resolve_host(host).await })
+    }
+
+    fn now(&self) -> Instant {
+        tokio::time::Instant::now().into_std()
     }
 
     /// The driver sleeps once in each turn of its loop, until its next deadline: that sleep ends

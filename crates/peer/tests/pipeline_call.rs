@@ -11,6 +11,7 @@ use duet_media::{
 use duet_peer::pipeline::{
     AudioSendSettings, EncoderHub, Feedback, InboundAudio, InboundAudioConfig, InboundVideo,
     InboundVideoConfig, OutboundAudio, OutboundVideo, RtpPacket, SyncGroup, VideoSendSettings,
+    Workers,
 };
 use duet_session::{ClockRate, RtpClock, Vp8Packetizer};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -80,6 +81,7 @@ impl VideoCall {
             clock: clock.clone(),
             feedback: feedback.clone(),
             label: "remote video".into(),
+            workers: Workers::Threads,
         });
         receiver.set_muted(false);
         let receiver = Arc::new(receiver);
@@ -140,6 +142,7 @@ impl AudioCall {
         let (receiver, remote) = InboundAudio::new(InboundAudioConfig {
             clock: clock.clone(),
             label: "remote audio".into(),
+            workers: Workers::Threads,
         });
         receiver.set_muted(false);
         let receiver = Arc::new(receiver);
@@ -350,10 +353,12 @@ async fn what_comes_after_the_end_is_ignored() {
         clock: clock.clone(),
         feedback,
         label: String::new(),
+        workers: Workers::Threads,
     });
     let (audio, sound) = InboundAudio::new(InboundAudioConfig {
         clock,
         label: String::new(),
+        workers: Workers::Threads,
     });
     assert!(picture.muted() && sound.muted());
     let packet = RtpPacket {

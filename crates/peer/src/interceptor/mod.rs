@@ -19,6 +19,8 @@ pub(crate) use estimate::Estimate;
 pub(crate) use incoming::{InboundCounters, Receive, Route};
 pub(crate) use outgoing::{Feedbacks, OutboundCounters, RemoteReport};
 
+use crate::PeerContext;
+use crate::pipeline::Workers;
 use crate::sources::{Heard, RTCRtpSource};
 use duet_media::{Clock, MediaKind, MediaTime};
 use estimate::{CappedEstimator, SharedEstimate};
@@ -50,6 +52,7 @@ const FEEDBACK_INTERVAL: Duration = Duration::from_millis(50);
 /// One connection's media path: what its tasks and its link in the chain share.
 pub(crate) struct MediaPath {
     clock: Arc<dyn Clock>,
+    workers: Workers,
     out: Mutex<Outgoing>,
     incoming: Mutex<Incoming>,
     estimate: SharedEstimate,
@@ -65,15 +68,12 @@ pub(crate) struct MediaPath {
 
 impl MediaPath {
     /// A path, and the chain that carries it. `wake` wakes the driver.
-    pub(crate) fn new(
-        clock: Arc<dyn Clock>,
-        wake: Arc<Notify>,
-        start_bitrate: u32,
-        max_bitrate: u32,
-    ) -> (Arc<MediaPath>, Registry) {
+    pub(crate) fn new(context: &PeerContext, wake: Arc<Notify>) -> (Arc<MediaPath>, Registry) {
+        let (start_bitrate, max_bitrate) = (context.start_bitrate, context.max_bitrate);
         let estimator = CappedEstimator::new(f64::from(start_bitrate), f64::from(max_bitrate));
         let path = Arc::new(MediaPath {
-            clock,
+            clock: context.clock.clone(),
+            workers: context.workers,
             out: Mutex::new(Outgoing::new(f64::from(start_bitrate))),
             incoming: Mutex::new(Incoming::default()),
             estimate: estimator.shared(),
@@ -114,6 +114,11 @@ impl MediaPath {
     /// The clock of all times here.
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
         self.clock.clone()
+    }
+
+    /// Where what it receives is decoded.
+    pub(crate) fn workers(&self) -> Workers {
+        self.workers
     }
 
     /// The path's clock, now.
@@ -368,7 +373,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for MediaLink {
         if let Some(passing) = self.passing.pop_front() {
             return Some(passing);
         }
-        let now = Instant::now();
+        let now = tokio::time::Instant::now().into_std();
         let mut out = self.path.out.lock();
         let packet = out.pop(now);
         let has_room = packet.is_some() && out.has_room();

@@ -7,7 +7,6 @@ use crate::{
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 use webrtc::data_channel::DataChannel;
 use webrtc::peer_connection::{RTCStatsReportEntry, StatsSelector};
 
@@ -109,7 +108,7 @@ impl Shared {
         let id = format!("RTCDataChannel_{known}");
         let report = self
             .substrate
-            .get_stats(Instant::now(), StatsSelector::None)
+            .get_stats(tokio::time::Instant::now().into_std(), StatsSelector::None)
             .await;
         report.iter().find_map(|entry| match entry {
             RTCStatsReportEntry::DataChannel(stats) if stats.stats.id == id => {

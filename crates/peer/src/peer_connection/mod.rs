@@ -105,18 +105,16 @@ impl RTCPeerConnection {
         };
         let mut built = Err(RTCError::operation("no socket could be opened"));
         for mode in modes {
-            let (path, chain) = MediaPath::new(
-                context.clock.clone(),
-                wake.clone(),
-                context.start_bitrate,
-                context.max_bitrate,
-            );
+            let (path, chain) = MediaPath::new(&context, wake.clone());
             let builder = substrate::PeerConnectionBuilder::new()
                 .with_configuration(known.clone())
                 .with_media_engine(media_engine()?)
                 .with_setting_engine(setting_engine(*mode))
                 .with_interceptor_registry(chain)
-                .with_runtime(Arc::new(PeerRuntime::new(wake.clone())))
+                .with_runtime(Arc::new(PeerRuntime::new(
+                    wake.clone(),
+                    context.sockets.clone(),
+                )))
                 .with_handler(handler.clone())
                 .with_data_channel_send_buffer_limit(MAX_BUFFERED_BYTES)
                 .with_udp_addrs(vec![context.network.clone()]);

@@ -1,17 +1,19 @@
-//! One audio encoder on a thread of its own, and those who listen to what it makes.
+//! One audio encoder, and those who listen to what it makes.
 //!
 //! Not concerned with who shares it: that is the hub's business.
 
 use super::audio_hub::{AudioSendSettings, OutboundPacket};
 use super::outbox::Outbox;
 use super::resample::{Resampler, SAMPLE_RATE, mix};
+use super::worker::{self, Next, Waker, Work, Workers};
 use duet_codec::{AudioCodec, AudioEncoder, AudioEncoderConfig, CodecError};
-use duet_media::{AudioBuffer, AudioFrame, Frame, MediaStreamTrack, MediaTime, Sink, SinkHandle};
-use parking_lot::{Condvar, Mutex};
+use duet_media::{
+    AudioBuffer, AudioFrame, Clock, Frame, MediaStreamTrack, MediaTime, Sink, SinkHandle,
+};
+use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// Packets that a listener may be behind: half a second. The oldest is lost.
@@ -23,7 +25,7 @@ const INBOX_CAPACITY: usize = 50;
 /// Capture times this far from where the samples end are another beginning, not jitter.
 const GAP: Duration = Duration::from_millis(100);
 
-/// A running encoder. Dropping it ends its thread; it does not wait for it.
+/// A running encoder. Dropping it ends its worker; it does not wait for it.
 pub(super) struct AudioEncoding {
     shared: Arc<Shared>,
     _sink: SinkHandle,
@@ -59,12 +61,12 @@ pub(super) struct EncoderCounters {
 
 struct Shared {
     inbox: Mutex<Inbox>,
-    changed: Condvar,
+    waker: Waker,
     listeners: Mutex<Vec<Arc<Listener>>>,
     counters: Mutex<EncoderCounters>,
 }
 
-/// What the thread waits on.
+/// What the worker waits on.
 struct Inbox {
     sound: VecDeque<AudioFrame>,
     queued: Duration,
@@ -82,6 +84,8 @@ impl AudioEncoding {
         track: &MediaStreamTrack,
         settings: &AudioSendSettings,
         bitrate: u32,
+        clock: Arc<dyn Clock>,
+        workers: Workers,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             inbox: Mutex::new(Inbox {
@@ -93,14 +97,12 @@ impl AudioEncoding {
                 heard: false,
                 closed: false,
             }),
-            changed: Condvar::new(),
+            waker: workers.waker(),
             listeners: Mutex::default(),
             counters: Mutex::default(),
         });
-        let worker = Worker::new(shared.clone(), settings);
-        thread::Builder::new()
-            .name("audio-encoder".into())
-            .spawn(move || worker.run())?;
+        let encoder = Worker::new(shared.clone(), settings);
+        worker::start("audio-encoder", &shared.waker, clock, encoder)?;
         let sink = track.add_sink(shared.clone());
         Ok(AudioEncoding {
             shared,
@@ -139,7 +141,7 @@ impl AudioEncoding {
 impl Drop for AudioEncoding {
     fn drop(&mut self) {
         self.shared.inbox.lock().closed = true;
-        self.shared.changed.notify_one();
+        self.shared.waker.wake();
     }
 }
 
@@ -213,7 +215,7 @@ impl Sink for Shared {
             self.counters.lock().overwritten += 1;
         }
         if wake {
-            self.changed.notify_one();
+            self.waker.wake();
         }
     }
 }
@@ -226,7 +228,7 @@ impl Inbox {
     }
 }
 
-/// The thread.
+/// What encodes.
 struct Worker {
     shared: Arc<Shared>,
     settings: AudioSendSettings,
@@ -241,6 +243,22 @@ struct Worker {
     head: Option<MediaTime>,
     packet: AudioBuffer,
     silent: bool,
+    begun: bool,
+}
+
+impl Work for Worker {
+    fn step(&mut self) -> Next {
+        if !std::mem::replace(&mut self.begun, true) {
+            // Made ready before there is sound: it takes a moment.
+            self.configure();
+        }
+        loop {
+            match self.next_sound() {
+                Ok(sound) => self.take(&sound),
+                Err(next) => return next,
+            }
+        }
+    }
 }
 
 impl Worker {
@@ -263,19 +281,12 @@ impl Worker {
             head: None,
             packet: AudioBuffer::new(SAMPLE_RATE, settings.channels, frames),
             silent: true,
+            begun: false,
         }
     }
 
-    fn run(mut self) {
-        // Made ready before there is sound: it takes a moment.
-        self.configure();
-        while let Some(sound) = self.next_sound() {
-            self.take(&sound);
-        }
-    }
-
-    /// Waits for sound, and for so much of it that there will be a packet; `None` once it is over.
-    fn next_sound(&mut self) -> Option<AudioFrame> {
+    /// Sound, once there is so much of it that there will be a packet, or when there may be.
+    fn next_sound(&mut self) -> Result<AudioFrame, Next> {
         let channels = usize::from(self.settings.channels);
         let missing = self
             .packet
@@ -284,20 +295,18 @@ impl Worker {
         let mut inbox = self.shared.inbox.lock();
         // A millisecond less: rounding, and what a resampler holds back, are not to cost 10 ms.
         inbox.needed = duration(missing).saturating_sub(Duration::from_millis(1));
-        loop {
-            if inbox.closed {
-                return None;
-            }
-            if inbox.queued >= inbox.needed
-                && let Some(sound) = inbox.pop()
-            {
-                inbox.needed = Duration::ZERO;
-                self.config.bitrate = inbox.bitrate;
-                self.config.expected_loss = inbox.expected_loss;
-                return Some(sound);
-            }
-            self.shared.changed.wait(&mut inbox);
+        if inbox.closed {
+            return Err(Next::Over);
         }
+        if inbox.queued >= inbox.needed
+            && let Some(sound) = inbox.pop()
+        {
+            inbox.needed = Duration::ZERO;
+            self.config.bitrate = inbox.bitrate;
+            self.config.expected_loss = inbox.expected_loss;
+            return Ok(sound);
+        }
+        Err(Next::Woken)
     }
 
     fn take(&mut self, sound: &AudioFrame) {

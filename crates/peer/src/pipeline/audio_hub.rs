@@ -4,8 +4,10 @@ use super::audio_encoder::{AudioEncoding, Listener};
 use super::outbox::Outbox;
 use super::stats::OutboundAudioStats;
 use super::subscription::{Group, Hub, Kind, Member, Subscription};
+use super::worker::Workers;
 use bytes::Bytes;
-use duet_media::{MediaKind, MediaStreamTrack, MediaTime};
+use duet_media::{Clock, MediaKind, MediaStreamTrack, MediaTime};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How an audio track is to be encoded. Subscriptions with equal settings share an encoder.
@@ -150,7 +152,8 @@ impl Kind for Sound {
     type Encoders = Option<AudioEncoding>;
     /// Whether it is served.
     type Seat = bool;
-    type Context = ();
+    /// Of capture times, and where encoders run.
+    type Context = (Arc<dyn Clock>, Workers);
 
     fn key(settings: &AudioSendSettings) -> AudioSendSettings {
         *settings
@@ -160,7 +163,7 @@ impl Kind for Sound {
         &listener.outbox
     }
 
-    fn settle(group: &mut Group<Self>, (): &()) {
+    fn settle(group: &mut Group<Self>, (clock, workers): &Self::Context) {
         let least = |active| {
             let members = group.members.iter().filter(move |m| m.active == active);
             members.map(|member| member.client.target()).min()
@@ -170,7 +173,8 @@ impl Kind for Sound {
             return;
         };
         if group.encoders.is_none() {
-            let started = AudioEncoding::start(&group.track, &group.settings, bitrate)
+            let (track, settings) = (&group.track, &group.settings);
+            let started = AudioEncoding::start(track, settings, bitrate, clock.clone(), *workers)
                 .inspect_err(|error| tracing::error!(%error, "no thread for an encoder"));
             group.encoders = started.ok();
         }

@@ -1,9 +1,10 @@
-//! RTP packets to a remote audio track: the handle, and the thread that plays out.
+//! RTP packets to a remote audio track: the handle, and the worker that plays out.
 
 #[cfg(test)]
 mod tests;
 
 use super::stats::InboundAudioStats;
+use super::worker::{self, Next, Waker, Work, Workers};
 use super::{RtpPacket, SyncGroup};
 use duet_codec::{AudioCodec, AudioDecoder, CodecError};
 use duet_media::{
@@ -12,21 +13,20 @@ use duet_media::{
 };
 use duet_session::audio_jitter::{AudioDecode, AudioPlayout, PlayoutKind, opus_has_fec};
 use duet_session::{ClockRate, NtpTime, RtpTimeline};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
-use std::thread;
 use std::time::Duration;
 
-/// Packets that the thread may be behind: five seconds. The newest is lost and counted.
+/// Packets that the worker may be behind: five seconds. The newest is lost and counted.
 const INBOX_CAPACITY: usize = 256;
 
 /// What one pull yields.
 const BLOCK: Duration = Duration::from_millis(10);
 
-/// A thread that is so late was asleep, machine and all: it does not catch up.
+/// A worker that is so late was asleep, machine and all: it does not catch up.
 const MAX_LATE: Duration = Duration::from_millis(500);
 
-/// After so long without a packet the thread sleeps until one comes.
+/// After so long without a packet the worker sleeps until one comes.
 const IDLE: Duration = Duration::from_secs(5);
 
 /// What an inbound track is made with.
@@ -35,23 +35,29 @@ pub struct InboundAudioConfig {
     pub clock: Arc<dyn Clock>,
     /// The remote track's label.
     pub label: String,
+    /// Where it runs.
+    pub workers: Workers,
 }
 
-/// The receiving end of one remote audio track. Dropping it ends the track and its thread; so does
+/// The receiving end of one remote audio track. Dropping it ends the track and its worker; so does
 /// the stop of the last track that it feeds.
 pub struct InboundAudio {
     shared: Arc<Shared>,
     source: MediaSource,
-    /// Taken by the thread when the first packet comes.
+    /// Started when the first packet comes.
     worker: Mutex<Option<Worker>>,
 }
 
 impl InboundAudio {
     /// A receiver, and the track that it feeds: 10 ms at a time, at 48 kHz, with as many channels as
     /// the first packet has. The track is muted until [`set_muted`](Self::set_muted) says otherwise.
-    /// The thread starts with the first packet.
+    /// The worker starts with the first packet.
     pub fn new(config: InboundAudioConfig) -> (InboundAudio, MediaStreamTrack) {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            inbox: Mutex::default(),
+            waker: config.workers.waker(),
+            stats: Mutex::default(),
+        });
         let source = MediaSource::new(
             MediaKind::Audio,
             config.label,
@@ -69,6 +75,8 @@ impl InboundAudio {
             clock: config.clock,
             channels: 1,
             source: source.clone(),
+            playing: None,
+            packets: Vec::new(),
         };
         let inbound = InboundAudio {
             shared,
@@ -97,7 +105,7 @@ impl InboundAudio {
         inbox.packets.push((packet, arrival));
         let idle = inbox.idle;
         drop(inbox);
-        // The thread comes by every 10 ms anyway.
+        // The worker comes by every 10 ms anyway.
         if idle {
             self.wake(channels);
         }
@@ -119,7 +127,7 @@ impl InboundAudio {
         self.source.set_muted(muted);
     }
 
-    /// Ends the track, which fires `ended`, and the thread.
+    /// Ends the track, which fires `ended`, and the worker.
     pub fn end(&self) {
         self.shared.close();
         self.worker.lock().take();
@@ -138,7 +146,7 @@ impl InboundAudio {
     fn wake(&self, channels: u16) {
         let worker = self.worker.lock().take();
         let Some(mut worker) = worker else {
-            self.shared.changed.notify_one();
+            self.shared.waker.wake();
             return;
         };
         worker.channels = channels;
@@ -146,9 +154,8 @@ impl InboundAudio {
             channel_count: Some(channels.into()),
             ..self.source.settings()
         });
-        let started = thread::Builder::new()
-            .name("audio-playout".into())
-            .spawn(move || worker.run());
+        let clock = worker.clock.clone();
+        let started = worker::start("audio-playout", &self.shared.waker, clock, worker);
         if let Err(error) = started {
             tracing::error!(%error, "no thread for playing out");
             self.end();
@@ -173,10 +180,9 @@ impl SourceControl for StopWithTracks {
     }
 }
 
-#[derive(Default)]
 struct Shared {
     inbox: Mutex<Inbox>,
-    changed: Condvar,
+    waker: Waker,
     stats: Mutex<InboundAudioStats>,
 }
 
@@ -186,7 +192,7 @@ struct Inbox {
     overflow: u64,
     report: Option<(NtpTime, u32)>,
     sync: Option<Option<SyncGroup>>,
-    /// Whether the thread has to be woken up for a packet.
+    /// Whether the worker has to be woken up for a packet.
     idle: bool,
     closed: bool,
 }
@@ -211,77 +217,91 @@ impl Shared {
         inbox.closed = true;
         inbox.packets = Vec::new();
         drop(inbox);
-        self.changed.notify_one();
+        self.waker.wake();
     }
 }
 
-/// The thread.
+/// What plays out.
 struct Worker {
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
     channels: u16,
     source: MediaSource,
+    /// Made with the first step.
+    playing: Option<Playing>,
+    packets: Vec<(RtpPacket, MediaTime)>,
+}
+
+struct Playing {
+    player: Player,
+    /// When the next block is.
+    due: MediaTime,
+    /// When the last packet came.
+    heard: MediaTime,
+}
+
+impl Work for Worker {
+    fn step(&mut self) -> Next {
+        let Some(mut playing) = self.playing.take().or_else(|| self.begin()) else {
+            return Next::Over;
+        };
+        loop {
+            if let Err(next) = self.take_in(&mut playing) {
+                self.playing = Some(playing);
+                return next;
+            }
+            let Playing { player, due, heard } = &mut playing;
+            for (packet, arrival) in self.packets.drain(..) {
+                *heard = (*heard).max(arrival);
+                player.push(packet, arrival);
+            }
+            let block = player.pull(*due, self.clock.now());
+            *self.shared.stats.lock() = player.stats;
+            self.source.publish(&Frame::Audio(block));
+            *due += BLOCK;
+        }
+    }
 }
 
 impl Worker {
-    fn run(self) {
+    fn begin(&self) -> Option<Playing> {
         let decoder = match AudioCodec::Opus.decoder(self.channels) {
             Ok(decoder) => OpusDecode(decoder),
             Err(error) => {
                 tracing::error!(%error, "no decoder");
                 self.shared.close();
                 self.source.end();
-                return;
+                return None;
             }
         };
-        let mut player = Player::new(decoder, self.channels);
-        let mut packets = Vec::new();
-        let mut due = self.clock.now();
-        let mut heard = due;
-        while self.wait(&mut due, heard, &mut player, &mut packets) {
-            for (packet, arrival) in packets.drain(..) {
-                heard = heard.max(arrival);
-                player.push(packet, arrival);
-            }
-            let now = self.clock.now();
-            let block = player.pull(due, now);
-            *self.shared.stats.lock() = player.stats;
-            self.source.publish(&Frame::Audio(block));
-            due += BLOCK;
-        }
+        let now = self.clock.now();
+        Some(Playing {
+            player: Player::new(decoder, self.channels),
+            due: now,
+            heard: now,
+        })
     }
 
-    /// Waits until the next block is due, and takes out what came; false once it is over.
-    fn wait(
-        &self,
-        due: &mut MediaTime,
-        heard: MediaTime,
-        player: &mut Player,
-        packets: &mut Vec<(RtpPacket, MediaTime)>,
-    ) -> bool {
+    /// Takes out what came, once the next block is due; else when to come again.
+    fn take_in(&mut self, playing: &mut Playing) -> Result<(), Next> {
+        let Playing { player, due, heard } = playing;
         let mut inbox = self.shared.inbox.lock();
-        inbox.idle = false;
-        loop {
-            if inbox.closed {
-                return false;
-            }
-            let now = self.clock.now();
-            if inbox.packets.is_empty() && now.saturating_since(heard) > IDLE {
-                inbox.idle = true;
-                self.shared.changed.wait(&mut inbox);
-                continue;
-            }
-            if std::mem::take(&mut inbox.idle) || now.saturating_since(*due) > MAX_LATE {
-                *due = now;
-            }
-            let left = due.saturating_since(now);
-            if left.is_zero() {
-                break;
-            }
-            self.shared.changed.wait_for(&mut inbox, left);
+        if inbox.closed {
+            return Err(Next::Over);
+        }
+        let now = self.clock.now();
+        if inbox.packets.is_empty() && now.saturating_since(*heard) > IDLE {
+            inbox.idle = true;
+            return Err(Next::Woken);
+        }
+        if std::mem::take(&mut inbox.idle) || now.saturating_since(*due) > MAX_LATE {
+            *due = now;
+        }
+        if *due > now {
+            return Err(Next::At(*due));
         }
         // The two lists change places, so that neither allocates again.
-        std::mem::swap(&mut inbox.packets, packets);
+        std::mem::swap(&mut inbox.packets, &mut self.packets);
         if let Some((ntp, rtp)) = inbox.report.take() {
             player.timeline.on_sender_report(ntp, rtp);
         }
@@ -289,11 +309,11 @@ impl Worker {
             player.sync = group;
             player.playout.set_min_delay(Duration::ZERO);
         }
-        true
+        Ok(())
     }
 }
 
-/// What plays one stream; without a thread.
+/// What plays one stream; without a worker.
 struct Player {
     playout: AudioPlayout<OpusDecode>,
     timeline: RtpTimeline,

@@ -6,6 +6,7 @@ use super::stats::OutboundVideoStats;
 use super::subscription::{Group, Hub, Kind, Member, Subscription};
 use super::tiers::{Placement, TIERS};
 use super::video_encoder::{VideoEncoding, Viewer};
+use super::worker::Workers;
 use duet_codec::{CodecError, EncodedVideo, VideoCodec, VideoEncoder, VideoEncoderConfig};
 use duet_media::{Clock, MediaKind, MediaStreamTrack};
 use std::sync::Arc;
@@ -60,9 +61,14 @@ impl EncoderHub {
     /// Like [`EncoderHub::new`], with other encoders than libvpx: a machine's own, or one that only
     /// looks. They make VP8, or no peer understands it. `make` is called on an encoder's thread.
     pub fn with_video_encoders(clock: Arc<dyn Clock>, make: MakeVideoEncoder) -> Self {
+        Self::on(Workers::Threads, clock, make)
+    }
+
+    /// Like [`EncoderHub::with_video_encoders`], with encoders that run where `workers` says.
+    pub fn on(workers: Workers, clock: Arc<dyn Clock>, make: MakeVideoEncoder) -> Self {
         EncoderHub {
-            video: Hub::new((clock, make)),
-            audio: Hub::new(()),
+            video: Hub::new((clock.clone(), make, workers)),
+            audio: Hub::new((clock, workers)),
         }
     }
 
@@ -189,7 +195,7 @@ impl Kind for Pictures {
     type Key = (u64, Option<u64>);
     type Encoders = Tiers;
     type Seat = Seat;
-    type Context = (Arc<dyn Clock>, MakeVideoEncoder);
+    type Context = (Arc<dyn Clock>, MakeVideoEncoder, Workers);
 
     fn key(settings: &VideoSendSettings) -> Self::Key {
         let frame_rate = settings.max_frame_rate.map(f64::to_bits);
@@ -200,7 +206,7 @@ impl Kind for Pictures {
         &viewer.outbox
     }
 
-    fn settle(group: &mut Group<Self>, (clock, make): &Self::Context) {
+    fn settle(group: &mut Group<Self>, (clock, make, workers): &Self::Context) {
         let Group {
             track,
             settings,
@@ -232,9 +238,12 @@ impl Kind for Pictures {
                 Some(encoding) => encoding.set_target_bitrate(target),
                 None => {
                     let (clock, make) = (clock.clone(), make.clone());
-                    *encoding = VideoEncoding::start(track, settings, target, clock, make)
-                        .inspect_err(|error| tracing::error!(%error, "no thread for an encoder"))
-                        .ok();
+                    *encoding =
+                        VideoEncoding::start(track, settings, target, clock, make, *workers)
+                            .inspect_err(
+                                |error| tracing::error!(%error, "no thread for an encoder"),
+                            )
+                            .ok();
                 }
             }
         }

@@ -6,10 +6,10 @@
 //! [`MediaStreamTrack`](duet_media::MediaStreamTrack) like any other.
 //!
 //! What it deliberately is not: it knows no connection, socket, packetizer or negotiation, and names
-//! no type of the transport. Encoding and decoding run on threads of their own; nothing that a task
-//! calls here blocks.
+//! no type of the transport. Nothing that a task calls here blocks.
 //!
-//! Threads: one for each encoder, one for each inbound track. Each ends with its last user.
+//! Encoders and playouts are workers that do a step at a time ([`worker`]). One for each encoder, one
+//! for each inbound track, each on a thread of its own, which ends with its last user.
 
 mod audio_encoder;
 mod audio_hub;
@@ -26,6 +26,7 @@ mod tiers;
 mod video_encoder;
 mod video_playout;
 mod video_receive;
+mod worker;
 
 pub use audio_hub::{AudioSendSettings, OutboundAudio, OutboundPacket};
 pub use audio_receive::{InboundAudio, InboundAudioConfig};
@@ -35,6 +36,7 @@ pub use encoder_hub::{
 pub use stats::{InboundAudioStats, InboundVideoStats, OutboundAudioStats, OutboundVideoStats};
 pub use sync_group::SyncGroup;
 pub use video_receive::{InboundVideo, InboundVideoConfig};
+pub use worker::Workers;
 
 pub use duet_session::RtpPacket;
 

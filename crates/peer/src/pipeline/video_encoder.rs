@@ -1,4 +1,4 @@
-//! One video encoder on a thread of its own, and those who watch what it makes.
+//! One video encoder, and those who watch what it makes.
 //!
 //! Not concerned with who shares it: that is the hub's business.
 
@@ -6,13 +6,13 @@ use super::VideoSendSettings;
 use super::encoder_hub::MakeVideoEncoder;
 use super::outbox::Outbox;
 use super::shaper::{RateMeter, Shaper};
+use super::worker::{self, Next, Waker, Work, Workers};
 use duet_codec::{CodecError, EncodedVideo, VideoEncoder, VideoEncoderConfig};
 use duet_media::{Clock, Frame, MediaStreamTrack, MediaTime, Sink, SinkHandle, VideoFrame};
 use duet_session::KeyFrameGate;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// Frames that a viewer may be behind: a quarter of a second at 30 a second.
@@ -28,7 +28,7 @@ const MIN_BITRATE: u32 = 10_000;
 /// How long an encoder that could not be made is not tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A running encoder. Dropping it ends its thread; it does not wait for it.
+/// A running encoder. Dropping it ends its worker; it does not wait for it.
 pub(super) struct VideoEncoding {
     shared: Arc<Shared>,
     _sink: SinkHandle,
@@ -64,12 +64,12 @@ pub(super) struct EncoderCounters {
 struct Shared {
     clock: Arc<dyn Clock>,
     inbox: Mutex<Inbox>,
-    changed: Condvar,
+    waker: Waker,
     viewers: Mutex<Vec<Arc<Viewer>>>,
     counters: Mutex<EncoderCounters>,
 }
 
-/// What the thread waits on.
+/// What the worker waits on.
 struct Inbox {
     /// The newest picture, not encoded yet; a newer one replaces it.
     picture: Option<VideoFrame>,
@@ -99,9 +99,10 @@ impl VideoEncoding {
         target_bitrate: u32,
         clock: Arc<dyn Clock>,
         make: MakeVideoEncoder,
+        workers: Workers,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
-            clock,
+            clock: clock.clone(),
             inbox: Mutex::new(Inbox {
                 picture: None,
                 last: None,
@@ -112,7 +113,7 @@ impl VideoEncoding {
                 expected: expected_size(track),
                 closed: false,
             }),
-            changed: Condvar::new(),
+            waker: workers.waker(),
             viewers: Mutex::default(),
             counters: Mutex::default(),
         });
@@ -120,7 +121,7 @@ impl VideoEncoding {
         let frame_rate = settings
             .max_frame_rate
             .map_or(frame_rate, |max| max.min(frame_rate));
-        let worker = Worker {
+        let encoder = Worker {
             shared: shared.clone(),
             shaper: Shaper::new(settings),
             meter: RateMeter::new(frame_rate),
@@ -129,9 +130,7 @@ impl VideoEncoding {
             retry_at: None,
             failing: false,
         };
-        thread::Builder::new()
-            .name("video-encoder".into())
-            .spawn(move || worker.run())?;
+        worker::start("video-encoder", &shared.waker, clock, encoder)?;
         let sink = track.add_sink(shared.clone());
         Ok(VideoEncoding {
             shared,
@@ -152,7 +151,7 @@ impl VideoEncoding {
         inbox.watched = true;
         inbox.gate.request(self.shared.clock.now());
         drop(inbox);
-        self.shared.changed.notify_one();
+        self.shared.waker.wake();
     }
 
     pub(super) fn detach(&self, viewer: &Arc<Viewer>) {
@@ -178,7 +177,7 @@ impl VideoEncoding {
 impl Drop for VideoEncoding {
     fn drop(&mut self) {
         self.shared.inbox.lock().closed = true;
-        self.shared.changed.notify_one();
+        self.shared.waker.wake();
     }
 }
 
@@ -207,7 +206,7 @@ impl Viewer {
             let mut inbox = encoder.inbox.lock();
             inbox.gate.request(encoder.clock.now());
             drop(inbox);
-            encoder.changed.notify_one();
+            encoder.waker.wake();
         }
     }
 
@@ -249,7 +248,7 @@ impl Sink for Shared {
             self.counters.lock().overwritten += 1;
         }
         if wake {
-            self.changed.notify_one();
+            self.waker.wake();
         }
     }
 }
@@ -259,36 +258,29 @@ impl Shared {
         *self.counters.lock()
     }
 
-    /// Waits for something to do; `None` once there will be nothing more.
-    fn next_job(&self) -> Option<Job> {
+    /// Something to do, or when there may be.
+    fn next_job(&self) -> Result<Job, Next> {
         let mut inbox = self.inbox.lock();
-        loop {
-            if inbox.closed {
-                return None;
+        if inbox.closed {
+            return Err(Next::Over);
+        }
+        if let Some(size) = inbox.expected.take() {
+            return Ok(Job::Prepare(size, inbox.target_bitrate));
+        }
+        if !inbox.watched {
+            return Err(Next::Woken);
+        }
+        if let Some(picture) = inbox.picture.take() {
+            return Ok(Job::Encode(picture, inbox.target_bitrate));
+        }
+        let now = self.clock.now();
+        match inbox.repeat_at() {
+            Some(due) if due > now => Err(Next::At(due)),
+            Some(_) => {
+                let repeated = inbox.repeated(now).ok_or(Next::Woken)?;
+                Ok(Job::Encode(repeated, inbox.target_bitrate))
             }
-            if let Some(size) = inbox.expected.take() {
-                return Some(Job::Prepare(size, inbox.target_bitrate));
-            }
-            if inbox.watched {
-                if let Some(picture) = inbox.picture.take() {
-                    return Some(Job::Encode(picture, inbox.target_bitrate));
-                }
-                let now = self.clock.now();
-                match inbox.repeat_at() {
-                    Some(due) if due > now => {
-                        let wait = due.saturating_since(now);
-                        self.changed.wait_for(&mut inbox, wait);
-                        continue;
-                    }
-                    Some(_) => {
-                        if let Some(picture) = inbox.repeated(now) {
-                            return Some(Job::Encode(picture, inbox.target_bitrate));
-                        }
-                    }
-                    None => {}
-                }
-            }
-            self.changed.wait(&mut inbox);
+            None => Err(Next::Woken),
         }
     }
 }
@@ -311,7 +303,7 @@ impl Inbox {
     }
 }
 
-/// The thread.
+/// What encodes.
 struct Worker {
     shared: Arc<Shared>,
     shaper: Shaper,
@@ -323,9 +315,13 @@ struct Worker {
     failing: bool,
 }
 
-impl Worker {
-    fn run(mut self) {
-        while let Some(job) = self.shared.next_job() {
+impl Work for Worker {
+    fn step(&mut self) -> Next {
+        loop {
+            let job = match self.shared.next_job() {
+                Ok(job) => job,
+                Err(next) => return next,
+            };
             let settings = self.shared.inbox.lock().settings.take();
             if let Some(settings) = settings {
                 self.shaper.set(&settings);
@@ -340,7 +336,9 @@ impl Worker {
             }
         }
     }
+}
 
+impl Worker {
     fn encode(&mut self, picture: &VideoFrame, target: u32) {
         self.meter.observe(picture.capture_time);
         let started = Instant::now();

@@ -1,7 +1,8 @@
-//! RTP packets to a remote video track: the handle, and the thread that decodes.
+//! RTP packets to a remote video track: the handle, and the worker that decodes.
 
 use super::stats::InboundVideoStats;
 use super::video_playout::{VideoAction, VideoPlayout};
+use super::worker::{self, Next, Waker, Work, Workers};
 use super::{Feedback, RtpPacket, SyncGroup};
 use duet_codec::VideoCodec;
 use duet_media::{
@@ -9,16 +10,15 @@ use duet_media::{
     MediaTrackSettings, SourceControl,
 };
 use duet_session::NtpTime;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
-use std::thread;
 use std::time::Duration;
 
-/// Packets that the thread may be behind: over a second at 20 Mbit/s. When it is full the newest is
+/// Packets that the worker may be behind: over a second at 20 Mbit/s. When it is full the newest is
 /// lost and counted, and decoding begins anew with a key frame.
 const INBOX_CAPACITY: usize = 2_048;
 
-/// So many packets wake the thread even if none of them ends a frame.
+/// So many packets wake the worker even if none of them ends a frame.
 const WAKE_AFTER: usize = 64;
 
 /// What an inbound track is made with.
@@ -29,24 +29,26 @@ pub struct InboundVideoConfig {
     pub feedback: Arc<dyn Feedback>,
     /// The remote track's label.
     pub label: String,
+    /// Where it runs.
+    pub workers: Workers,
 }
 
-/// The receiving end of one remote video track. Dropping it ends the track and its thread; so does
+/// The receiving end of one remote video track. Dropping it ends the track and its worker; so does
 /// the stop of the last track that it feeds.
 pub struct InboundVideo {
     shared: Arc<Shared>,
     source: MediaSource,
-    /// Taken by the thread when the first packet comes.
+    /// Started when the first packet comes.
     worker: Mutex<Option<Worker>>,
 }
 
 impl InboundVideo {
     /// A receiver, and the track that it feeds. The track is muted until
-    /// [`set_muted`](Self::set_muted) says otherwise. The thread starts with the first packet.
+    /// [`set_muted`](Self::set_muted) says otherwise. The worker starts with the first packet.
     pub fn new(config: InboundVideoConfig) -> (InboundVideo, MediaStreamTrack) {
         let shared = Arc::new(Shared {
             inbox: Mutex::default(),
-            changed: Condvar::new(),
+            waker: config.workers.waker(),
             stats: Mutex::default(),
         });
         let source = MediaSource::new(
@@ -63,6 +65,10 @@ impl InboundVideo {
             clock: config.clock,
             feedback: config.feedback,
             source: source.clone(),
+            playout: None,
+            packets: Vec::new(),
+            overflow: 0,
+            size: (0, 0),
         };
         let inbound = InboundVideo {
             shared,
@@ -122,7 +128,7 @@ impl InboundVideo {
         self.source.set_muted(muted);
     }
 
-    /// Ends the track, which fires `ended`, and the thread.
+    /// Ends the track, which fires `ended`, and the worker.
     pub fn end(&self) {
         self.shared.close();
         self.worker.lock().take();
@@ -141,12 +147,11 @@ impl InboundVideo {
     fn wake(&self) {
         let worker = self.worker.lock().take();
         let Some(worker) = worker else {
-            self.shared.changed.notify_one();
+            self.shared.waker.wake();
             return;
         };
-        let started = thread::Builder::new()
-            .name("video-decoder".into())
-            .spawn(move || worker.run());
+        let clock = worker.clock.clone();
+        let started = worker::start("video-decoder", &self.shared.waker, clock, worker);
         if let Err(error) = started {
             tracing::error!(%error, "no thread for a decoder");
             self.end();
@@ -173,7 +178,7 @@ impl SourceControl for StopWithTracks {
 
 struct Shared {
     inbox: Mutex<Inbox>,
-    changed: Condvar,
+    waker: Waker,
     stats: Mutex<InboundVideoStats>,
 }
 
@@ -197,80 +202,61 @@ impl Shared {
         inbox.closed = true;
         inbox.packets = Vec::new();
         drop(inbox);
-        self.changed.notify_one();
+        self.waker.wake();
     }
 }
 
-/// The thread.
+/// What decodes.
 struct Worker {
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
     feedback: Arc<dyn Feedback>,
     source: MediaSource,
+    /// Made with the first step: a decoder takes memory, and many tracks never come.
+    playout: Option<VideoPlayout>,
+    packets: Vec<(RtpPacket, MediaTime)>,
+    overflow: u64,
+    /// Of the last picture shown.
+    size: (u32, u32),
+}
+
+impl Work for Worker {
+    fn step(&mut self) -> Next {
+        let Some(mut playout) = self.playout.take().or_else(|| self.begin()) else {
+            return Next::Over;
+        };
+        while self.take_in(&mut playout) {
+            self.play(&mut playout);
+            let due = playout.next_timeout();
+            if due.is_some_and(|due| due <= self.clock.now()) || self.shared.inbox.lock().wake {
+                continue;
+            }
+            self.playout = Some(playout);
+            return due.map_or(Next::Woken, Next::At);
+        }
+        Next::Over
+    }
 }
 
 impl Worker {
-    fn run(self) {
-        let decoder = match VideoCodec::Vp8.decoder() {
-            Ok(decoder) => decoder,
+    fn begin(&self) -> Option<VideoPlayout> {
+        match VideoCodec::Vp8.decoder() {
+            Ok(decoder) => Some(VideoPlayout::new(self.clock.clone(), decoder)),
             Err(error) => {
                 tracing::error!(%error, "no decoder");
                 self.shared.close();
                 self.source.end();
-                return;
+                None
             }
-        };
-        let mut playout = VideoPlayout::new(self.clock.clone(), decoder);
-        let mut packets = Vec::new();
-        let mut overflow = 0;
-        let mut size = (0, 0);
-        while self.wait(&mut playout, &mut packets, &mut overflow) {
-            for (packet, arrival) in packets.drain(..) {
-                playout.push(packet, arrival);
-            }
-            while let Some(action) = playout.poll() {
-                match action {
-                    VideoAction::Show(frame) => {
-                        let shown = (frame.width(), frame.height());
-                        if std::mem::replace(&mut size, shown) != shown {
-                            self.source.set_settings(MediaTrackSettings {
-                                width: Some(shown.0),
-                                height: Some(shown.1),
-                                ..Default::default()
-                            });
-                        }
-                        self.source.publish(&Frame::Video(frame));
-                    }
-                    VideoAction::RequestKeyFrame => self.feedback.request_key_frame(),
-                }
-            }
-            *self.shared.stats.lock() = playout.stats();
         }
     }
 
-    /// Waits until there is something to do, and takes it out; false once it is over.
-    fn wait(
-        &self,
-        playout: &mut VideoPlayout,
-        packets: &mut Vec<(RtpPacket, MediaTime)>,
-        overflow: &mut u64,
-    ) -> bool {
-        let timeout = playout.next_timeout();
+    /// Takes out what has come; false once it is over.
+    fn take_in(&mut self, playout: &mut VideoPlayout) -> bool {
         let mut inbox = self.shared.inbox.lock();
-        while !inbox.closed && !inbox.wake {
-            let Some(at) = timeout else {
-                self.shared.changed.wait(&mut inbox);
-                continue;
-            };
-            let left = at.saturating_since(self.clock.now());
-            if left.is_zero() {
-                break;
-            }
-            self.shared.changed.wait_for(&mut inbox, left);
-        }
         inbox.wake = false;
         // The two lists change places, so that neither allocates again.
-        std::mem::swap(&mut inbox.packets, packets);
+        std::mem::swap(&mut inbox.packets, &mut self.packets);
         if let Some((ntp, rtp)) = inbox.report.take() {
             playout.on_sender_report(ntp, rtp);
         }
@@ -283,9 +269,32 @@ impl Worker {
         if std::mem::take(&mut inbox.paused) {
             playout.pause();
         }
-        if std::mem::replace(overflow, inbox.overflow) != inbox.overflow {
+        if std::mem::replace(&mut self.overflow, inbox.overflow) != inbox.overflow {
             playout.start_afresh();
         }
         !inbox.closed
+    }
+
+    fn play(&mut self, playout: &mut VideoPlayout) {
+        for (packet, arrival) in self.packets.drain(..) {
+            playout.push(packet, arrival);
+        }
+        while let Some(action) = playout.poll() {
+            match action {
+                VideoAction::Show(frame) => {
+                    let shown = (frame.width(), frame.height());
+                    if std::mem::replace(&mut self.size, shown) != shown {
+                        self.source.set_settings(MediaTrackSettings {
+                            width: Some(shown.0),
+                            height: Some(shown.1),
+                            ..Default::default()
+                        });
+                    }
+                    self.source.publish(&Frame::Video(frame));
+                }
+                VideoAction::RequestKeyFrame => self.feedback.request_key_frame(),
+            }
+        }
+        *self.shared.stats.lock() = playout.stats();
     }
 }

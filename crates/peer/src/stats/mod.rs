@@ -185,7 +185,7 @@ impl Shared {
             report.add_outbound(transceiver);
             report.add_inbound(transceiver);
         }
-        let now = std::time::Instant::now();
+        let now = tokio::time::Instant::now().into_std();
         let substrate = self.substrate.get_stats(now, StatsSelector::None).await;
         substrate
             .iter()

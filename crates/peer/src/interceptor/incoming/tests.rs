@@ -13,6 +13,7 @@ fn route() -> (Arc<Route>, duet_media::MediaStreamTrack) {
         clock: Arc::new(MonotonicClock::new()),
         feedback: Arc::new(Deaf),
         label: "test".into(),
+        workers: crate::Workers::Threads,
     });
     let route = Route {
         mid: "0".into(),
