@@ -1,0 +1,234 @@
+//! The wire: sockets in memory, and a modelled link from each address to each other.
+
+use crate::VirtualClock;
+use bytes::Bytes;
+use duet_media::{Clock, MediaTime};
+use duet_peer::{DatagramSocket, Network};
+use duet_session::sim::{Link, LinkConfig, LinkCounters};
+use parking_lot::Mutex;
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
+use tokio::sync::Notify;
+
+/// What a datagram takes on the wire beside its payload: IP's and UDP's headers.
+const OVERHEAD: usize = 28;
+/// Datagrams that a socket keeps for its reader; what comes then is lost, as in a kernel.
+const SOCKET_CAPACITY: usize = 4_096;
+
+/// A network of links. Clones are the same one.
+#[derive(Clone)]
+pub struct Wire(Arc<Shared>);
+
+struct Shared {
+    clock: Arc<VirtualClock>,
+    state: Mutex<State>,
+    /// A datagram is under way that may come before all others.
+    sent: Arc<Notify>,
+}
+
+struct State {
+    seed: u64,
+    links: HashMap<(IpAddr, IpAddr), Link<Datagram>>,
+    sockets: HashMap<SocketAddr, Inbox>,
+    bytes: HashMap<(IpAddr, IpAddr), u64>,
+    log: Vec<Passed>,
+}
+
+#[derive(Clone)]
+struct Datagram {
+    from: SocketAddr,
+    to: SocketAddr,
+    data: Bytes,
+    sent: MediaTime,
+}
+
+/// A datagram that came through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passed {
+    /// Whose.
+    pub from: IpAddr,
+    /// When it went in.
+    pub sent: MediaTime,
+    /// When it came out.
+    pub arrived: MediaTime,
+    /// On the wire, headers included.
+    pub bytes: usize,
+}
+
+#[derive(Default)]
+struct Inbox {
+    datagrams: VecDeque<Datagram>,
+    reader: Option<Waker>,
+}
+
+impl Wire {
+    /// A network of perfect links. `seed` decides what is lost once they are not.
+    pub fn new(clock: Arc<VirtualClock>, seed: u64) -> Self {
+        let shared = Arc::new(Shared {
+            clock: clock.clone(),
+            state: Mutex::new(State {
+                seed,
+                links: HashMap::new(),
+                sockets: HashMap::new(),
+                bytes: HashMap::new(),
+                log: Vec::new(),
+            }),
+            sent: Arc::default(),
+        });
+        tokio::spawn(deliver(Arc::downgrade(&shared), shared.sent.clone(), clock));
+        Wire(shared)
+    }
+
+    /// Changes what the link from one address to another does from now on.
+    pub fn set_link(&self, from: IpAddr, to: IpAddr, config: LinkConfig) {
+        self.0.state.lock().link(from, to).set_config(config);
+    }
+
+    /// What became of the datagrams from one address to another.
+    pub fn counters(&self, from: IpAddr, to: IpAddr) -> LinkCounters {
+        self.0.state.lock().link(from, to).counters()
+    }
+
+    /// All that came through so far, in the order of arrival.
+    pub fn passed(&self) -> Vec<Passed> {
+        self.0.state.lock().log.clone()
+    }
+}
+
+impl State {
+    fn link(&mut self, from: IpAddr, to: IpAddr) -> &mut Link<Datagram> {
+        // Each link has luck of its own, whichever was used first.
+        let salt = |ip: IpAddr| match ip {
+            IpAddr::V4(ip) => u64::from(u32::from(ip)),
+            IpAddr::V6(ip) => u128::from(ip) as u64,
+        };
+        let seed = self.seed ^ salt(from).rotate_left(17) ^ salt(to).rotate_left(41);
+        let link = self.links.entry((from, to));
+        link.or_insert_with(|| Link::new(LinkConfig::default(), seed))
+    }
+
+    /// Hands over what has come, and says when the next one does.
+    fn deliver(&mut self, now: MediaTime, wake: &mut Vec<Waker>) -> Option<MediaTime> {
+        for ((from, _), link) in &mut self.links {
+            while let Some((arrived, datagram)) = link.poll(now) {
+                let bytes = datagram.data.len() + OVERHEAD;
+                *self.bytes.entry((*from, datagram.to.ip())).or_default() += bytes as u64;
+                self.log.push(Passed {
+                    from: *from,
+                    sent: datagram.sent,
+                    arrived,
+                    bytes,
+                });
+                let Some(inbox) = self.sockets.get_mut(&datagram.to) else {
+                    continue;
+                };
+                if inbox.datagrams.len() < SOCKET_CAPACITY {
+                    inbox.datagrams.push_back(datagram);
+                    wake.extend(inbox.reader.take());
+                }
+            }
+        }
+        self.links.values().filter_map(Link::next_arrival).min()
+    }
+}
+
+/// Delivers until the network is gone.
+async fn deliver(shared: Weak<Shared>, sent: Arc<Notify>, clock: Arc<VirtualClock>) {
+    let mut wake = Vec::new();
+    loop {
+        let next = match shared.upgrade() {
+            Some(shared) => shared.state.lock().deliver(clock.now(), &mut wake),
+            None => return,
+        };
+        wake.drain(..).for_each(Waker::wake);
+        match next {
+            None => sent.notified().await,
+            Some(next) => tokio::select! {
+                biased;
+                () = clock.sleep_until(next) => {}
+                () = sent.notified() => {}
+            },
+        }
+    }
+}
+
+impl Network for Wire {
+    fn attach(&self, bound: UdpSocket) -> io::Result<Arc<dyn DatagramSocket>> {
+        let address = bound.local_addr()?;
+        self.0
+            .state
+            .lock()
+            .sockets
+            .insert(address, Inbox::default());
+        Ok(Arc::new(Socket {
+            address,
+            wire: self.0.clone(),
+            _bound: bound,
+        }))
+    }
+}
+
+/// A socket whose address stays taken on this machine, so that no other gets it.
+struct Socket {
+    address: SocketAddr,
+    wire: Arc<Shared>,
+    _bound: UdpSocket,
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.wire.state.lock().sockets.remove(&self.address);
+        // Who delivers may be the last one left.
+        self.wire.sent.notify_one();
+    }
+}
+
+impl DatagramSocket for Socket {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.address)
+    }
+
+    fn poll_send(
+        &self,
+        _: &mut Context<'_>,
+        datagram: &[u8],
+        to: SocketAddr,
+    ) -> Poll<io::Result<()>> {
+        let now = self.wire.clock.now();
+        let datagram = Datagram {
+            from: self.address,
+            to,
+            data: Bytes::copy_from_slice(datagram),
+            sent: now,
+        };
+        let size = datagram.data.len() + OVERHEAD;
+        let mut state = self.wire.state.lock();
+        state
+            .link(self.address.ip(), to.ip())
+            .send(datagram, size, now);
+        drop(state);
+        self.wire.sent.notify_one();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_receive(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        let mut state = self.wire.state.lock();
+        let Some(inbox) = state.sockets.get_mut(&self.address) else {
+            return Poll::Pending;
+        };
+        let Some(datagram) = inbox.datagrams.pop_front() else {
+            inbox.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        let len = datagram.data.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&datagram.data[..len]);
+        Poll::Ready(Ok((len, datagram.from)))
+    }
+}
