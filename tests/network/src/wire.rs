@@ -6,7 +6,7 @@ use duet_media::{Clock, MediaTime};
 use duet_peer::{DatagramSocket, Network};
 use duet_session::sim::{Link, LinkConfig, LinkCounters};
 use parking_lot::Mutex;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Weak};
@@ -31,9 +31,8 @@ struct Shared {
 
 struct State {
     seed: u64,
-    links: HashMap<(IpAddr, IpAddr), Link<Datagram>>,
+    links: BTreeMap<(IpAddr, IpAddr), Link<Datagram>>,
     sockets: HashMap<SocketAddr, Inbox>,
-    bytes: HashMap<(IpAddr, IpAddr), u64>,
     log: Vec<Passed>,
 }
 
@@ -71,9 +70,8 @@ impl Wire {
             clock: clock.clone(),
             state: Mutex::new(State {
                 seed,
-                links: HashMap::new(),
+                links: BTreeMap::new(),
                 sockets: HashMap::new(),
-                bytes: HashMap::new(),
                 log: Vec::new(),
             }),
             sent: Arc::default(),
@@ -115,7 +113,6 @@ impl State {
         for ((from, _), link) in &mut self.links {
             while let Some((arrived, datagram)) = link.poll(now) {
                 let bytes = datagram.data.len() + OVERHEAD;
-                *self.bytes.entry((*from, datagram.to.ip())).or_default() += bytes as u64;
                 self.log.push(Passed {
                     from: *from,
                     sent: datagram.sent,
