@@ -10,6 +10,7 @@
 //! no WebRTC stack, only the wire formats of RTP.
 
 pub mod audio_jitter;
+pub mod congestion;
 pub mod keyframe_gate;
 pub mod lip_sync;
 pub mod negotiator;
@@ -32,6 +33,7 @@ pub use audio_jitter::{
     AudioDecode, AudioJitterBuffer, AudioJitterStats, AudioPlayout, PlayoutBlock, PlayoutKind,
     opus_has_fec,
 };
+pub use congestion::{CongestionConfig, CongestionController, PacketResult};
 pub use keyframe_gate::KeyFrameGate;
 pub use lip_sync::{LipSync, MinDelays};
 pub use negotiator::{

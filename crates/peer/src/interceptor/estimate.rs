@@ -1,24 +1,17 @@
-//! The path's bandwidth, as congestion control sees it.
-//!
-//! The substrate's estimator does the reckoning; this reins it in by what was seen to arrive, and
-//! publishes it.
+//! The path's bandwidth: the session's congestion control, fed by the substrate's history of packets,
+//! and published.
 
+use duet_media::MediaTime;
+use duet_session::{CongestionConfig, CongestionController, PacketResult};
 use parking_lot::Mutex;
-use rtc::interceptor::{BandwidthEstimator, EstimatorStats, Gcc, PacketReport};
-use std::collections::VecDeque;
+use rtc::interceptor::{BandwidthEstimator, EstimatorStats, PacketReport};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Acknowledged bytes are summed over this long.
-const WINDOW: Duration = Duration::from_millis(500);
-/// An estimate may be so much above what arrived: the room to grow in.
-const HEADROOM: f64 = 1.5;
-/// Below this the acknowledged rate says nothing: hardly anything is sent.
-const ALWAYS: f64 = 150_000.0;
 /// No less is ever aimed at: sound, and a picture that can be told.
 const MIN_BITRATE: f64 = 60_000.0;
 
-/// What the estimator knows.
+/// What congestion control knows.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Estimate {
     /// Bits a second.
@@ -36,86 +29,96 @@ pub(crate) struct Estimate {
 /// Where the estimate is read.
 pub(crate) type SharedEstimate = Arc<Mutex<Estimate>>;
 
-/// GCC, capped.
-pub(crate) struct CappedEstimator {
-    gcc: Gcc,
-    start: f64,
-    max: f64,
-    arrived: VecDeque<(Instant, usize)>,
-    arrived_bytes: usize,
-    first: Option<Instant>,
+/// Congestion control as the substrate's chain drives it.
+pub(crate) struct Estimator {
+    controller: CongestionController,
+    /// The controller's time begins with the first report, an hour in: what it reports on left before.
+    origin: Option<Instant>,
+    packets: Vec<PacketResult>,
     shared: SharedEstimate,
 }
 
-impl CappedEstimator {
+const BEFORE: Duration = Duration::from_secs(3_600);
+
+impl Estimator {
     pub(crate) fn new(start: f64, max: f64) -> Self {
-        let max = max.max(MIN_BITRATE);
-        let start = start.clamp(MIN_BITRATE, max);
-        CappedEstimator {
-            gcc: Gcc::new(start, MIN_BITRATE, max),
+        let controller = CongestionController::new(CongestionConfig {
             start,
+            min: MIN_BITRATE,
             max,
-            arrived: VecDeque::new(),
-            arrived_bytes: 0,
-            first: None,
+        });
+        Estimator {
             shared: Arc::new(Mutex::new(Estimate {
-                target: start,
+                target: controller.target(),
                 ..Default::default()
             })),
+            controller,
+            origin: None,
+            packets: Vec::new(),
         }
     }
 
     pub(crate) fn shared(&self) -> SharedEstimate {
         self.shared.clone()
     }
+
+    fn publish(&self) {
+        let mut shared = self.shared.lock();
+        shared.target = self.controller.target();
+        shared.acknowledged = self.controller.acknowledged().unwrap_or(0.0);
+        shared.loss = self.controller.loss();
+    }
 }
 
-impl BandwidthEstimator for CappedEstimator {
+/// `instant` by a clock that showed [`BEFORE`] at `origin`.
+fn time(origin: Instant, instant: Instant) -> MediaTime {
+    match instant.checked_duration_since(origin) {
+        Some(after) => MediaTime::ZERO + BEFORE + after,
+        None => {
+            let before = origin.saturating_duration_since(instant);
+            MediaTime::ZERO + BEFORE.saturating_sub(before)
+        }
+    }
+}
+
+impl BandwidthEstimator for Estimator {
     fn on_reports(&mut self, now: Instant, reports: &[PacketReport]) {
         if reports.is_empty() {
             return;
         }
-        self.gcc.on_reports(now, reports);
-        let bytes = reports.iter().filter(|r| r.arrived).map(|r| r.size).sum();
-        self.arrived.push_back((now, bytes));
-        self.arrived_bytes += bytes;
-        while let Some((at, bytes)) = self.arrived.front().copied() {
-            if now.saturating_duration_since(at) <= WINDOW {
-                break;
+        let origin = *self.origin.get_or_insert(now);
+        self.packets.clear();
+        self.packets.extend(reports.iter().map(|report| {
+            let arrival = report.arrival.filter(|_| report.arrived);
+            PacketResult {
+                departure: time(origin, report.departure),
+                arrival: arrival.map(|arrival| MediaTime::ZERO + arrival),
+                bytes: report.size,
             }
-            self.arrived.pop_front();
-            self.arrived_bytes -= bytes;
-        }
-        let first = *self.first.get_or_insert(now);
-        let acknowledged = self.arrived_bytes as f64 * 8.0 / WINDOW.as_secs_f64();
-        let mut target = self.gcc.target_bitrate();
-        // Before a window is full the rate would read too low.
-        if now.saturating_duration_since(first) >= WINDOW {
-            let cap = (acknowledged * HEADROOM).max(ALWAYS);
-            // A path that never was tested further keeps what it was given to start with.
-            target = target.min(cap.max(self.start.min(self.gcc.target_bitrate())));
-        }
-        let lost = reports.iter().filter(|r| !r.arrived).count() as f64 / reports.len() as f64;
-        let mut shared = self.shared.lock();
-        shared.target = target.clamp(MIN_BITRATE, self.max);
-        shared.acknowledged = acknowledged;
-        shared.reported = true;
-        shared.loss += (lost - shared.loss) * 0.2;
+        }));
+        self.controller.on_report(&self.packets, time(origin, now));
+        self.shared.lock().reported = true;
+        self.publish();
     }
 
     fn target_bitrate(&self) -> f64 {
-        self.shared.lock().target
+        self.controller.target()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        self.gcc.handle_timeout(now);
+        if let Some(origin) = self.origin {
+            self.controller.on_timeout(time(origin, now));
+            self.publish();
+        }
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.gcc.poll_timeout()
+        let due = self.controller.next_timeout()?;
+        let after = due.saturating_since(MediaTime::ZERO + BEFORE);
+        Some(self.origin? + after)
     }
 
     fn stats(&self) -> EstimatorStats {
-        self.gcc.stats()
+        EstimatorStats::default()
     }
 }

@@ -23,7 +23,7 @@ use crate::PeerContext;
 use crate::pipeline::Workers;
 use crate::sources::{Heard, RTCRtpSource};
 use duet_media::{Clock, MediaKind, MediaTime};
-use estimate::{CappedEstimator, SharedEstimate};
+use estimate::{Estimator, SharedEstimate};
 use incoming::Incoming;
 use outgoing::Outgoing;
 use parking_lot::Mutex;
@@ -70,7 +70,7 @@ impl MediaPath {
     /// A path, and the chain that carries it. `wake` wakes the driver.
     pub(crate) fn new(context: &PeerContext, wake: Arc<Notify>) -> (Arc<MediaPath>, Registry) {
         let (start_bitrate, max_bitrate) = (context.start_bitrate, context.max_bitrate);
-        let estimator = CappedEstimator::new(f64::from(start_bitrate), f64::from(max_bitrate));
+        let estimator = Estimator::new(f64::from(start_bitrate), f64::from(max_bitrate));
         let path = Arc::new(MediaPath {
             clock: context.clock.clone(),
             workers: context.workers,

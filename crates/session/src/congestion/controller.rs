@@ -1,0 +1,335 @@
+//! The target, from all that is known.
+
+use super::PacketResult;
+use super::acknowledged::Acknowledged;
+use super::loss::{Loss, LossNews};
+use super::queue::Queue;
+use super::train::Trains;
+use super::trend::{Trend, Usage};
+use duet_media::MediaTime;
+use std::time::Duration;
+
+/// What arrived is counted over this long, and over this long when the path has just changed.
+const WINDOW: Duration = Duration::from_millis(500);
+const SHORT_WINDOW: Duration = Duration::from_millis(200);
+/// A queue longer than this is drained…
+const LONG_QUEUE: Duration = Duration::from_millis(50);
+/// … and one shorter than this is none.
+const NO_QUEUE: Duration = Duration::from_millis(12);
+/// Draining takes this long, besides the queue itself.
+const DRAIN_TIME: Duration = Duration::from_millis(300);
+/// No less of the path's rate is used while draining: sound goes on, and a picture now and then.
+const DRAIN_LEAST: f64 = 0.3;
+/// So much of what the path carried is used after a queue was drained.
+const RESUME: f64 = 0.94;
+/// After that the rate stays for so long: what is found out now is still of before.
+const REST: Duration = Duration::from_millis(800);
+/// Growth a second: where nothing is known, and near what the path carried. The longer ago that is, the
+/// less it binds.
+const FAST_GROWTH: f64 = 0.12;
+const SLOW_GROWTH: f64 = 0.025;
+const BINDS: Duration = Duration::from_secs(3);
+/// Growth a second towards what a train has shown that there is room for.
+const SHOWN_GROWTH: f64 = 3.0;
+/// So much of what trains show is believed.
+const SHOWN_SHARE: f64 = 0.85;
+/// The target may be so much above what arrived.
+const HEADROOM: f64 = 1.5;
+/// Below this share of the known capacity growth is fast, and above that one the capacity is another.
+const NEAR: (f64, f64) = (0.85, 1.15);
+/// Congestion's share of losses: below the first there is none, above the second the rate falls.
+const LOSSES: (f64, f64) = (0.02, 0.08);
+/// So much is sent to see whether less is lost.
+const TRIAL: f64 = 0.8;
+/// Without a word for so long (besides the round trip) nothing is known any more.
+const SILENCE: Duration = Duration::from_millis(400);
+
+/// Bounds of the target, in bits a second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CongestionConfig {
+    /// Before anything is known.
+    pub start: f64,
+    /// At least.
+    pub min: f64,
+    /// At most.
+    pub max: f64,
+}
+
+/// What the rate does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Phase {
+    /// It grows.
+    Growing,
+    /// Less is sent until the queue is gone, or until it is no use.
+    Draining {
+        until: MediaTime,
+        queue: Duration,
+        resume: f64,
+    },
+    /// It stays.
+    Resting { until: MediaTime },
+    /// Less is sent to see whether less is lost.
+    Trying { back: f64 },
+}
+
+/// Tells how many bits a second to send.
+#[derive(Debug)]
+pub struct CongestionController {
+    config: CongestionConfig,
+    target: f64,
+    phase: Phase,
+    /// What the path carried when its queue stood.
+    capacity: Option<f64>,
+    /// When it last did.
+    congested: MediaTime,
+    /// A queue this long is not ours: it stayed when we sent less.
+    foreign_queue: Duration,
+    acknowledged: Acknowledged,
+    trend: Trend,
+    queue: Queue,
+    trains: Trains,
+    loss: Loss,
+    round_trip: Duration,
+    updated: Option<MediaTime>,
+    heard: Option<MediaTime>,
+    silent: bool,
+}
+
+impl CongestionController {
+    /// A controller that has heard nothing.
+    pub fn new(config: CongestionConfig) -> Self {
+        let max = config.max.max(config.min);
+        let config = CongestionConfig {
+            max,
+            start: config.start.clamp(config.min, max),
+            ..config
+        };
+        CongestionController {
+            target: config.start,
+            config,
+            phase: Phase::Growing,
+            capacity: None,
+            congested: MediaTime::ZERO,
+            foreign_queue: Duration::ZERO,
+            acknowledged: Acknowledged::default(),
+            trend: Trend::new(),
+            queue: Queue::default(),
+            trains: Trains::default(),
+            loss: Loss::default(),
+            round_trip: Duration::from_millis(100),
+            updated: None,
+            heard: None,
+            silent: false,
+        }
+    }
+
+    /// Bits a second to send.
+    pub fn target(&self) -> f64 {
+        self.target
+    }
+
+    /// Bits a second that arrived of late; `None` before anything is known.
+    pub fn acknowledged(&self) -> Option<f64> {
+        self.acknowledged.rate(WINDOW)
+    }
+
+    /// Share of packets lost of late, 0 to 1.
+    pub fn loss(&self) -> f64 {
+        self.loss.share()
+    }
+
+    /// How long a packet waits in queues on its way.
+    pub fn queue(&self) -> Duration {
+        self.queue.wait()
+    }
+
+    /// Takes in a report that came at `now`: packets in the order of departure.
+    pub fn on_report(&mut self, packets: &[PacketResult], now: MediaTime) {
+        let arrived = packets
+            .iter()
+            .filter_map(|packet| Some((packet, packet.arrival?)));
+        let Some(last) = packets
+            .iter()
+            .filter(|packet| packet.arrival.is_some())
+            .last()
+        else {
+            self.note_losses(packets, now);
+            return;
+        };
+        if std::mem::take(&mut self.silent) {
+            // The path may be another, and what was sent meanwhile is gone or in a queue.
+            self.acknowledged.start_afresh();
+            self.trains.start_afresh();
+            self.queue.start_afresh();
+            self.trend = Trend::new();
+        }
+        self.heard = Some(now);
+        let round_trip = now.saturating_since(last.departure);
+        self.round_trip = (self.round_trip * 7 + round_trip) / 8;
+        for (packet, arrival) in arrived.clone() {
+            self.acknowledged.on_arrival(arrival, packet.bytes);
+            self.trend.on_packet(packet, arrival);
+        }
+        packets
+            .iter()
+            .for_each(|packet| self.trains.on_packet(packet, now));
+        let delays = arrived.map(|(packet, arrival)| (packet.departure, arrival));
+        self.queue.on_report(delays, now);
+        self.note_losses(packets, now);
+        self.update(now);
+    }
+
+    /// When to call [`on_timeout`](Self::on_timeout), unless a report comes before.
+    pub fn next_timeout(&self) -> Option<MediaTime> {
+        let heard = self.heard.filter(|_| !self.silent)?;
+        Some(heard + SILENCE + self.round_trip.min(SILENCE))
+    }
+
+    /// Nothing was heard for long.
+    pub fn on_timeout(&mut self, now: MediaTime) {
+        if self.next_timeout().is_some_and(|due| due <= now) {
+            self.silent = true;
+            self.loss.break_off();
+            if let Phase::Draining { resume: back, .. } | Phase::Trying { back } = self.phase {
+                self.set(back);
+            }
+            self.phase = Phase::Growing;
+            self.updated = None;
+        }
+    }
+
+    fn note_losses(&mut self, packets: &[PacketResult], now: MediaTime) {
+        let lost = packets.iter().filter(|packet| packet.arrival.is_none());
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let (sent, lost) = (count(packets.len()), count(lost.count()));
+        let news = self.loss.on_report(sent, lost, now, self.round_trip);
+        let draining = matches!(self.phase, Phase::Draining { .. });
+        match news {
+            None => {}
+            // Of a queue: that is being seen to.
+            Some(LossNews::TrialBegins) if draining => self.loss.break_off(),
+            Some(LossNews::Congested(_)) if draining => {}
+            Some(LossNews::Congested(share)) if share > LOSSES.1 => {
+                self.set(self.target * (1.0 - 0.5 * share));
+                self.phase = Phase::Resting { until: now + REST };
+            }
+            Some(LossNews::Congested(share)) if share > LOSSES.0 => {
+                if self.phase == Phase::Growing {
+                    self.phase = Phase::Resting { until: now + REST };
+                }
+            }
+            Some(LossNews::Congested(_)) => {}
+            Some(LossNews::TrialBegins) => {
+                self.phase = Phase::Trying { back: self.target };
+                self.set(self.target * TRIAL);
+            }
+            Some(LossNews::TrialEnds { cured }) => {
+                let Phase::Trying { back } = self.phase else {
+                    return;
+                };
+                if cured {
+                    // Somewhere between the two is what the path carries.
+                    self.capacity = Some(self.target / RESUME);
+                } else {
+                    self.set(back);
+                }
+                self.phase = Phase::Resting { until: now + REST };
+            }
+        }
+    }
+
+    fn update(&mut self, now: MediaTime) {
+        let before = self.updated.replace(now).unwrap_or(now);
+        let elapsed = now.saturating_since(before).as_secs_f64().min(0.5);
+        let waits = self.queue.wait();
+        // What is foreign may leave again.
+        self.foreign_queue = self.foreign_queue.mul_f64(1.0 - 0.05 * elapsed);
+        match self.phase {
+            Phase::Draining {
+                until,
+                queue,
+                resume,
+            } => {
+                if waits <= NO_QUEUE.max(queue / 5) {
+                    self.set(resume);
+                    self.phase = Phase::Resting { until: now + REST };
+                } else if now >= until {
+                    if waits > queue / 2 {
+                        // Somebody else's: there is no use in sending less.
+                        self.foreign_queue = waits.mul_f64(1.3);
+                    }
+                    self.set(resume);
+                    self.phase = Phase::Resting { until: now + REST };
+                }
+                return;
+            }
+            Phase::Resting { until } if now >= until => self.phase = Phase::Growing,
+            Phase::Resting { .. } | Phase::Growing | Phase::Trying { .. } => {}
+        }
+        let too_long = waits > LONG_QUEUE.max(self.foreign_queue);
+        let grows = self.trend.usage() == Usage::Over && waits > NO_QUEUE;
+        if too_long || grows {
+            self.drain(waits, now);
+        } else if self.phase == Phase::Growing && self.trend.usage() == Usage::Normal {
+            self.grow(elapsed, now);
+        }
+    }
+
+    /// Sends less for as long as it takes until the queue is gone.
+    fn drain(&mut self, waits: Duration, now: MediaTime) {
+        let rate = |window| self.acknowledged.rate(window);
+        let (Some(long), Some(short)) = (rate(WINDOW), rate(SHORT_WINDOW)) else {
+            return;
+        };
+        // While a queue stands, what arrives is what the path carries. If that fell within the window,
+        // only the last of it counts.
+        let carried = if short < long * 0.8 { short } else { long };
+        let carried = carried.min(self.target * HEADROOM);
+        self.capacity = Some(carried);
+        self.congested = now;
+        self.loss.break_off();
+        let queue = waits.saturating_sub(self.foreign_queue);
+        let takes = DRAIN_TIME + queue / 2;
+        let less = 1.0 - queue.as_secs_f64() / takes.as_secs_f64();
+        self.set(carried * less.clamp(DRAIN_LEAST, 0.85));
+        self.phase = Phase::Draining {
+            until: now + takes + self.round_trip + Duration::from_millis(100),
+            queue: waits,
+            resume: carried * RESUME,
+        };
+    }
+
+    fn grow(&mut self, elapsed: f64, now: MediaTime) {
+        let shown = self.trains.shown(now).unwrap_or(0.0) * SHOWN_SHARE;
+        if self.capacity.is_some_and(|capacity| {
+            self.target > capacity * NEAR.1 || shown > capacity * NEAR.1 * 1.2
+        }) {
+            self.capacity = None;
+        }
+        let near = self
+            .capacity
+            .is_some_and(|capacity| self.target > capacity * NEAR.0);
+        let speed = match near {
+            _ if shown > self.target => SHOWN_GROWTH,
+            true => {
+                let ago = now.saturating_since(self.congested).as_secs_f64() / BINDS.as_secs_f64();
+                (SLOW_GROWTH * (1.0 + ago * ago)).min(FAST_GROWTH)
+            }
+            false => FAST_GROWTH,
+        };
+        let mut next = self.target * (1.0 + speed * elapsed);
+        if speed == SHOWN_GROWTH {
+            next = next.min(shown);
+        }
+        // Nothing is known of what was not tried.
+        if let Some(arrived) = self.acknowledged.rate(WINDOW) {
+            let proven = (arrived * HEADROOM + 10_000.0).max(shown);
+            next = next.min(proven.max(self.target));
+        }
+        self.set(next);
+    }
+
+    fn set(&mut self, target: f64) {
+        self.target = target.clamp(self.config.min, self.config.max);
+    }
+}

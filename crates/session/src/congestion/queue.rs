@@ -1,0 +1,54 @@
+//! How long the queue on the path is: what one-way delays have beyond the least of late.
+
+use duet_media::MediaTime;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// The least delay is that of the path alone only if it is seen now and then. It is searched in so many
+/// stretches of so long: a path that changed, or clocks that drift, are known after that.
+const STRETCH: Duration = Duration::from_secs(5);
+const STRETCHES: usize = 6;
+
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// Nanoseconds between two clocks: the least of each stretch, oldest first.
+    least: VecDeque<(MediaTime, i64)>,
+    current: Duration,
+}
+
+impl Queue {
+    /// Takes in a report's packets, as (departure, arrival), that came by `now`. What counts is the
+    /// fastest: the others may have waited for each other.
+    pub(super) fn on_report(
+        &mut self,
+        packets: impl Iterator<Item = (MediaTime, MediaTime)>,
+        now: MediaTime,
+    ) {
+        let delays = packets.map(|(departure, arrival)| arrival.nanos_since(departure));
+        let Some(fastest) = delays.min() else { return };
+        match self.least.back_mut() {
+            Some((begun, least)) if now.saturating_since(*begun) < STRETCH => {
+                *least = fastest.min(*least);
+            }
+            _ => {
+                if self.least.len() == STRETCHES {
+                    self.least.pop_front();
+                }
+                self.least.push_back((now, fastest));
+            }
+        }
+        let least = self.least.iter().map(|(_, least)| *least).min();
+        let waited = fastest.saturating_sub(least.unwrap_or(fastest));
+        self.current = Duration::from_nanos(u64::try_from(waited).unwrap_or(0));
+    }
+
+    /// What a packet waits on its way now.
+    pub(super) fn wait(&self) -> Duration {
+        self.current
+    }
+
+    /// The path is another.
+    pub(super) fn start_afresh(&mut self) {
+        *self = Queue::default();
+    }
+}
