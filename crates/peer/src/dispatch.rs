@@ -204,6 +204,8 @@ pub(crate) struct Divider {
     allocator: RateAllocator,
     /// Until the first receiver report tells the round trip: whether the handshake was that of a short path.
     short_handshake: bool,
+    /// How often what was under way became of no use, so far.
+    overloads: u64,
 }
 
 impl Divider {
@@ -214,6 +216,7 @@ impl Divider {
             max_bitrate: f64::from(context.max_bitrate),
             allocator: RateAllocator::new(RateConfig::default()),
             short_handshake: false,
+            overloads: 0,
         }
     }
 
@@ -289,10 +292,17 @@ impl Divider {
                 shares.video_frame_rate,
             );
         }
+        if std::mem::replace(&mut self.overloads, estimate.overloads) != estimate.overloads {
+            // What waits would come late, and what was lost would be asked for again and again.
+            for sender in of_kind(MediaKind::Video) {
+                sender.start_afresh();
+            }
+        }
         let short = match self.path.round_trip() {
             Some(round_trip) => round_trip <= SHORT_PATH,
             None => self.short_handshake,
         };
-        self.path.set_pace(target, short);
+        let pace = estimate.pace * (target / estimate.target.max(1.0)).min(1.0);
+        self.path.set_pace(pace, short);
     }
 }

@@ -1,6 +1,6 @@
 //! Runs the laboratory's experiments and prints what was measured, one line of JSON for each.
 
-use duet_media::MediaTime;
+use duet_media::{Clock, MediaTime};
 use duet_network::{Call, CallConfig, LinkConfig, Loss, run};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -147,6 +147,34 @@ async fn outage(seconds: u32) -> Value {
     measured
 }
 
+/// Lets `duration` pass; with `TIMELINE` in the environment, each tenth of a second is told.
+async fn pass(call: &Call, duration: Duration) -> (MediaTime, MediaTime) {
+    if std::env::var_os("TIMELINE").is_none() {
+        return call.pass(duration).await;
+    }
+    let from = call.clock.now();
+    let until = from + duration;
+    while call.clock.now() < until {
+        let (begun, now) = call.pass(Duration::from_millis(100)).await;
+        let report = call.ends[0].connection.get_stats().await;
+        let report = report.expect("the connection is open");
+        let number = |kind, name: &str| report.of_type(kind).find_map(|stats| stats.number(name));
+        let viewed = &call.ends[1].viewed;
+        eprintln!(
+            "{:6.1} s: target {:5.0} kbit/s, arrives {:5.0}, delay {:4.0} ms, {} pictures of {:4.0} ms, encoder {:?}, sent again {:?}",
+            now.as_secs_f64(),
+            number("candidate-pair", "availableOutgoingBitrate").unwrap_or_default() / 1e3,
+            call.rate(begun, now) / 1e3,
+            ms(call.delay(begun, now, 0.5)),
+            viewed.pictures(begun, now).len(),
+            ms(viewed.age(begun, now, 0.5)),
+            number("outbound-rtp", "targetBitrate"),
+            number("outbound-rtp", "retransmittedPacketsSent"),
+        );
+    }
+    (from, until)
+}
+
 /// RFC 8867, 5.1.
 async fn variable_capacity() -> Value {
     let call = Call::start(&CallConfig {
@@ -157,7 +185,7 @@ async fn variable_capacity() -> Value {
     let mut phases = Vec::new();
     for (kbps, seconds) in [(1_000, 40), (2_500, 20), (600, 20), (1_000, 20)] {
         call.set_forth(limited(kbps, 50));
-        let (from, until) = call.pass(seconds * SECOND).await;
+        let (from, until) = pass(&call, seconds * SECOND).await;
         let half = from + seconds * SECOND / 2;
         phases.push(json!({
             "capacity": kbps,
@@ -184,7 +212,7 @@ async fn start() -> Value {
     .await;
     let mut seconds = Vec::new();
     for _ in 0..8 {
-        let (from, until) = call.pass(SECOND).await;
+        let (from, until) = pass(&call, SECOND).await;
         seconds.push(view(&call, from, until));
     }
     call.end().await;

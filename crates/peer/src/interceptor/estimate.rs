@@ -20,6 +20,10 @@ pub(crate) struct Estimate {
     pub(crate) acknowledged: f64,
     /// Share of packets lost, 0 to 1.
     pub(crate) loss: f64,
+    /// What packets may leave at, in bits a second.
+    pub(crate) pace: f64,
+    /// How often what was under way became of no use.
+    pub(crate) overloads: u64,
     /// Whether the other side reports arrivals at all.
     pub(crate) reported: bool,
     /// What the other side says that it can take (REMB), in bits a second.
@@ -50,6 +54,7 @@ impl Estimator {
         Estimator {
             shared: Arc::new(Mutex::new(Estimate {
                 target: controller.target(),
+                pace: controller.pace(),
                 ..Default::default()
             })),
             controller,
@@ -67,6 +72,8 @@ impl Estimator {
         shared.target = self.controller.target();
         shared.acknowledged = self.controller.acknowledged().unwrap_or(0.0);
         shared.loss = self.controller.loss();
+        shared.pace = self.controller.pace();
+        shared.overloads = self.controller.overloads();
     }
 }
 

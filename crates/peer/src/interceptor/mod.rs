@@ -254,7 +254,7 @@ impl MediaPath {
         *self.estimate.lock()
     }
 
-    /// The target has been divided up anew; `short_path`: the round trip is that of a local network.
+    /// What packets may leave at; `short_path`: the round trip is that of a local network.
     pub(crate) fn set_pace(&self, bits_per_second: f64, short_path: bool) {
         self.out.lock().set_pace(bits_per_second, short_path);
     }

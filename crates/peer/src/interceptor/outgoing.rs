@@ -82,6 +82,8 @@ struct Stream {
     clock: RtpClock,
     packetizer: Vp8Packetizer,
     next_sequence_number: u16,
+    /// The number of the last key frame's first packet.
+    key_frame: Option<u16>,
     counters: OutboundCounters,
     remote: Option<RemoteReport>,
     next_report: Option<Instant>,
@@ -98,12 +100,10 @@ pub(crate) struct Outgoing {
 
 impl Outgoing {
     pub(crate) fn new(bits_per_second: f64) -> Self {
-        let mut pacer = Pacer::new(bits_per_second);
-        // Nothing is known of the path yet, and everybody waits for the first picture.
-        pacer.set_rate(bits_per_second, SHORT_PATH_RATE);
         Outgoing {
             streams: HashMap::new(),
-            pacer,
+            // Nothing is known of the path yet, and everybody waits for the first picture.
+            pacer: Pacer::new(SHORT_PATH_RATE.max(bits_per_second)),
             rtcp: VecDeque::new(),
         }
     }
@@ -128,6 +128,7 @@ impl Outgoing {
             packetizer: Vp8Packetizer::new(MAX_PAYLOAD, rand::random()),
             // Half of the space, so that the first wrap does not come before the first report.
             next_sequence_number: rand::random::<u16>() >> 1,
+            key_frame: None,
             counters: OutboundCounters::default(),
             remote: None,
             next_report: None,
@@ -178,9 +179,10 @@ impl Outgoing {
         self.pacer.has_room()
     }
 
+    /// Packets leave at `bits_per_second`. On a short path a picture need not be spread out.
     pub(crate) fn set_pace(&mut self, bits_per_second: f64, short_path: bool) {
         let floor = if short_path { SHORT_PATH_RATE } else { 0.0 };
-        self.pacer.set_rate(bits_per_second, floor);
+        self.pacer.set_rate(bits_per_second.max(floor));
     }
 
     pub(crate) fn send_picture(&mut self, ssrc: u32, time: MediaTime, data: &[u8]) -> bool {
@@ -189,6 +191,9 @@ impl Outgoing {
         };
         if stream.binding.is_none() {
             return false;
+        }
+        if is_key_frame(data) {
+            stream.key_frame = Some(stream.next_sequence_number);
         }
         let timestamp = stream.clock.stamp(time);
         let payloads = stream.packetizer.packetize(data);
@@ -297,6 +302,27 @@ impl Outgoing {
         reports.chain(self.pacer.next_due()).min()
     }
 
+    /// Whether a packet of the memory for retransmissions is of a picture before the last key frame:
+    /// whoever asks for it gets on without.
+    pub(super) fn is_superseded(&self, packet: &rtp::Packet) -> bool {
+        let ssrc = packet.header.ssrc;
+        let streams = &self.streams;
+        let (stream, number) = match streams.get(&ssrc) {
+            Some(stream) => (Some(stream), packet.header.sequence_number),
+            None => {
+                let of = |stream: &&Stream| stream.counters.rtx_ssrc == Some(ssrc);
+                // The original number leads the payload (RFC 4588).
+                let [high, low, ..] = *packet.payload else {
+                    return false;
+                };
+                (streams.values().find(of), u16::from_be_bytes([high, low]))
+            }
+        };
+        let key_frame = stream.and_then(|stream| stream.key_frame);
+        // By half of the numbers' circle: what is before.
+        key_frame.is_some_and(|first| first.wrapping_sub(number).wrapping_sub(1) < 1 << 15)
+    }
+
     /// A packet of the memory for retransmissions leaves.
     pub(super) fn count_retransmission(&mut self, packet: &rtp::Packet) {
         let ssrc = packet.header.ssrc;
@@ -392,6 +418,11 @@ impl Stream {
         self.said_goodbye = false;
         Some(rtp::Packet { header, payload })
     }
+}
+
+/// By the [frame's header](https://www.rfc-editor.org/rfc/rfc6386#section-9.1).
+fn is_key_frame(vp8: &[u8]) -> bool {
+    vp8.first().is_some_and(|first| first & 1 == 0)
 }
 
 /// What the other side says of our streams. `unix`: the wall clock's reading at `arrival`.

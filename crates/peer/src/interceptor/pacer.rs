@@ -7,13 +7,12 @@ use rtc::rtp;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// What the pacer lets through faster than the target: a picture should not take its whole interval
-/// to leave, and the estimate needs something to probe with.
-const FACTOR: f64 = 2.5;
 /// Until the target's estimate has stood its first test, a key frame may go this much faster.
 const BURST: Duration = Duration::from_millis(40);
 /// With more than this waiting there is no room for another picture.
 const ROOM: Duration = Duration::from_millis(60);
+/// It is never slower than this, in bits a second.
+const LEAST: f64 = 50_000.0;
 /// A queue is cut off here whatever the rate says: a key frame of 1080p takes some 400 packets.
 /// Sound is 20 ms to the packet. What is above is lost, and counted.
 const MAX_VIDEO_PACKETS: usize = 2_048;
@@ -31,22 +30,21 @@ pub(crate) struct Pacer {
 }
 
 impl Pacer {
-    /// A pacer for a target of `bits_per_second`.
+    /// A pacer that lets `bits_per_second` through.
     pub(crate) fn new(bits_per_second: f64) -> Self {
         Pacer {
             audio: VecDeque::new(),
             video: VecDeque::new(),
             video_bytes: 0,
-            rate: bits_per_second * FACTOR / 8.0,
+            rate: bits_per_second / 8.0,
             due: None,
             dropped: 0,
         }
     }
 
-    /// The target has changed. `floor` is what the path is known to take without a queue, whatever
-    /// the target: on a short path a picture need not be spread out.
-    pub(crate) fn set_rate(&mut self, bits_per_second: f64, floor: f64) {
-        self.rate = (bits_per_second * FACTOR).max(floor).max(50_000.0) / 8.0;
+    /// From now on it lets `bits_per_second` through.
+    pub(crate) fn set_rate(&mut self, bits_per_second: f64) {
+        self.rate = bits_per_second.max(LEAST) / 8.0;
     }
 
     pub(crate) fn push_audio(&mut self, packet: rtp::Packet) {
@@ -121,11 +119,11 @@ mod tests {
     #[test]
     fn sound_overtakes_a_key_frame_and_pictures_keep_to_the_rate() {
         let start = Instant::now();
-        let mut pacer = Pacer::new(800_000.0);
+        let mut pacer = Pacer::new(2_000_000.0);
         for _ in 0..100 {
             pacer.push_video(packet(1, 1_000));
         }
-        // 800 kbit/s x 2.5 are 250 packets a second: 10 in a burst of 40 ms, then one every 4 ms.
+        // 2 Mbit/s are 250 packets a second: 10 in a burst of 40 ms, then one every 4 ms.
         let burst = std::iter::from_fn(|| pacer.pop(start)).count();
         assert!((10..=12).contains(&burst), "{burst}");
         assert!(!pacer.has_room());
@@ -146,7 +144,7 @@ mod tests {
     #[test]
     fn a_pause_earns_no_more_than_one_burst() {
         let start = Instant::now();
-        let mut pacer = Pacer::new(800_000.0);
+        let mut pacer = Pacer::new(2_000_000.0);
         pacer.push_video(packet(1, 1_000));
         assert!(pacer.pop(start).is_some());
         for _ in 0..100 {
@@ -159,7 +157,7 @@ mod tests {
 
     #[test]
     fn queues_are_bounded_and_count_what_they_lose() {
-        let mut pacer = Pacer::new(800_000.0);
+        let mut pacer = Pacer::new(2_000_000.0);
         (0..5_000).for_each(|_| pacer.push_video(packet(1, 10)));
         (0..100).for_each(|_| pacer.push_audio(packet(2, 10)));
         assert_eq!(pacer.dropped, 5_000 - 2_048 + 36);

@@ -22,6 +22,10 @@ pub(super) struct RetransmissionCounter {
 impl RetransmissionCounter {
     /// Of the target.
     const SHARE: f64 = 0.5;
+    /// However low the target, in bits a second.
+    const LEAST_RATE: f64 = 200_000.0;
+    /// So much of a budget can be saved up.
+    const BURST: f64 = 0.25;
 
     pub(super) fn new(path: Arc<MediaPath>) -> Self {
         RetransmissionCounter {
@@ -34,12 +38,12 @@ impl RetransmissionCounter {
     }
 
     fn may_leave(&mut self, bytes: usize, now: Instant) -> bool {
-        let rate = self.path.estimate().target.max(300_000.0) * Self::SHARE / 8.0;
+        let rate = self.path.estimate().target.max(Self::LEAST_RATE) * Self::SHARE / 8.0;
         let since = self
             .filled
             .replace(now)
             .map_or(1.0, |at| now.saturating_duration_since(at).as_secs_f64());
-        self.budget = (self.budget + since * rate).min(rate);
+        self.budget = (self.budget + since * rate).min(rate * Self::BURST);
         let may = self.budget >= bytes as f64;
         if may {
             self.budget -= bytes as f64;
@@ -72,7 +76,9 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for RetransmissionCounter {
                 .iter()
                 .any(|a| matches!(a, Attribute::Retransmission))
         {
-            if !self.may_leave(packet.payload.len(), msg.now) {
+            if self.path.out.lock().is_superseded(packet)
+                || !self.may_leave(packet.payload.len(), msg.now)
+            {
                 return Ok(());
             }
             self.path.out.lock().count_retransmission(packet);

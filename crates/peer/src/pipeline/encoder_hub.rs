@@ -130,6 +130,12 @@ impl OutboundVideo {
         self.0.client.request_key_frame();
     }
 
+    /// What was made and not taken yet is of no use any more: it goes, and a key frame is asked for.
+    pub fn start_afresh(&self) {
+        self.0.client.outbox.start_afresh();
+        self.request_key_frame();
+    }
+
     /// What this viewer's path carries, in bits a second.
     pub fn set_target_bitrate(&self, bits_per_second: u32) {
         self.0.client.set_target(bits_per_second);

@@ -126,6 +126,14 @@ impl Outbox<EncodedVideo> {
         false
     }
 
+    /// Nothing that is here goes out, and nothing that comes before a key frame.
+    pub(super) fn start_afresh(&self) {
+        let mut state = self.state.lock();
+        state.counters.dropped += state.items.len() as u64;
+        state.items.clear();
+        state.wants_key_frame = true;
+    }
+
     /// The pictures to come are of another encoder; those already here still go out.
     pub(super) fn want_key_frame(&self) {
         self.state.lock().wants_key_frame = true;

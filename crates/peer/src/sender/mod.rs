@@ -407,6 +407,14 @@ impl RTCRtpSender {
         }
     }
 
+    /// Forgets what waits to leave, and goes on with a key frame.
+    pub(crate) fn start_afresh(&self) {
+        if let Outbound::Video(video) = &self.0.outbound {
+            video.start_afresh();
+            self.0.path.discard(self.0.ssrc);
+        }
+    }
+
     /// Of the source's picture, as far as is known.
     pub(crate) fn pixels(&self) -> u64 {
         let Outbound::Video(video) = &self.0.outbound else {

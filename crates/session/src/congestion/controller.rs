@@ -9,9 +9,12 @@ use super::trend::{Trend, Usage};
 use duet_media::MediaTime;
 use std::time::Duration;
 
-/// What arrived is counted over this long, and over this long when the path has just changed.
+/// What arrived is counted over this long…
 const WINDOW: Duration = Duration::from_millis(500);
-const SHORT_WINDOW: Duration = Duration::from_millis(200);
+/// … and over these when the path has just changed: if less than this share of the longer's rate came
+/// within the shorter, only that counts.
+const SHORT_WINDOWS: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(100)];
+const FALLEN: f64 = 0.75;
 /// A queue longer than this is drained…
 const LONG_QUEUE: Duration = Duration::from_millis(50);
 /// … and one shorter than this is none.
@@ -20,6 +23,12 @@ const NO_QUEUE: Duration = Duration::from_millis(12);
 const DRAIN_TIME: Duration = Duration::from_millis(300);
 /// No less of the path's rate is used while draining: sound goes on, and a picture now and then.
 const DRAIN_LEAST: f64 = 0.3;
+const DRAIN_MOST: f64 = 0.75;
+/// What a queue is expected to grow at most before less arrives.
+const MOST_GROWTH: Duration = Duration::from_millis(200);
+/// Packets leave so much faster than the target.
+const PACE: f64 = 2.5;
+const DRAIN_PACE: f64 = 1.1;
 /// So much of what the path carried is used after a queue was drained.
 const RESUME: f64 = 0.94;
 /// After that the rate stays for so long: what is found out now is still of before.
@@ -39,6 +48,11 @@ const HEADROOM: f64 = 1.5;
 const NEAR: (f64, f64) = (0.85, 1.15);
 /// Congestion's share of losses: below the first there is none, above the second the rate falls.
 const LOSSES: (f64, f64) = (0.02, 0.08);
+/// A queue this long that loses is full, and one whose path carries no more than this share of what is sent
+/// soon will be. It is told once in a while.
+const COLLAPSE: f64 = 0.6;
+const OVERLOAD: Duration = Duration::from_millis(120);
+const OVERLOAD_REST: Duration = Duration::from_secs(1);
 /// So much is sent to see whether less is lost.
 const TRIAL: f64 = 0.8;
 /// Without a word for so long (besides the round trip) nothing is known any more.
@@ -90,6 +104,10 @@ pub struct CongestionController {
     trains: Trains,
     loss: Loss,
     round_trip: Duration,
+    /// Packets of the last report that were lost.
+    lost: usize,
+    overloads: u64,
+    overloaded: MediaTime,
     updated: Option<MediaTime>,
     heard: Option<MediaTime>,
     silent: bool,
@@ -117,6 +135,9 @@ impl CongestionController {
             trains: Trains::default(),
             loss: Loss::default(),
             round_trip: Duration::from_millis(100),
+            lost: 0,
+            overloads: 0,
+            overloaded: MediaTime::ZERO,
             updated: None,
             heard: None,
             silent: false,
@@ -126,6 +147,15 @@ impl CongestionController {
     /// Bits a second to send.
     pub fn target(&self) -> f64 {
         self.target
+    }
+
+    /// Bits a second at which packets may leave. More than the target: a picture should not take its whole
+    /// interval, and that shows what room there is. But a queue is not drained while it is filled.
+    pub fn pace(&self) -> f64 {
+        match self.phase {
+            Phase::Draining { .. } => self.target * DRAIN_PACE,
+            _ => self.target * PACE,
+        }
     }
 
     /// Bits a second that arrived of late; `None` before anything is known.
@@ -143,16 +173,18 @@ impl CongestionController {
         self.queue.wait()
     }
 
+    /// How often the path fell so far that its queue overflows: what was made for it is late or lost, and
+    /// what goes on from that is of no use.
+    pub fn overloads(&self) -> u64 {
+        self.overloads
+    }
+
     /// Takes in a report that came at `now`: packets in the order of departure.
     pub fn on_report(&mut self, packets: &[PacketResult], now: MediaTime) {
         let arrived = packets
             .iter()
             .filter_map(|packet| Some((packet, packet.arrival?)));
-        let Some(last) = packets
-            .iter()
-            .filter(|packet| packet.arrival.is_some())
-            .last()
-        else {
+        let Some(last) = packets.iter().rfind(|packet| packet.arrival.is_some()) else {
             self.note_losses(packets, now);
             return;
         };
@@ -201,7 +233,8 @@ impl CongestionController {
     fn note_losses(&mut self, packets: &[PacketResult], now: MediaTime) {
         let lost = packets.iter().filter(|packet| packet.arrival.is_none());
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let (sent, lost) = (count(packets.len()), count(lost.count()));
+        self.lost = lost.count();
+        let (sent, lost) = (count(packets.len()), count(self.lost));
         let news = self.loss.on_report(sent, lost, now, self.round_trip);
         let draining = matches!(self.phase, Phase::Draining { .. });
         match news {
@@ -213,10 +246,10 @@ impl CongestionController {
                 self.set(self.target * (1.0 - 0.5 * share));
                 self.phase = Phase::Resting { until: now + REST };
             }
-            Some(LossNews::Congested(share)) if share > LOSSES.0 => {
-                if self.phase == Phase::Growing {
-                    self.phase = Phase::Resting { until: now + REST };
-                }
+            Some(LossNews::Congested(share))
+                if share > LOSSES.0 && self.phase == Phase::Growing =>
+            {
+                self.phase = Phase::Resting { until: now + REST };
             }
             Some(LossNews::Congested(_)) => {}
             Some(LossNews::TrialBegins) => {
@@ -242,6 +275,9 @@ impl CongestionController {
         let before = self.updated.replace(now).unwrap_or(now);
         let elapsed = now.saturating_since(before).as_secs_f64().min(0.5);
         let waits = self.queue.wait();
+        if waits >= OVERLOAD && self.lost > 0 {
+            self.overload(now);
+        }
         // What is foreign may leave again.
         self.foreign_queue = self.foreign_queue.mul_f64(1.0 - 0.05 * elapsed);
         match self.phase {
@@ -250,7 +286,13 @@ impl CongestionController {
                 queue,
                 resume,
             } => {
-                if waits <= NO_QUEUE.max(queue / 5) {
+                let worse = self
+                    .carried()
+                    .is_some_and(|now| now * RESUME < resume * FALLEN);
+                if worse && waits > queue / 2 {
+                    // It was taken for better than it is: what arrived was of before.
+                    self.drain(waits, now);
+                } else if waits <= NO_QUEUE.max(queue / 5) {
                     self.set(resume);
                     self.phase = Phase::Resting { until: now + REST };
                 } else if now >= until {
@@ -277,26 +319,50 @@ impl CongestionController {
 
     /// Sends less for as long as it takes until the queue is gone.
     fn drain(&mut self, waits: Duration, now: MediaTime) {
-        let rate = |window| self.acknowledged.rate(window);
-        let (Some(long), Some(short)) = (rate(WINDOW), rate(SHORT_WINDOW)) else {
+        let Some(carried) = self.carried() else {
             return;
         };
-        // While a queue stands, what arrives is what the path carries. If that fell within the window,
-        // only the last of it counts.
-        let carried = if short < long * 0.8 { short } else { long };
         let carried = carried.min(self.target * HEADROOM);
+        if carried < self.target * COLLAPSE {
+            self.overload(now);
+        }
         self.capacity = Some(carried);
         self.congested = now;
         self.loss.break_off();
-        let queue = waits.saturating_sub(self.foreign_queue);
+        // What left in the last round trip is still to come into it.
+        let grows = (self.target / carried - 1.0).max(0.0) * self.round_trip.as_secs_f64();
+        let queue = waits.saturating_sub(self.foreign_queue)
+            + Duration::from_secs_f64(grows).min(MOST_GROWTH);
         let takes = DRAIN_TIME + queue / 2;
         let less = 1.0 - queue.as_secs_f64() / takes.as_secs_f64();
-        self.set(carried * less.clamp(DRAIN_LEAST, 0.85));
+        self.set(carried * less.clamp(DRAIN_LEAST, DRAIN_MOST));
         self.phase = Phase::Draining {
             until: now + takes + self.round_trip + Duration::from_millis(100),
-            queue: waits,
+            queue: waits.max(queue),
             resume: carried * RESUME,
         };
+    }
+
+    fn overload(&mut self, now: MediaTime) {
+        if now >= self.overloaded + OVERLOAD_REST {
+            self.overloads += 1;
+            self.overloaded = now;
+        }
+    }
+
+    /// What the path carries while a queue stands: what arrives.
+    fn carried(&self) -> Option<f64> {
+        let long = self.acknowledged.rate(WINDOW)?;
+        let shorter = SHORT_WINDOWS
+            .iter()
+            .filter_map(|w| self.acknowledged.rate(*w));
+        Some(shorter.fold(long, |carried, short| {
+            if short < carried * FALLEN {
+                short
+            } else {
+                carried
+            }
+        }))
     }
 
     fn grow(&mut self, elapsed: f64, now: MediaTime) {

@@ -59,7 +59,7 @@ impl Run {
         while self.now < until {
             let millis = self.now.as_millis() as u64;
             let target = self.controller.target();
-            if millis % 33 == 0 {
+            if millis.is_multiple_of(33) {
                 self.waiting += target * 0.033 / 8.0;
             }
             let mut may = target * 2.5 / 8.0 / 1_000.0 + self.due.as_secs_f64();
@@ -82,7 +82,7 @@ impl Run {
                 self.arrived
                     .push((arrival, arrival.saturating_since(departure)));
             }
-            if millis % FEEDBACK == 0 {
+            if millis.is_multiple_of(FEEDBACK) {
                 let last = self
                     .packets
                     .iter()
