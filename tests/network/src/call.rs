@@ -8,7 +8,7 @@ use duet_peer::{
     RTCPeerConnection, RTCPeerConnectionState, Workers,
 };
 use duet_session::sim::LinkConfig;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -67,7 +67,8 @@ pub struct End {
     pub viewed: Viewed,
     /// Its address.
     pub ip: IpAddr,
-    _camera: Option<Camera>,
+    /// What it shows.
+    pub camera: Option<Camera>,
     _microphone: Option<Microphone>,
 }
 
@@ -83,24 +84,35 @@ pub struct Call {
 }
 
 impl Call {
-    /// Where the two are.
-    pub const ADDRESSES: [IpAddr; 2] = [
-        IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 81, 1)),
-        IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 81, 2)),
-    ];
+    /// Where the two are of a network's call number `n`.
+    pub const fn addresses(n: u8) -> [IpAddr; 2] {
+        [
+            IpAddr::V4(Ipv4Addr::new(127, 0, 81, 2 * n + 1)),
+            IpAddr::V4(Ipv4Addr::new(127, 0, 81, 2 * n + 2)),
+        ]
+    }
 
-    /// Calls, and returns once both are connected.
+    /// Calls over a network of their own, and returns once both are connected.
     ///
     /// # Panics
     /// Where they are not within a minute.
     pub async fn start(config: &CallConfig) -> Call {
         let clock = Arc::new(VirtualClock::start());
         let wire = Wire::new(clock.clone(), config.seed);
-        let [a, b] = Self::ADDRESSES;
+        let [a, b] = Self::addresses(0);
         wire.set_link(a, b, config.links[0].clone());
         wire.set_link(b, a, config.links[1].clone());
+        Self::over(&wire, 0, config).await
+    }
+
+    /// Call number `n` over a network that is there, whose links are what they are.
+    ///
+    /// # Panics
+    /// Where the two are not connected within a minute.
+    pub async fn over(wire: &Wire, n: u8, config: &CallConfig) -> Call {
+        let (wire, clock) = (wire.clone(), wire.clock());
         let mut ends = Vec::new();
-        for (ip, sends) in Self::ADDRESSES.into_iter().zip(config.sends) {
+        for (ip, sends) in Self::addresses(n).into_iter().zip(config.sends) {
             let end = End::new(&clock, &wire, ip, sends, config).await;
             ends.push(end.expect("a connection of our own"));
         }
@@ -151,21 +163,21 @@ impl Call {
 
     /// What the link from the caller does from now on.
     pub fn set_forth(&self, config: LinkConfig) {
-        let [a, b] = Self::ADDRESSES;
-        self.wire.set_link(a, b, config);
+        let [a, b] = &self.ends;
+        self.wire.set_link(a.ip, b.ip, config);
     }
 
     /// What the link to the caller does from now on.
     pub fn set_back(&self, config: LinkConfig) {
-        let [a, b] = Self::ADDRESSES;
-        self.wire.set_link(b, a, config);
+        let [a, b] = &self.ends;
+        self.wire.set_link(b.ip, a.ip, config);
     }
 
     /// Bits a second that came through from the caller between the two times.
     pub fn rate(&self, from: MediaTime, until: MediaTime) -> f64 {
         let passed = self.wire.passed();
         let within = passed.iter().filter(|datagram| {
-            datagram.from == Self::ADDRESSES[0] && (from..until).contains(&datagram.arrived)
+            datagram.from == self.ends[0].ip && (from..until).contains(&datagram.arrived)
         });
         let bytes: usize = within.map(|datagram| datagram.bytes).sum();
         bytes as f64 * 8.0 / until.saturating_since(from).as_secs_f64()
@@ -176,7 +188,7 @@ impl Call {
     pub fn delay(&self, from: MediaTime, until: MediaTime, share: f64) -> Duration {
         let passed = self.wire.passed();
         let within = passed.iter().filter(|datagram| {
-            datagram.from == Self::ADDRESSES[0] && (from..until).contains(&datagram.arrived)
+            datagram.from == self.ends[0].ip && (from..until).contains(&datagram.arrived)
         });
         let delays = within.map(|datagram| datagram.arrived.saturating_since(datagram.sent));
         crate::percentile(delays.collect(), share)
@@ -236,7 +248,7 @@ impl End {
             connection,
             viewed,
             ip,
-            _camera: camera,
+            camera,
             _microphone: microphone,
         })
     }

@@ -8,12 +8,14 @@
 mod call;
 mod clock;
 mod studio;
+mod tcp;
 mod viewed;
 mod wire;
 
 pub use call::{Call, CallConfig, End, Sends};
 pub use clock::VirtualClock;
 pub use studio::{Camera, Microphone};
+pub use tcp::{Tcp, rate};
 pub use viewed::{Shown, Viewed, percentile};
 pub use wire::{Passed, Wire};
 

@@ -1,8 +1,9 @@
 //! Runs the laboratory's experiments and prints what was measured, one line of JSON for each.
 
 use duet_media::{Clock, MediaTime};
-use duet_network::{Call, CallConfig, LinkConfig, Loss, run};
+use duet_network::{Call, CallConfig, LinkConfig, Loss, Sends, Tcp, VirtualClock, Wire, run};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 type Experiment = fn() -> Value;
@@ -11,13 +12,18 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let experiments: [(&str, Experiment); 6] = [
+    let experiments: [(&str, Experiment); 11] = [
         ("loss-5", || run(loss(0.05))),
         ("loss-40", || run(storm())),
         ("outage-10", || run(outage(10))),
         ("outage-60", || run(outage(60))),
         ("variable-capacity", || run(variable_capacity())),
         ("start-5m", || run(start())),
+        ("variable-multiple", || run(variable_multiple())),
+        ("fairness", || run(fairness())),
+        ("fairness-rtt", || run(fairness_by_round_trip())),
+        ("tcp-long", || run(tcp_long())),
+        ("pause", || run(pause())),
     ];
     for (name, experiment) in experiments {
         if !wanted.is_empty() && !wanted.iter().any(|w| w == name) {
@@ -201,11 +207,11 @@ async fn start() -> Value {
     let call = Call::start(&CallConfig {
         links: [limited(5_000, 50), link(50)],
         sends: [
-            duet_network::Sends {
+            Sends {
                 video: Some((1280, 720, 30)),
                 audio: true,
             },
-            duet_network::Sends::NOTHING,
+            Sends::NOTHING,
         ],
         ..Default::default()
     })
@@ -217,4 +223,173 @@ async fn start() -> Value {
     }
     call.end().await;
     json!(seconds)
+}
+
+/// Several calls through one bottleneck.
+struct Crowd {
+    wire: Wire,
+    config: CallConfig,
+    calls: Vec<Call>,
+}
+
+impl Crowd {
+    fn new(bottleneck: LinkConfig) -> Crowd {
+        let clock = Arc::new(VirtualClock::start());
+        let wire = Wire::new(clock, 1);
+        let [a, b] = Call::addresses(0);
+        wire.set_link(a, b, bottleneck);
+        wire.set_link(b, a, link(50));
+        let config = CallConfig {
+            // Many are to be coded at once.
+            sends: [
+                Sends {
+                    video: Some((640, 360, 30)),
+                    audio: true,
+                },
+                Sends::NOTHING,
+            ],
+            ..Default::default()
+        };
+        Crowd {
+            wire,
+            config,
+            calls: Vec::new(),
+        }
+    }
+
+    async fn add(&mut self, farther: Duration) {
+        let n = u8::try_from(self.calls.len()).unwrap_or(u8::MAX);
+        let ([a, b], [first, second]) = (Call::addresses(n), Call::addresses(0));
+        if n > 0 {
+            self.wire.share((a, b), (first, second));
+            self.wire.share((b, a), (second, first));
+        }
+        self.wire.set_farther(a, b, farther);
+        self.wire.set_farther(b, a, farther);
+        self.calls
+            .push(Call::over(&self.wire, n, &self.config).await);
+    }
+
+    fn set(&self, bottleneck: LinkConfig) {
+        let [a, b] = Call::addresses(0);
+        self.wire.set_link(a, b, bottleneck);
+    }
+
+    async fn pass(&self, duration: Duration) -> (MediaTime, MediaTime) {
+        self.calls[0].pass(duration).await
+    }
+
+    fn rates(&self, from: MediaTime, until: MediaTime) -> Vec<f64> {
+        let rates = self.calls.iter().map(|call| call.rate(from, until));
+        rates.map(|rate| (rate / 1e3).round()).collect()
+    }
+
+    fn told(&self, from: MediaTime, until: MediaTime) -> Value {
+        let rates = self.rates(from, until);
+        json!({
+            "kbps": rates,
+            "sum": rates.iter().sum::<f64>(),
+            "fairness": (fairness_of(&rates) * 1e3).round() / 1e3,
+            "delay_p95": ms(self.calls[0].delay(from, until, 0.95)),
+            "longest_gap": self.calls.iter().map(|call| ms(call.ends[1].viewed.longest_gap(from, until))).collect::<Vec<_>>(),
+        })
+    }
+
+    async fn end(self) {
+        for call in self.calls {
+            call.end().await;
+        }
+    }
+}
+
+/// Jain's index.
+fn fairness_of(rates: &[f64]) -> f64 {
+    let sum: f64 = rates.iter().sum();
+    let squares: f64 = rates.iter().map(|rate| rate * rate).sum();
+    sum * sum / (rates.len() as f64 * squares)
+}
+
+/// RFC 8867, 5.2.
+async fn variable_multiple() -> Value {
+    let mut crowd = Crowd::new(limited(4_000, 50));
+    crowd.add(Duration::ZERO).await;
+    crowd.add(Duration::ZERO).await;
+    let mut phases = Vec::new();
+    for kbps in [4_000, 2_000, 3_500, 1_000, 2_000] {
+        crowd.set(limited(kbps, 50));
+        let (_, half) = crowd.pass(12 * SECOND).await;
+        let (_, until) = crowd.pass(13 * SECOND).await;
+        phases.push(json!({ "link": kbps, "second_half_of": crowd.told(half, until) }));
+    }
+    crowd.end().await;
+    json!({ "phases": phases })
+}
+
+/// RFC 8867, 5.4.
+async fn fairness() -> Value {
+    let mut crowd = Crowd::new(limited(3_500, 50));
+    crowd.add(Duration::ZERO).await;
+    crowd.pass(20 * SECOND).await;
+    crowd.add(Duration::ZERO).await;
+    crowd.pass(20 * SECOND).await;
+    crowd.add(Duration::ZERO).await;
+    crowd.pass(20 * SECOND).await;
+    let (from, until) = crowd.pass(60 * SECOND).await;
+    let told = crowd.told(from, until);
+    crowd.end().await;
+    json!({ "last_minute": told })
+}
+
+/// RFC 8867, 5.5.
+async fn fairness_by_round_trip() -> Value {
+    let mut crowd = Crowd::new(limited(4_000, 10));
+    for farther in [0, 15, 40, 90, 140] {
+        crowd.add(Duration::from_millis(farther)).await;
+        crowd.pass(10 * SECOND).await;
+    }
+    crowd.pass(30 * SECOND).await;
+    let (from, until) = crowd.pass(100 * SECOND).await;
+    let told = crowd.told(from, until);
+    crowd.end().await;
+    json!({ "end": told })
+}
+
+/// RFC 8867, 5.6.
+async fn tcp_long() -> Value {
+    let mut crowd = Crowd::new(limited(2_000, 50));
+    let ([a, b], (from, to)) = (Call::addresses(0), Tcp::addresses(0));
+    crowd.wire.share((from, to), (a, b));
+    crowd.wire.share((to, from), (b, a));
+    let tcp = Tcp::start(&crowd.wire, 0, u64::MAX);
+    crowd.add(Duration::ZERO).await;
+    crowd.pass(20 * SECOND).await;
+    let before = tcp.received();
+    let (from, until) = crowd.pass(100 * SECOND).await;
+    let tcp_kbps = (duet_network::rate(tcp.received() - before, from, until) / 1e3).round();
+    let told = crowd.told(from, until);
+    crowd.end().await;
+    json!({ "tcp_kbps": tcp_kbps, "call": told })
+}
+
+/// RFC 8867, 5.8.
+async fn pause() -> Value {
+    let mut crowd = Crowd::new(limited(3_500, 50));
+    for _ in 0..3 {
+        crowd.add(Duration::ZERO).await;
+    }
+    crowd.pass(40 * SECOND).await;
+    let camera = |crowd: &Crowd, on| {
+        let camera = crowd.calls[0].ends[0].camera.as_ref();
+        camera.expect("it has one").track.set_enabled(on);
+    };
+    camera(&crowd, false);
+    crowd.pass(10 * SECOND).await;
+    let (from, until) = crowd.pass(10 * SECOND).await;
+    let paused = crowd.told(from, until);
+    camera(&crowd, true);
+    crowd.pass(20 * SECOND).await;
+    let (from, until) = crowd.pass(40 * SECOND).await;
+    let resumed = crowd.told(from, until);
+    crowd.end().await;
+    json!({ "paused": paused, "resumed": resumed })
 }

@@ -11,6 +11,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// What a datagram takes on the wire beside its payload: IP's and UDP's headers.
@@ -31,7 +32,14 @@ struct Shared {
 
 struct State {
     seed: u64,
-    links: BTreeMap<(IpAddr, IpAddr), Link<Datagram>>,
+    links: Vec<Link<Datagram>>,
+    /// Which of them leads from one address to another.
+    ways: BTreeMap<(IpAddr, IpAddr), usize>,
+    /// How much longer a way is than its link.
+    farther: BTreeMap<(IpAddr, IpAddr), Duration>,
+    /// What is under way behind its link: by when it arrives, and a number.
+    behind: BTreeMap<(MediaTime, u64), Datagram>,
+    serial: u64,
     sockets: HashMap<SocketAddr, Inbox>,
     log: Vec<Passed>,
 }
@@ -70,7 +78,11 @@ impl Wire {
             clock: clock.clone(),
             state: Mutex::new(State {
                 seed,
-                links: BTreeMap::new(),
+                links: Vec::new(),
+                ways: BTreeMap::new(),
+                farther: BTreeMap::new(),
+                behind: BTreeMap::new(),
+                serial: 0,
                 sockets: HashMap::new(),
                 log: Vec::new(),
             }),
@@ -80,9 +92,41 @@ impl Wire {
         Wire(shared)
     }
 
+    /// What its times are by.
+    pub fn clock(&self) -> Arc<VirtualClock> {
+        self.0.clock.clone()
+    }
+
     /// Changes what the link from one address to another does from now on.
     pub fn set_link(&self, from: IpAddr, to: IpAddr, config: LinkConfig) {
         self.0.state.lock().link(from, to).set_config(config);
+    }
+
+    /// From now on what goes one way goes through the link of the other way, and shares its queue.
+    pub fn share(&self, way: (IpAddr, IpAddr), with: (IpAddr, IpAddr)) {
+        let mut state = self.0.state.lock();
+        let link = state.way(with.0, with.1);
+        state.ways.insert(way, link);
+    }
+
+    /// A way takes so much longer than its link.
+    pub fn set_farther(&self, from: IpAddr, to: IpAddr, by: Duration) {
+        self.0.state.lock().farther.insert((from, to), by);
+    }
+
+    /// A socket at an address that is no machine's.
+    pub(crate) fn socket(&self, address: SocketAddr) -> Arc<dyn DatagramSocket> {
+        self.open(address, None)
+    }
+
+    fn open(&self, address: SocketAddr, bound: Option<UdpSocket>) -> Arc<dyn DatagramSocket> {
+        let mut state = self.0.state.lock();
+        state.sockets.insert(address, Inbox::default());
+        Arc::new(Socket {
+            address,
+            wire: self.0.clone(),
+            _bound: bound,
+        })
     }
 
     /// What became of the datagrams from one address to another.
@@ -98,37 +142,62 @@ impl Wire {
 
 impl State {
     fn link(&mut self, from: IpAddr, to: IpAddr) -> &mut Link<Datagram> {
+        let way = self.way(from, to);
+        &mut self.links[way]
+    }
+
+    fn way(&mut self, from: IpAddr, to: IpAddr) -> usize {
+        if let Some(way) = self.ways.get(&(from, to)) {
+            return *way;
+        }
         // Each link has luck of its own, whichever was used first.
         let salt = |ip: IpAddr| match ip {
             IpAddr::V4(ip) => u64::from(u32::from(ip)),
             IpAddr::V6(ip) => u128::from(ip) as u64,
         };
         let seed = self.seed ^ salt(from).rotate_left(17) ^ salt(to).rotate_left(41);
-        let link = self.links.entry((from, to));
-        link.or_insert_with(|| Link::new(LinkConfig::default(), seed))
+        self.links.push(Link::new(LinkConfig::default(), seed));
+        let way = self.links.len() - 1;
+        self.ways.insert((from, to), way);
+        way
     }
 
     /// Hands over what has come, and says when the next one does.
     fn deliver(&mut self, now: MediaTime, wake: &mut Vec<Waker>) -> Option<MediaTime> {
-        for ((from, _), link) in &mut self.links {
-            while let Some((arrived, datagram)) = link.poll(now) {
-                let bytes = datagram.data.len() + OVERHEAD;
-                self.log.push(Passed {
-                    from: *from,
-                    sent: datagram.sent,
-                    arrived,
-                    bytes,
-                });
-                let Some(inbox) = self.sockets.get_mut(&datagram.to) else {
-                    continue;
-                };
-                if inbox.datagrams.len() < SOCKET_CAPACITY {
-                    inbox.datagrams.push_back(datagram);
-                    wake.extend(inbox.reader.take());
-                }
+        for at in 0..self.links.len() {
+            while let Some((arrived, datagram)) = self.links[at].poll(now) {
+                let way = (datagram.from.ip(), datagram.to.ip());
+                let farther = self.farther.get(&way).copied().unwrap_or_default();
+                self.serial += 1;
+                self.behind
+                    .insert((arrived + farther, self.serial), datagram);
             }
         }
-        self.links.values().filter_map(Link::next_arrival).min()
+        while let Some(next) = self.behind.first_entry()
+            && next.key().0 <= now
+        {
+            let ((arrived, _), datagram) = next.remove_entry();
+            self.arrive(datagram, arrived, wake);
+        }
+        let behind = self.behind.keys().next().map(|(arrives, _)| *arrives);
+        let links = self.links.iter().filter_map(Link::next_arrival);
+        links.chain(behind).min()
+    }
+
+    fn arrive(&mut self, datagram: Datagram, arrived: MediaTime, wake: &mut Vec<Waker>) {
+        self.log.push(Passed {
+            from: datagram.from.ip(),
+            sent: datagram.sent,
+            arrived,
+            bytes: datagram.data.len() + OVERHEAD,
+        });
+        let Some(inbox) = self.sockets.get_mut(&datagram.to) else {
+            return;
+        };
+        if inbox.datagrams.len() < SOCKET_CAPACITY {
+            inbox.datagrams.push_back(datagram);
+            wake.extend(inbox.reader.take());
+        }
     }
 }
 
@@ -154,17 +223,7 @@ async fn deliver(shared: Weak<Shared>, sent: Arc<Notify>, clock: Arc<VirtualCloc
 
 impl Network for Wire {
     fn attach(&self, bound: UdpSocket) -> io::Result<Arc<dyn DatagramSocket>> {
-        let address = bound.local_addr()?;
-        self.0
-            .state
-            .lock()
-            .sockets
-            .insert(address, Inbox::default());
-        Ok(Arc::new(Socket {
-            address,
-            wire: self.0.clone(),
-            _bound: bound,
-        }))
+        Ok(self.open(bound.local_addr()?, Some(bound)))
     }
 }
 
@@ -172,7 +231,7 @@ impl Network for Wire {
 struct Socket {
     address: SocketAddr,
     wire: Arc<Shared>,
-    _bound: UdpSocket,
+    _bound: Option<UdpSocket>,
 }
 
 impl Drop for Socket {

@@ -30,13 +30,14 @@ const MOST_GROWTH: Duration = Duration::from_millis(200);
 const PACE: f64 = 2.5;
 const DRAIN_PACE: f64 = 1.1;
 /// So much of what the path carried is used after a queue was drained.
-const RESUME: f64 = 0.94;
+const RESUME: f64 = 0.92;
 /// After that the rate stays for so long: what is found out now is still of before.
 const REST: Duration = Duration::from_millis(800);
-/// Growth a second: where nothing is known, and near what the path carried. The longer ago that is, the
-/// less it binds.
+/// Growth a second where nothing is known.
 const FAST_GROWTH: f64 = 0.12;
-const SLOW_GROWTH: f64 = 0.025;
+/// Growth a second near what the path carried, in bits a second: the same for all who share it, so that
+/// they come to have the same. The longer ago it was congested, the less that binds.
+const SLOW_GROWTH: f64 = 30_000.0;
 const BINDS: Duration = Duration::from_secs(3);
 /// Growth a second towards what a train has shown that there is room for.
 const SHOWN_GROWTH: f64 = 3.0;
@@ -375,18 +376,16 @@ impl CongestionController {
         let near = self
             .capacity
             .is_some_and(|capacity| self.target > capacity * NEAR.0);
-        let speed = match near {
-            _ if shown > self.target => SHOWN_GROWTH,
-            true => {
-                let ago = now.saturating_since(self.congested).as_secs_f64() / BINDS.as_secs_f64();
-                (SLOW_GROWTH * (1.0 + ago * ago)).min(FAST_GROWTH)
-            }
-            false => FAST_GROWTH,
+        let by = if shown > self.target {
+            (self.target * SHOWN_GROWTH * elapsed).min(shown - self.target)
+        } else if near {
+            let ago = now.saturating_since(self.congested).as_secs_f64() / BINDS.as_secs_f64();
+            let slow = SLOW_GROWTH * (1.0 + ago * ago);
+            slow.min(self.target * FAST_GROWTH).max(SLOW_GROWTH) * elapsed
+        } else {
+            (self.target * FAST_GROWTH).max(SLOW_GROWTH) * elapsed
         };
-        let mut next = self.target * (1.0 + speed * elapsed);
-        if speed == SHOWN_GROWTH {
-            next = next.min(shown);
-        }
+        let mut next = self.target + by;
         // Nothing is known of what was not tried.
         if let Some(arrived) = self.acknowledged.rate(WINDOW) {
             let proven = (arrived * HEADROOM + 10_000.0).max(shown);
