@@ -362,9 +362,9 @@ async fn tcp_long() -> Value {
     crowd.wire.share((to, from), (b, a));
     let tcp = Tcp::start(&crowd.wire, 0, u64::MAX);
     crowd.add(Duration::ZERO).await;
-    crowd.pass(20 * SECOND).await;
+    pass(&crowd.calls[0], 20 * SECOND).await;
     let before = tcp.received();
-    let (from, until) = crowd.pass(100 * SECOND).await;
+    let (from, until) = pass(&crowd.calls[0], 100 * SECOND).await;
     let tcp_kbps = (duet_network::rate(tcp.received() - before, from, until) / 1e3).round();
     let told = crowd.told(from, until);
     crowd.end().await;

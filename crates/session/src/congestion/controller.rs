@@ -24,6 +24,12 @@ const DRAIN_TIME: Duration = Duration::from_millis(300);
 /// No less of the path's rate is used while draining: sound goes on, and a picture now and then.
 const DRAIN_LEAST: f64 = 0.3;
 const DRAIN_MOST: f64 = 0.75;
+/// While draining a queue of ours, no less than this share of what arrived before does. Below the second
+/// rate, in bits a second, none is ours.
+const OURS: f64 = 0.85;
+const HARDLY: f64 = 120_000.0;
+/// Of a queue that somebody else keeps so much is forgotten a second.
+const FORGET_FOREIGN: f64 = 0.02;
 /// What a queue is expected to grow at most before less arrives.
 const MOST_GROWTH: Duration = Duration::from_millis(200);
 /// Packets leave so much faster than the target.
@@ -280,7 +286,11 @@ impl CongestionController {
             self.overload(now);
         }
         // What is foreign may leave again.
-        self.foreign_queue = self.foreign_queue.mul_f64(1.0 - 0.05 * elapsed);
+        if waits <= NO_QUEUE {
+            self.foreign_queue = Duration::ZERO;
+        }
+        let forget = FORGET_FOREIGN * elapsed;
+        self.foreign_queue = self.foreign_queue.mul_f64(1.0 - forget);
         match self.phase {
             Phase::Draining {
                 until,
@@ -297,8 +307,12 @@ impl CongestionController {
                     self.set(resume);
                     self.phase = Phase::Resting { until: now + REST };
                 } else if now >= until {
-                    if waits > queue / 2 {
-                        // Somebody else's: there is no use in sending less.
+                    // While a queue of ours stands, as much arrives as ever. If less does, and it stands all
+                    // the same, somebody else took the room: there is no use in sending less.
+                    // So it is, too, if what we send can hardly keep a queue.
+                    let arrives = self.acknowledged.rate(SHORT_WINDOWS[0]).unwrap_or(0.0);
+                    let taken = arrives < resume / RESUME * OURS || self.target < HARDLY;
+                    if waits > queue / 2 && taken {
                         self.foreign_queue = waits.mul_f64(1.3);
                     }
                     self.set(resume);
@@ -310,10 +324,12 @@ impl CongestionController {
             Phase::Resting { .. } | Phase::Growing | Phase::Trying { .. } => {}
         }
         let too_long = waits > LONG_QUEUE.max(self.foreign_queue);
-        let grows = self.trend.usage() == Usage::Over && waits > NO_QUEUE;
+        // A queue that somebody else keeps grows and shrinks with what they do.
+        let foreign = waits < self.foreign_queue;
+        let grows = self.trend.usage() == Usage::Over && waits > NO_QUEUE && !foreign;
         if too_long || grows {
             self.drain(waits, now);
-        } else if self.phase == Phase::Growing && self.trend.usage() == Usage::Normal {
+        } else if self.phase == Phase::Growing && (foreign || self.trend.usage() == Usage::Normal) {
             self.grow(elapsed, now);
         }
     }
