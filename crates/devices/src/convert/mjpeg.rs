@@ -13,7 +13,7 @@ use turbojpeg::{Colorspace, DecompressHeader, Decompressor, Subsamp, YuvImage};
 /// Decodes the pictures of a Motion JPEG stream. Its memory is used again.
 #[derive(Debug, Default)]
 pub struct MjpegDecoder {
-    /// Made for the first picture.
+    /// Made for the first picture, and anew after a damaged one.
     decompressor: Option<Decompressor>,
     /// Whether it has been shown tables, which it would use for a picture that brings none.
     has_foreign_tables: bool,
@@ -50,14 +50,13 @@ impl MjpegDecoder {
             self.ended.extend(END_OF_IMAGE);
             &self.ended
         };
-        if self.has_foreign_tables && !head.has_huffman_tables {
-            self.decompressor = None;
-        }
+        // One that has failed keeps something of what it failed on, and refuses what is good.
+        let kept = self.decompressor.take();
+        let kept = kept.filter(|_| head.has_huffman_tables || !self.has_foreign_tables);
+        let mut decompressor = kept
+            .map_or_else(Decompressor::new, Ok)
+            .map_err(|e| error(&e))?;
         self.has_foreign_tables = head.has_huffman_tables;
-        let decompressor = match &mut self.decompressor {
-            Some(decompressor) => decompressor,
-            none => none.insert(Decompressor::new().map_err(|e| error(&e))?),
-        };
 
         let header = decompressor.read_header(data).map_err(|e| error(&e))?;
         if (header.width, header.height) != (head.width as usize, head.height as usize) {
@@ -81,6 +80,7 @@ impl MjpegDecoder {
             Err(e) if !is_harmless(&e) => return Err(error(&e)),
             _ => {}
         }
+        self.decompressor = Some(decompressor);
         to.resize(head.width, head.height);
         self.convert(&header, to);
         Ok(())
@@ -123,27 +123,27 @@ impl MjpegDecoder {
 /// One line of chroma out of the two that belong to its pixels, of which each sample has `across`.
 fn convert_chroma(across: usize, upper: &[u8], lower: &[u8], to: &mut [u8]) {
     let both = upper.iter().zip(lower);
-    let sums = both.map(|(upper, lower)| u16::from(*upper) + u16::from(*lower));
+    let mut sums = both.map(|(upper, lower)| u16::from(*upper) + u16::from(*lower));
     match across {
         1 => {
             let pairs = upper.chunks_exact(2).zip(lower.chunks_exact(2));
             for (to, (upper, lower)) in to.iter_mut().zip(pairs) {
                 let four = [upper[0], upper[1], lower[0], lower[1]];
-                *to = limited_chroma(four.map(u16::from).iter().sum::<u16>() << 6);
+                *to = limited_chroma(four.map(u16::from).iter().sum::<u16>().div_ceil(2));
             }
             // The last column of an odd width stands in for the one beside it.
-            if let (1, Some(to), Some(sum)) = (upper.len() % 2, to.last_mut(), sums.last()) {
-                *to = limited_chroma(sum << 7);
+            if let (1, Some(to), Some(sum)) = (upper.len() % 2, to.last_mut(), sums.next_back()) {
+                *to = limited_chroma(sum);
             }
         }
         2 => {
             for (to, sum) in to.iter_mut().zip(sums) {
-                *to = limited_chroma(sum << 7);
+                *to = limited_chroma(sum);
             }
         }
         _ => {
             for (to, sum) in to.chunks_mut(across / 2).zip(sums) {
-                to.fill(limited_chroma(sum << 7));
+                to.fill(limited_chroma(sum));
             }
         }
     }

@@ -77,12 +77,16 @@ fn short_data_and_impossible_sizes_are_refused() {
 fn ranges_are_brought_together() {
     assert_eq!([0, 255].map(limited_luma), [16, 235]);
     for full in 0..=255u8 {
-        let (luma, chroma) = (f64::from(full), f64::from(full) - 128.0);
-        let exact = 16.0 + luma * 219.0 / 255.0;
+        let exact = 16.0 + f64::from(full) * 219.0 / 255.0;
         assert_eq!(limited_luma(full), exact.round() as u8, "luma {full}");
-        let exact = 128.0 + chroma * 224.0 / 255.0;
-        let limited = limited_chroma(u16::from(full) << 8);
+        let exact = 128.0 + (f64::from(full) - 128.0) * 224.0 / 255.0;
+        let limited = limited_chroma(u16::from(full) * 2);
         assert_eq!(limited, exact.round() as u8, "chroma {full}");
+    }
+    for sum in 0..=510u16 {
+        let exact = 128.0 + (f64::from(sum) / 2.0 - 128.0) * 224.0 / 255.0;
+        let off = (f64::from(limited_chroma(sum)) - exact).abs();
+        assert!(off < 0.51, "the mean of two that are {sum}: {off}");
     }
     let mut white = I420Buffer::new(2, 2);
     white

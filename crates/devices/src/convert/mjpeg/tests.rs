@@ -66,6 +66,7 @@ fn damaged_jpeg_is_an_error_or_a_picture_and_never_a_panic() {
     for bad in [&b""[..], &jpeg[..2], b"not a jpeg at all", &[0xff; 100]] {
         assert!(decoder.decode(bad, &mut to).is_err());
     }
+    let expected = decode(jpeg).unwrap();
     let mut seed = 3u32;
     for _ in 0..300 {
         let mut bad = jpeg.to_vec();
@@ -77,6 +78,9 @@ fn damaged_jpeg_is_an_error_or_a_picture_and_never_a_panic() {
         let _ = decoder.decode(&bad, &mut to);
         let _ = decoder.decode(&jpeg[..(seed >> 8) as usize % jpeg.len()], &mut to);
         assert!(to.width() <= MAX_SIZE && to.height() <= MAX_SIZE);
+        // Whatever that was, the next good one is as good as ever.
+        decoder.decode(jpeg, &mut to).unwrap();
+        assert_eq!(to, expected);
     }
 }
 
