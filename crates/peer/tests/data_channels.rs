@@ -96,10 +96,6 @@ async fn all_before_anybody_asks() -> (End, End, RTCDataChannel) {
     ours.send_text("one").await.unwrap();
     ours.send_text("two").await.unwrap();
     let theirs = opened_to(&mut b).await;
-    // What is closed too early takes along what is not sent yet.
-    while ours.buffered_amount().await > 0 {
-        tokio::task::yield_now().await;
-    }
     ours.close().await.unwrap();
     closed(&theirs).await;
     (a, b, theirs)
@@ -245,6 +241,31 @@ async fn who_only_has_handlers_hears_every_message() {
     });
     within("all messages", all.notified()).await;
     within("all sent", filling).await.unwrap();
+    a.pc.close().await;
+    b.pc.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_sent_right_before_the_close_is_heard() {
+    let (a, mut b) = pair().await;
+    let first = open(&a, "first", None).await;
+    negotiate(&a.pc, &b.pc).await;
+    assert!(within("open", first.opened()).await);
+    opened_to(&mut b).await;
+    let mut pairs = Vec::new();
+    for _ in 0..10 {
+        let ours = open(&a, "", None).await;
+        pairs.push((ours, opened_to(&mut b).await));
+    }
+    for (n, (ours, theirs)) in pairs.iter().enumerate() {
+        theirs.send_text("meow").await.unwrap();
+        theirs.close().await.unwrap();
+        let mut messages = ours.messages();
+        let meow = within("a message", messages.recv()).await;
+        assert_eq!(meow, Some(text("meow")), "the {n}th");
+        assert_eq!(within("the end", messages.recv()).await, None);
+        closed(theirs).await;
+    }
     a.pc.close().await;
     b.pc.close().await;
 }

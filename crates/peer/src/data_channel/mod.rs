@@ -19,6 +19,7 @@ use duet_media::Subscription;
 use inbox::Inbox;
 use parking_lot::Mutex;
 use pump::Pump;
+use send::LastWords;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -241,7 +242,8 @@ impl RTCDataChannel {
         *self.0.counters.lock()
     }
 
-    /// Closes it, here and over there. Nothing happens if it is closed.
+    /// Closes it, here and over there, when the other side has acknowledged what was sent; it is closing
+    /// until then, and nothing is received any more. Nothing happens if it is closed.
     ///
     /// # Errors
     /// `OperationError` if the other side could not be told.
@@ -258,6 +260,14 @@ impl RTCDataChannel {
                     let _ = substrate.close().await;
                 }
                 self.0.finish(None);
+                Ok(())
+            }
+            Some(substrate) if substrate.outstanding_bytes().await.unwrap_or(0) > 0 => {
+                let last = LastWords {
+                    substrate: substrate.clone(),
+                    state: self.0.state.subscribe(),
+                };
+                tokio::spawn(last.run());
                 Ok(())
             }
             Some(substrate) => Ok(substrate.close().await?),

@@ -2,10 +2,14 @@
 
 use super::{ChannelShared, DataChannelEvent, DataChannelMessage, RTCDataChannelState, lost};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 use webrtc::data_channel::{
     DataChannel, DataChannelEvent as SubstrateEvent, RTCDataChannelMessage,
     RTCDataChannelState as KnownState,
 };
+
+/// What the substrate's driver needs at most to hand over a message that it has.
+const DELIVERY: Duration = Duration::from_secs(1);
 
 /// Reads a channel's events.
 pub(super) struct Pump {
@@ -36,7 +40,11 @@ impl Pump {
                     channel.inbox.tell(DataChannelEvent::BufferedAmountLow);
                 }
                 Some(SubstrateEvent::OnClosing) => closing(&channel),
-                Some(SubstrateEvent::OnClose) | None => return self.close(&channel).await,
+                Some(SubstrateEvent::OnClose) => {
+                    self.take_last_words(&channel).await;
+                    return self.close(&channel).await;
+                }
+                None => return self.close(&channel).await,
                 Some(_) => {}
             }
         }
@@ -79,6 +87,26 @@ impl Pump {
         }
         if channel.advance(RTCDataChannelState::Open) {
             channel.inbox.tell(DataChannelEvent::Open);
+        }
+    }
+
+    /// The substrate tells of a close before the messages that came with it: those go first.
+    async fn take_last_words(&self, channel: &Arc<ChannelShared>) {
+        let Some(peer) = channel.peer.upgrade() else {
+            return;
+        };
+        let came = peer.messages_of(self.substrate.id()).await.unwrap_or(0);
+        let open = || *channel.state.borrow() < RTCDataChannelState::Closing;
+        while open() && channel.counters.lock().messages_received < came {
+            let event = tokio::time::timeout(DELIVERY, self.substrate.poll()).await;
+            match event {
+                Ok(Some(SubstrateEvent::OnMessage(message))) => {
+                    self.open(channel).await;
+                    receive(channel, message).await;
+                }
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return,
+            }
         }
     }
 

@@ -5,6 +5,8 @@ use crate::RTCError;
 use bytes::BytesMut;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::watch;
 use webrtc::data_channel::DataChannel;
 
 /// What may wait to be sent on one channel; more is refused
@@ -97,5 +99,34 @@ impl RTCDataChannel {
             substrate.set_buffered_amount_low_threshold(bytes).await?;
         }
         Ok(())
+    }
+}
+
+/// How often a channel that is closing looks whether all is acknowledged: only the passing of the program's
+/// own threshold is told.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// A channel that closes when what was sent on it has arrived
+/// ([webrtc-pc](https://w3c.github.io/webrtc-pc/#data-transport-closing-procedure): first all pending messages
+/// are sent). The substrate would drop what it has not packed yet.
+pub(super) struct LastWords {
+    pub(super) substrate: Arc<dyn DataChannel>,
+    pub(super) state: watch::Receiver<RTCDataChannelState>,
+}
+
+impl LastWords {
+    pub(super) async fn run(mut self) {
+        let acknowledged = async {
+            while self.substrate.outstanding_bytes().await.unwrap_or(0) > 0 {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            // It fails if the channel is gone, and that is told where it is found.
+            let _ = self.substrate.close().await;
+        };
+        tokio::select! {
+            // The connection is closed or lost, or nobody has the channel any more.
+            _ = self.state.wait_for(|state| *state == RTCDataChannelState::Closed) => {}
+            () = acknowledged => {}
+        }
     }
 }
