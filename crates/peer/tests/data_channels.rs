@@ -93,10 +93,10 @@ async fn all_before_anybody_asks() -> (End, End, RTCDataChannel) {
     let ours = open(&a, "early", None).await;
     negotiate(&a.pc, &b.pc).await;
     assert!(within("open", ours.opened()).await);
-    ours.send_text("one").await.unwrap();
-    ours.send_text("two").await.unwrap();
+    ours.send_text("one").await.expect("it is open");
+    ours.send_text("two").await.expect("it is open");
     let theirs = opened_to(&mut b).await;
-    ours.close().await.unwrap();
+    ours.close().await.expect("it is open");
     closed(&theirs).await;
     (a, b, theirs)
 }
@@ -150,14 +150,15 @@ async fn filled(many: usize) -> (End, End, RTCDataChannel, tokio::task::JoinHand
     let theirs = opened_to(&mut b).await;
     let filling = tokio::spawn(async move {
         for n in 0..many {
-            ours.send(&[(n % 251) as u8; LARGE]).await.unwrap();
+            let sent = ours.send(&[(n % 251) as u8; LARGE]).await;
+            sent.expect("it is open");
         }
     });
     (a, b, theirs, filling)
 }
 
 async fn received(end: &End) -> f64 {
-    let report = end.pc.get_stats().await.unwrap();
+    let report = end.pc.get_stats().await.expect("it is connected");
     let counts = report.of_type("data-channel");
     counts
         .filter_map(|stats| stats.number("messagesReceived"))

@@ -89,7 +89,7 @@ impl RTCDataChannel {
         *self.0.low_threshold.lock()
     }
 
-    /// Down to how many waiting bytes [`DataChannelEvent::BufferedAmountLow`] fires.
+    /// Down to how many waiting bytes [`BufferedAmountLow`](crate::DataChannelEvent::BufferedAmountLow) fires.
     ///
     /// # Errors
     /// `InvalidStateError` if the connection is closed.
