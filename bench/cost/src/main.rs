@@ -26,21 +26,12 @@ type Faults = Vec<String>;
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let seconds = |word: &str| word.parse().ok().filter(|s| (2..=3_600).contains(s));
     let faults = match words.as_slice() {
-        ["frames"] => {
-            let mut faults = sight::run();
-            faults.extend(sight_received::run());
-            faults.extend(sound::run());
-            faults
-        }
+        ["frames"] => frames(8),
+        ["frames", word] if let Some(seconds) = seconds(word) => frames(seconds),
         ["recorder"] => recorder::run(30),
-        ["recorder", seconds]
-            if seconds
-                .parse::<u32>()
-                .is_ok_and(|s| (2..=3_600).contains(&s)) =>
-        {
-            recorder::run(seconds.parse().unwrap_or(30))
-        }
+        ["recorder", word] if let Some(seconds) = seconds(word) => recorder::run(seconds),
         _ => {
             eprintln!("usage: duet-bench-cost frames|recorder [SECONDS, 2 to 3600]");
             return ExitCode::from(2);
@@ -50,4 +41,12 @@ fn main() -> ExitCode {
         eprintln!("FAULT: {fault}");
     }
     ExitCode::from(u8::from(!faults.is_empty()))
+}
+
+/// Every way of a frame, each for so many seconds.
+fn frames(seconds: u32) -> Faults {
+    let mut faults = sight::run(seconds);
+    faults.extend(sight_received::run(seconds));
+    faults.extend(sound::run(seconds));
+    faults
 }

@@ -26,20 +26,12 @@ pub(crate) struct Converter {
 }
 
 impl Format {
-    /// How often a picture's bytes are written on the way to I420. A decoder writes pixels of its own.
+    /// How often a picture's bytes are written on the way to I420. A decoder writes planes of its own, of
+    /// the picture's subsampling and range.
     pub(crate) fn passes(self) -> u64 {
         match self {
             Format::Nv12 | Format::Yuyv => 1,
             Format::Mjpeg => 2,
-        }
-    }
-
-    /// Allocations for a picture that are known of and not mended: zune-jpeg has no decoder that is used
-    /// again.
-    pub(crate) fn allocations(self) -> u64 {
-        match self {
-            Format::Nv12 | Format::Yuyv => 0,
-            Format::Mjpeg => 34,
         }
     }
 }

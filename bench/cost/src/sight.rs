@@ -7,7 +7,8 @@
 //!
 //! Copies are counted, not believed: a conversion is one, and where the encoder or a sink is shown other
 //! memory than the conversion wrote, that is another. A camera that compresses is measured too; its
-//! pictures are decoded before they are converted, which is no part of the promise.
+//! pictures are decoded before they are converted, which is no part of the promise. What libjpeg-turbo
+//! takes from C's allocator and gives back is not counted.
 
 use crate::look::{Seen, place};
 use crate::raw::{Converter, Format, I420_LEN, SIZE, delivered};
@@ -28,25 +29,26 @@ use std::time::{Duration, Instant};
 const INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / 30);
 /// Pictures before it counts: pools fill, queues take on their size.
 const WARM_UP: u64 = 45;
-/// Pictures that count.
-const MEASURED: u64 = 240;
+/// How long a picture is waited for at the other end. It is there long before, but on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Pictures that a camera's pool keeps; see `devices/camera.rs`.
 const POOLED: usize = 6;
 const BITRATE: u32 = 2_000_000;
 
-pub(crate) fn run() -> Faults {
+pub(crate) fn run(seconds: u32) -> Faults {
+    let measured = u64::from(seconds) * 30;
     let mut faults = Faults::new();
     println!(
         "a {}x{} picture from the camera's memory to the encoder's input, 30 a second",
         SIZE.0, SIZE.1
     );
-    println!("  processor time in microseconds a picture, {MEASURED} pictures");
+    println!("  processor time in microseconds a picture, {measured} pictures");
     println!(
         "  format consumers |  memcpy convert |  camera encoder   whole (x memcpy) | copies allocations bytes | captures encodings"
     );
     for format in [Format::Nv12, Format::Yuyv, Format::Mjpeg] {
         for consumers in [1, 2] {
-            let outcome = way(format, consumers, None);
+            let outcome = way(format, consumers, None, measured);
             outcome.print(format, consumers);
             faults.extend(outcome.faults(format, consumers));
         }
@@ -60,14 +62,16 @@ pub(crate) fn run() -> Faults {
     let clock = Arc::new(MonotonicClock::new());
     for viewers in [1, 2] {
         let hub = EncoderHub::new(clock.clone());
-        let outcome = way(Format::Nv12, viewers, Some(hub));
+        let outcome = way(Format::Nv12, viewers, Some(hub), measured);
         outcome.print_real(viewers);
     }
     faults
 }
 
-/// What was measured, over [`MEASURED`] pictures.
+/// What was measured.
 struct Outcome {
+    /// Pictures that count.
+    measured: u64,
     memcpy: Duration,
     convert: Duration,
     camera: Duration,
@@ -82,7 +86,7 @@ struct Outcome {
     sunk: u64,
 }
 
-fn way(format: Format, consumers: u32, real: Option<EncoderHub>) -> Outcome {
+fn way(format: Format, consumers: u32, real: Option<EncoderHub>, measured: u64) -> Outcome {
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::new());
     let raws = delivered(format, 12);
     let seen = Arc::new(Seen::default());
@@ -111,6 +115,7 @@ fn way(format: Format, consumers: u32, real: Option<EncoderHub>) -> Outcome {
     let from: Vec<Vec<u8>> = (0..POOLED).map(|n| vec![n as u8; I420_LEN]).collect();
 
     let mut outcome = Outcome {
+        measured,
         memcpy: Duration::ZERO,
         convert: Duration::ZERO,
         camera: Duration::ZERO,
@@ -133,7 +138,7 @@ fn way(format: Format, consumers: u32, real: Option<EncoderHub>) -> Outcome {
         false => seen.count.load(Ordering::Acquire),
     };
     let started = Instant::now();
-    for n in 0..WARM_UP + MEASURED {
+    for n in 0..WARM_UP + measured {
         thread::sleep((started + INTERVAL * n as u32).saturating_duration_since(Instant::now()));
         if n == WARM_UP {
             let sunk = sinking.as_ref().map_or(0, Sinking::count);
@@ -156,6 +161,16 @@ fn way(format: Format, consumers: u32, real: Option<EncoderHub>) -> Outcome {
         source.publish(&VideoFrame::new(picture, clock.now()).into());
         let t3 = cpu::of_this_thread();
         assert!(alone.is_ok(), "what was made here is converted: {alone:?}");
+        if is_real {
+            // The processor is libvpx's for a while.
+            thread::sleep(Duration::from_millis(12));
+        } else {
+            let shown = n + 1;
+            wait_until(|| {
+                let sunk = sinking.as_ref().is_none_or(|sink| sink.count() >= shown);
+                sunk && seen.count.load(Ordering::Acquire) >= shown
+            });
+        }
         if n < WARM_UP {
             continue;
         }
@@ -164,8 +179,6 @@ fn way(format: Format, consumers: u32, real: Option<EncoderHub>) -> Outcome {
         outcome.camera += t3 - t2;
         outcome.captures += 1;
         outcome.copies += format.passes();
-        // Long before the next picture everybody has seen this one.
-        thread::sleep(Duration::from_millis(12));
         let elsewhere = |place: usize| u64::from(place != written);
         if !is_real {
             outcome.copies += elsewhere(seen.place());
@@ -185,9 +198,17 @@ fn way(format: Format, consumers: u32, real: Option<EncoderHub>) -> Outcome {
     outcome
 }
 
+/// Waits until everybody has seen a picture, so that a busy machine loses none.
+fn wait_until(shown: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !shown() && started.elapsed() < PATIENCE {
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 impl Outcome {
     fn print(&self, format: Format, consumers: u32) {
-        let each = |time| cpu::each(time, MEASURED);
+        let each = |time| cpu::each(time, self.measured);
         let whole = each(self.camera + self.encoder);
         println!(
             "  {:>6} {consumers:>9} | {:>7.0} {:>7.0} | {:>7.0} {:>7.0} {whole:>7.0} ({:>8.2}) | {:>6.2} {:>11.2} {:>5.0} | {:>8} {:>9}",
@@ -197,23 +218,23 @@ impl Outcome {
             each(self.camera),
             each(self.encoder),
             whole / each(self.memcpy).max(1e-9),
-            self.copies as f64 / MEASURED as f64,
-            self.allocated.times as f64 / MEASURED as f64,
-            self.allocated.bytes as f64 / MEASURED as f64,
+            self.copies as f64 / self.measured as f64,
+            self.allocated.times as f64 / self.measured as f64,
+            self.allocated.bytes as f64 / self.measured as f64,
             self.captures,
             self.encodings,
         );
     }
 
     fn print_real(&self, viewers: u32) {
-        let each = |time| cpu::each(time, MEASURED);
+        let each = |time| cpu::each(time, self.measured);
         println!(
             "  {:>6} {viewers:>7} | {:>6.0} {:>12.0} | {:>11.2} {:>15.0} | {:>9} {:>8}",
             "Nv12",
             each(self.camera),
             each(self.encoder),
-            self.allocated.times as f64 / MEASURED as f64,
-            self.allocated.bytes as f64 / MEASURED as f64,
+            self.allocated.times as f64 / self.measured as f64,
+            self.allocated.bytes as f64 / self.measured as f64,
             self.encodings,
             self.encoders,
         );
@@ -232,22 +253,22 @@ impl Outcome {
             format!("{} copies of {} pictures", self.copies, self.captures),
         );
         must(
-            self.allocated.times as u64 <= self.captures * format.allocations(),
+            self.allocated.times == 0,
             format!(
                 "{} allocations of {} bytes in all, with {} pictures",
                 self.allocated.times, self.allocated.bytes, self.captures
             ),
         );
         must(
-            self.captures == MEASURED && self.encodings == MEASURED && self.encoders == 1,
+            self.captures == self.measured && self.encodings == self.measured && self.encoders == 1,
             format!(
                 "{} pictures were encoded {} times by {} encoders",
                 self.captures, self.encodings, self.encoders
             ),
         );
         must(
-            consumers == 1 || self.sunk == MEASURED,
-            format!("the second sink got {} of {MEASURED}", self.sunk),
+            consumers == 1 || self.sunk == self.measured,
+            format!("the second sink got {} of {}", self.sunk, self.measured),
         );
         faults
     }

@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 
 const INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / 30);
 const WARM_UP: u32 = 90;
-const MEASURED: u32 = 240;
 /// Bytes of a payload.
 const PAYLOAD: usize = 1_180;
 
@@ -24,8 +23,9 @@ impl Feedback for Nobody {
     fn request_key_frame(&self) {}
 }
 
-pub(crate) fn run() -> Faults {
-    let encoded = match encode(WARM_UP + MEASURED) {
+pub(crate) fn run(seconds: u32) -> Faults {
+    let measured = seconds * 30;
+    let encoded = match encode(WARM_UP + measured) {
         Ok(encoded) => encoded,
         Err(error) => return vec![format!("cannot encode: {error}")],
     };
@@ -59,15 +59,15 @@ pub(crate) fn run() -> Faults {
     let allocated = steady.end();
     let used = cpu::of_threads("video-decoder") - before.0;
     let shown = sinking.count() - before.1;
-    let count = u64::from(MEASURED);
+    let count = u64::from(measured);
     println!("a received picture, from RTP packets to a sink of the remote track");
     println!(
         "  decoder's thread {:.0} us a picture, libvpx and the copy out of it alone {:.0}; \
-         {:.2} allocations of {:.0} bytes a picture; {shown} of {MEASURED} shown",
+         {:.2} allocations of {:.0} bytes a picture; {shown} of {measured} shown",
         cpu::each(used, count),
         cpu::each(alone, count),
-        allocated.times as f64 / f64::from(MEASURED),
-        allocated.bytes as f64 / f64::from(MEASURED),
+        allocated.times as f64 / f64::from(measured),
+        allocated.bytes as f64 / f64::from(measured),
     );
     Faults::new()
 }

@@ -17,35 +17,35 @@ use std::time::{Duration, Instant};
 
 const INTERVAL: Duration = Duration::from_millis(10);
 const WARM_UP: u32 = 200;
-const MEASURED: u32 = 500;
 
-pub(crate) fn run() -> Faults {
+pub(crate) fn run(seconds: u32) -> Faults {
+    let measured = seconds * 100;
     let mut faults = Faults::new();
     println!("sound from the microphone's ring to the encoder's input, 10 ms at a time");
     for (rate, channels) in [(48_000, 1), (44_100, 2)] {
-        let (allocated, used) = way(rate, channels, false);
+        let (allocated, used) = way(rate, channels, false, measured);
         println!(
             "  {rate} Hz, {channels} channels: {:.1} us, {:.2} allocations each 10 ms",
-            cpu::each(used, u64::from(MEASURED)),
-            allocated.times as f64 / f64::from(MEASURED),
+            cpu::each(used, u64::from(measured)),
+            allocated.times as f64 / f64::from(measured),
         );
         if allocated.times > 0 {
             faults.push(format!(
-                "sound at {rate} Hz: {} allocations in {MEASURED} stretches",
+                "sound at {rate} Hz: {} allocations in {measured} stretches",
                 allocated.times
             ));
         }
     }
-    let (allocated, used) = way(48_000, 1, true);
+    let (allocated, used) = way(48_000, 1, true, measured);
     println!(
         "  and through Opus to two connections: {:.1} us on the microphone's thread, {:.2} allocations each 10 ms",
-        cpu::each(used, u64::from(MEASURED)),
-        allocated.times as f64 / f64::from(MEASURED),
+        cpu::each(used, u64::from(measured)),
+        allocated.times as f64 / f64::from(measured),
     );
     faults
 }
 
-fn way(rate: u32, channels: u16, encodes: bool) -> (Allocated, Duration) {
+fn way(rate: u32, channels: u16, encodes: bool, measured: u32) -> (Allocated, Duration) {
     let clock = Arc::new(MonotonicClock::new());
     let nothing = MediaTrackCapabilities::default();
     let settings = MediaTrackSettings::default();
@@ -72,7 +72,7 @@ fn way(rate: u32, channels: u16, encodes: bool) -> (Allocated, Duration) {
     if let Ok(mut reframer) = Reframer::new(rate, channels) {
         let mut steady = Steady::begin();
         let started = Instant::now();
-        for n in 0..WARM_UP + MEASURED {
+        for n in 0..WARM_UP + measured {
             thread::sleep((started + INTERVAL * n).saturating_duration_since(Instant::now()));
             if n == WARM_UP {
                 steady = Steady::begin();

@@ -7,8 +7,8 @@ use duet::devices::MediaDevices;
 use duet::media::process::MediaStreamTrackProcessor;
 use duet::media::{Frame, MediaStreamConstraints, MonotonicClock};
 use duet::peer::{
-    DataChannelEvent, NetworkPolicy, PeerConnectionEvent, PeerContext, RTCConfiguration,
-    RTCDataChannelInit, RTCError, RTCPeerConnection,
+    NetworkPolicy, PeerConnectionEvent, PeerContext, RTCConfiguration, RTCDataChannelInit,
+    RTCError, RTCPeerConnection,
 };
 use std::error::Error;
 use std::sync::Arc;
@@ -33,20 +33,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let callee = RTCPeerConnection::new(RTCConfiguration::default(), context).await?;
     let (from_caller, from_callee) = (caller.events(), callee.events());
     let mut events = callee.events();
-    // A channel's messages may come right after it: who wants the first one listens at once.
-    let (heard, mut messages) = mpsc::channel(16);
-    let _subscription = callee.subscribe(move |event| {
-        if let PeerConnectionEvent::DataChannel(channel) = event {
-            let heard = heard.clone();
-            let listen = channel.subscribe(move |event| {
-                if let DataChannelEvent::Message(message) = event {
-                    // Nobody listens any more once there was one.
-                    drop(heard.try_send(message.clone()));
-                }
-            });
-            listen.forever();
-        }
-    });
 
     for track in stream.get_tracks() {
         caller.add_track(&track, &[&stream]).await?;
@@ -60,9 +46,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if chat.opened().await {
         chat.send_text("hello").await?;
     }
-    println!("{:?}", messages.recv().await.ok_or("no message came")?);
 
-    let mut wanted = stream.get_tracks().len();
+    // A picture, a sound and a message.
+    let mut wanted = stream.get_tracks().len() + 1;
     while wanted > 0 {
         match events.recv().await.ok_or("the connection is gone")? {
             PeerConnectionEvent::Track(event) => {
@@ -73,6 +59,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
                     }
                     Frame::Audio(_) => println!("a sound"),
                 }
+                wanted -= 1;
+            }
+            PeerConnectionEvent::DataChannel(channel) => {
+                // What came before this waits here.
+                let message = channel.messages().recv().await;
+                println!("{:?}", message.ok_or("the channel has closed")?);
                 wanted -= 1;
             }
             PeerConnectionEvent::ConnectionStateChange(state) => println!("{}", state.as_str()),

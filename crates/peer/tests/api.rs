@@ -572,6 +572,7 @@ async fn channels_have_ids_limits_and_an_end_that_is_told() {
     assert_eq!(within("the end", at_two.recv()).await, Some(Told::Close));
     assert_eq!(two.ready_state(), RTCDataChannelState::Closed);
     let mut at_one = events(one);
+    assert_eq!(within("open", at_one.recv()).await, Some(Told::Open));
     a.pc.close().await;
     match within("a fault", at_one.recv()).await {
         Some(Told::Error(error)) => {

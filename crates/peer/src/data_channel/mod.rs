@@ -1,56 +1,31 @@
 //! Messages beside the media.
 
+mod backlog;
+mod event;
 mod ids;
+mod inbox;
 mod init;
 mod pump;
+mod send;
 
+pub use event::{DataChannelEvent, DataChannelMessage, RTCDataChannelState};
 pub(crate) use ids::ChannelIds;
 pub use init::RTCDataChannelInit;
+pub(crate) use send::MAX_BUFFERED_BYTES;
 
 use crate::peer_connection::Shared;
 use crate::{RTCError, RTCErrorDetail};
-use bytes::{Bytes, BytesMut};
-use duet_media::{EventTarget, Subscription};
+use duet_media::Subscription;
+use inbox::Inbox;
 use parking_lot::Mutex;
 use pump::Pump;
+use send::LastWords;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use webrtc::data_channel::DataChannel;
-
-/// What may wait to be sent on one channel; more is refused
-/// ([16 MiB, as in browsers](https://www.w3.org/TR/webrtc/#dom-rtcdatachannel-send)).
-pub(crate) const MAX_BUFFERED_BYTES: usize = 16 << 20;
-/// Messages of the other side that wait for [`RTCDataChannel::messages`]'s receiver. When that many
-/// wait no more are taken from the wire, and the other side is slowed down.
-const MAX_WAITING_MESSAGES: usize = 256;
-
-/// [`RTCDataChannelState`](https://www.w3.org/TR/webrtc/#dom-rtcdatachannelstate).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum RTCDataChannelState {
-    /// The other side does not know of it yet.
-    Connecting,
-    /// Messages flow.
-    Open,
-    /// It is being closed.
-    Closing,
-    /// It is closed.
-    Closed,
-}
-
-impl RTCDataChannelState {
-    /// The W3C's string.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            RTCDataChannelState::Connecting => "connecting",
-            RTCDataChannelState::Open => "open",
-            RTCDataChannelState::Closing => "closing",
-            RTCDataChannelState::Closed => "closed",
-        }
-    }
-}
 
 /// What went over a channel.
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,35 +36,22 @@ pub(crate) struct Counters {
     pub(crate) bytes_received: u64,
 }
 
-/// A message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DataChannelMessage {
-    /// A string.
-    Text(String),
-    /// Bytes.
-    Binary(Bytes),
-}
-
-/// [Events of a channel](https://www.w3.org/TR/webrtc/#event-summary).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DataChannelEvent {
-    /// Messages can be sent.
-    Open,
-    /// A message came.
-    Message(DataChannelMessage),
-    /// Something failed; the channel closes.
-    Error(RTCError),
-    /// Less waits to be sent than the low threshold.
-    BufferedAmountLow,
-    /// It is being closed.
-    Closing,
-    /// It is closed.
-    Close,
-}
-
 /// [`RTCDataChannel`](https://www.w3.org/TR/webrtc/#rtcdatachannel). Clones are the same channel.
 #[derive(Clone)]
-pub struct RTCDataChannel(Arc<ChannelShared>);
+pub struct RTCDataChannel(
+    Arc<ChannelShared>,
+    #[expect(dead_code, reason = "it is there to be dropped")] Hold,
+);
+
+/// Dropped after what it stands beside: whoever waits for the program then sees whether it still can ask.
+#[derive(Clone)]
+struct Hold(Arc<Inbox>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.look_again();
+    }
+}
 
 struct ChannelShared {
     label: String,
@@ -99,12 +61,13 @@ struct ChannelShared {
     /// What stands for it in the substrate: made after it, but before it is described.
     substrate: OnceLock<Arc<dyn DataChannel>>,
     peer: Weak<Shared>,
-    state: Mutex<RTCDataChannelState>,
+    state: watch::Sender<RTCDataChannelState>,
     was_open: AtomicBool,
+    /// Something was handed over to be sent.
+    sends: AtomicBool,
     counters: Mutex<Counters>,
     low_threshold: Mutex<u32>,
-    events: EventTarget<DataChannelEvent>,
-    messages: Mutex<Option<mpsc::Sender<DataChannelMessage>>>,
+    inbox: Arc<Inbox>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -116,20 +79,23 @@ impl RTCDataChannel {
         id: Option<u16>,
         peer: Weak<Shared>,
     ) -> Self {
-        RTCDataChannel(Arc::new(ChannelShared {
+        let inbox = Arc::new(Inbox::new());
+        let hold = Hold(inbox.clone());
+        let shared = ChannelShared {
             label: label.to_owned(),
             init,
             id: Mutex::new(id),
             substrate: OnceLock::new(),
             peer,
-            state: Mutex::new(RTCDataChannelState::Connecting),
+            state: watch::Sender::new(RTCDataChannelState::Connecting),
             was_open: AtomicBool::new(false),
+            sends: AtomicBool::new(false),
             counters: Mutex::default(),
             low_threshold: Mutex::new(0),
-            events: EventTarget::new(),
-            messages: Mutex::default(),
+            inbox,
             task: Mutex::default(),
-        }))
+        };
+        RTCDataChannel(Arc::new(shared), hold)
     }
 
     /// One that the other side opened.
@@ -176,7 +142,7 @@ impl RTCDataChannel {
     pub(crate) fn announce(&self) {
         // It may have been closed when it was heard of.
         if self.ready_state() == RTCDataChannelState::Open {
-            self.0.events.dispatch(&DataChannelEvent::Open);
+            self.0.inbox.tell(DataChannelEvent::Open);
         }
         self.listen();
     }
@@ -234,130 +200,50 @@ impl RTCDataChannel {
 
     /// Whether messages flow.
     pub fn ready_state(&self) -> RTCDataChannelState {
-        *self.0.state.lock()
+        *self.0.state.borrow()
     }
 
-    /// Calls `handler` for each event until the subscription is dropped. It runs on the channel's
-    /// task: while it does not return, no further message is taken.
+    /// Calls `handler` for each event until the subscription is dropped, on a task of the channel: while it
+    /// does not return, no further message is taken.
+    ///
+    /// What happened before the first handler is told to it first, in its order: that the channel opened,
+    /// the messages that nobody has received from [`messages`](Self::messages), that it closed. So a channel
+    /// that comes out of a queue of events has lost nothing. Each event that is no message waits once.
     pub fn subscribe(
         &self,
         handler: impl Fn(&DataChannelEvent) + Send + Sync + 'static,
     ) -> Subscription {
-        self.0.events.subscribe(handler)
+        self.0.inbox.subscribe(handler)
     }
 
-    /// The messages from now on, in a queue of 256: when it is full, the other side is slowed down.
-    /// One receiver: the last to ask has it.
+    /// The messages, in a queue of 256 and of 1 MiB; one that is larger goes alone. The first receiver has
+    /// all of them from the channel's beginning, a later one those from now on, and the one before it ends.
+    /// It ends with the channel, when all is read.
+    ///
+    /// While nobody has asked, as many messages wait. When the queue is full, no more are taken and the other
+    /// side is slowed down: on all channels of the connection, since they share one SCTP association. Not
+    /// if the program has handlers ([`subscribe`](Self::subscribe)): they have every message, and when the
+    /// queue is full before anybody has asked, nothing waits any more. Nor if the program has let go of the
+    /// channel. Who wants no messages drops the receiver.
     pub fn messages(&self) -> mpsc::Receiver<DataChannelMessage> {
-        let (sender, receiver) = mpsc::channel(MAX_WAITING_MESSAGES);
-        *self.0.messages.lock() = Some(sender);
-        receiver
+        self.0.inbox.messages()
     }
 
     /// Waits until messages can be sent; false if it closes first.
     pub async fn opened(&self) -> bool {
-        let (tx, mut rx) = mpsc::channel(1);
-        let _subscription = self.subscribe(move |event| {
-            if !matches!(event, DataChannelEvent::Message(_)) {
-                // Full: there is a wake-up already.
-                let _ = tx.try_send(());
-            }
-        });
-        loop {
-            match self.ready_state() {
-                RTCDataChannelState::Open => return true,
-                RTCDataChannelState::Connecting => {}
-                RTCDataChannelState::Closing | RTCDataChannelState::Closed => return false,
-            }
-            if rx.recv().await.is_none() {
-                return false;
-            }
-        }
-    }
-
-    /// Sends a string.
-    ///
-    /// # Errors
-    /// `InvalidStateError` if it is not open, `TypeError` for more than
-    /// [`RTCSctpTransport::max_message_size`](crate::RTCSctpTransport::max_message_size),
-    /// `OperationError` if too much waits already.
-    pub async fn send_text(&self, text: &str) -> Result<(), RTCError> {
-        self.check_send(text.len()).await?;
-        self.open_substrate()?.send_text(text).await?;
-        self.count_sent(text.len());
-        Ok(())
-    }
-
-    /// Sends bytes.
-    ///
-    /// # Errors
-    /// As [`send_text`](Self::send_text).
-    pub async fn send(&self, data: &[u8]) -> Result<(), RTCError> {
-        self.check_send(data.len()).await?;
-        self.open_substrate()?.send(BytesMut::from(data)).await?;
-        self.count_sent(data.len());
-        Ok(())
-    }
-
-    fn count_sent(&self, bytes: usize) {
-        let mut counters = self.0.counters.lock();
-        counters.messages_sent += 1;
-        counters.bytes_sent += bytes as u64;
-    }
-
-    fn open_substrate(&self) -> Result<&Arc<dyn DataChannel>, RTCError> {
-        let open = self.0.substrate.get();
-        open.ok_or_else(|| RTCError::state("the data channel is not open"))
+        let mut state = self.0.state.subscribe();
+        let decided = state.wait_for(|state| *state != RTCDataChannelState::Connecting);
+        decided
+            .await
+            .is_ok_and(|state| *state == RTCDataChannelState::Open)
     }
 
     pub(crate) fn counters(&self) -> Counters {
         *self.0.counters.lock()
     }
 
-    async fn check_send(&self, bytes: usize) -> Result<(), RTCError> {
-        if self.ready_state() != RTCDataChannelState::Open {
-            return Err(RTCError::state("the data channel is not open"));
-        }
-        let limit = self.0.peer.upgrade().and_then(|peer| peer.sctp());
-        let limit = limit.map_or(f64::INFINITY, |sctp| sctp.max_message_size());
-        if bytes as f64 > limit {
-            let message = format!("a message of {bytes} bytes, at most {limit}");
-            return Err(RTCError::type_error(message));
-        }
-        if self.buffered_amount().await + bytes > MAX_BUFFERED_BYTES {
-            return Err(RTCError::operation(
-                "too much waits to be sent on the data channel",
-            ));
-        }
-        Ok(())
-    }
-
-    /// Bytes that wait to be sent or acknowledged.
-    pub async fn buffered_amount(&self) -> usize {
-        match self.0.substrate.get() {
-            Some(substrate) => substrate.outstanding_bytes().await.unwrap_or(0),
-            None => 0,
-        }
-    }
-
-    /// [`bufferedAmountLowThreshold`](https://w3c.github.io/webrtc-pc/#dom-datachannel-bufferedamountlowthreshold).
-    pub fn buffered_amount_low_threshold(&self) -> u32 {
-        *self.0.low_threshold.lock()
-    }
-
-    /// Down to how many waiting bytes [`DataChannelEvent::BufferedAmountLow`] fires.
-    ///
-    /// # Errors
-    /// `InvalidStateError` if the connection is closed.
-    pub async fn set_buffered_amount_low_threshold(&self, bytes: u32) -> Result<(), RTCError> {
-        *self.0.low_threshold.lock() = bytes;
-        if let Some(substrate) = self.0.substrate.get() {
-            substrate.set_buffered_amount_low_threshold(bytes).await?;
-        }
-        Ok(())
-    }
-
-    /// Closes it, here and over there. Nothing happens if it is closed.
+    /// Closes it, here and over there, when the other side has acknowledged what was sent; it is closing
+    /// until then, and nothing is received any more. Nothing happens if it is closed.
     ///
     /// # Errors
     /// `OperationError` if the other side could not be told.
@@ -374,6 +260,14 @@ impl RTCDataChannel {
                     let _ = substrate.close().await;
                 }
                 self.0.finish(None);
+                Ok(())
+            }
+            Some(substrate) if substrate.outstanding_bytes().await.unwrap_or(0) > 0 => {
+                let last = LastWords {
+                    substrate: substrate.clone(),
+                    state: self.0.state.subscribe(),
+                };
+                tokio::spawn(last.run());
                 Ok(())
             }
             Some(substrate) => Ok(substrate.close().await?),
@@ -402,7 +296,13 @@ impl RTCDataChannel {
 impl ChannelShared {
     /// Moves the state forward; false if it is there or further already.
     fn advance(&self, to: RTCDataChannelState) -> bool {
-        let forward = advance(&self.state, to);
+        let forward = self.state.send_if_modified(|state| {
+            let forward = to > *state;
+            if forward {
+                *state = to;
+            }
+            forward
+        });
         if forward && to == RTCDataChannelState::Open {
             self.was_open.store(true, Ordering::Release);
             if let Some(peer) = self.peer.upgrade() {
@@ -412,12 +312,16 @@ impl ChannelShared {
         forward
     }
 
+    /// Whether the program sends on it, or has.
+    fn has_sent(&self) -> bool {
+        self.sends.load(Ordering::Acquire)
+    }
+
     /// It is closed, by a fault or not.
     fn finish(&self, fault: Option<RTCError>) {
         if !self.advance(RTCDataChannelState::Closed) {
             return;
         }
-        self.messages.lock().take();
         let id = *self.id.lock();
         if let Some(peer) = self.peer.upgrade() {
             if let Some(id) = id {
@@ -428,9 +332,10 @@ impl ChannelShared {
             }
         }
         if let Some(error) = fault {
-            self.events.dispatch(&DataChannelEvent::Error(error));
+            self.inbox.tell(DataChannelEvent::Error(error));
         }
-        self.events.dispatch(&DataChannelEvent::Close);
+        self.inbox.tell(DataChannelEvent::Close);
+        self.inbox.end();
     }
 }
 
@@ -463,14 +368,4 @@ impl fmt::Debug for RTCDataChannel {
             .field("ready_state", &self.ready_state())
             .finish_non_exhaustive()
     }
-}
-
-/// Moves the state forward; false if it is there or further already.
-fn advance(state: &Mutex<RTCDataChannelState>, to: RTCDataChannelState) -> bool {
-    let mut state = state.lock();
-    let forward = to > *state;
-    if forward {
-        *state = to;
-    }
-    forward
 }

@@ -5,6 +5,7 @@ use crate::{
     PeerConnectionEvent, RTCDataChannel, RTCDataChannelInit, RTCError, RTCPeerConnection,
     RTCSctpTransport,
 };
+use rtc::statistics::stats::data_channel::RTCDataChannelStats;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use webrtc::data_channel::DataChannel;
@@ -105,15 +106,28 @@ impl Shared {
 
     /// The SCTP stream of a channel of the substrate's: it tells it in its statistics alone.
     pub(crate) async fn stream_of(&self, known: usize) -> Option<u16> {
+        self.channel_stats(known, |stats| stats.data_channel_identifier)
+            .await
+    }
+
+    /// How many messages came over a channel of the substrate's, those that wait in it included.
+    pub(crate) async fn messages_of(&self, known: usize) -> Option<u64> {
+        self.channel_stats(known, |stats| u64::from(stats.messages_received))
+            .await
+    }
+
+    async fn channel_stats<T>(
+        &self,
+        known: usize,
+        pick: impl Fn(&RTCDataChannelStats) -> T,
+    ) -> Option<T> {
         let id = format!("RTCDataChannel_{known}");
         let report = self
             .substrate
             .get_stats(tokio::time::Instant::now().into_std(), StatsSelector::None)
             .await;
         report.iter().find_map(|entry| match entry {
-            RTCStatsReportEntry::DataChannel(stats) if stats.stats.id == id => {
-                Some(stats.data_channel_identifier)
-            }
+            RTCStatsReportEntry::DataChannel(stats) if stats.stats.id == id => Some(pick(stats)),
             _ => None,
         })
     }
