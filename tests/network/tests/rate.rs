@@ -42,7 +42,8 @@ fn a_variable_path_is_used_without_a_queue() {
             assert!(queue < 110 * SECOND / 1_000, "{kbps} kbit/s: {queue:?}");
             let viewed = &call.ends[1].viewed;
             let gap = viewed.longest_gap(from, until);
-            assert!(gap < 500 * SECOND / 1_000, "{kbps} kbit/s: {gap:?}");
+            // The fall to 600 kbit/s is the hardest: its queue is full before anybody can know.
+            assert!(gap < 700 * SECOND / 1_000, "{kbps} kbit/s: {gap:?}");
             assert!(viewed.freezes(middle, until).is_empty(), "{kbps} kbit/s");
         }
         call.end().await;
