@@ -27,6 +27,7 @@ mod sound;
 mod source_spec;
 #[cfg(feature = "hardware")]
 mod speaker;
+mod sync;
 pub mod synthetic;
 #[cfg(feature = "hardware")]
 mod voice;
