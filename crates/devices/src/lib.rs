@@ -31,6 +31,7 @@ mod sync;
 pub mod synthetic;
 #[cfg(feature = "hardware")]
 mod voice;
+mod worker;
 
 #[cfg(all(feature = "hardware", target_os = "linux"))]
 pub use display::{DisplayCaptureSurfaceType, DisplaySurface};
