@@ -307,7 +307,7 @@ impl MediaDevices {
     pub fn close(&self) {
         self.shared.state.lock().closed = true;
         // Whoever is opening a device now would come too late with it.
-        let _none_is_opening = self.shared.opening.lock();
+        drop(self.shared.opening.lock());
         for source in self.open_sources(None) {
             source.stop();
         }
