@@ -27,9 +27,11 @@ mod sound;
 mod source_spec;
 #[cfg(feature = "hardware")]
 mod speaker;
+mod sync;
 pub mod synthetic;
 #[cfg(feature = "hardware")]
 mod voice;
+mod worker;
 
 #[cfg(all(feature = "hardware", target_os = "linux"))]
 pub use display::{DisplayCaptureSurfaceType, DisplaySurface};

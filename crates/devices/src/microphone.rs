@@ -14,6 +14,7 @@ use crate::resample::{Reframer, SAMPLE_RATE};
 use crate::sound::{
     Choice, Direction, Found, GLANCE, RESTART, find, is_fatal, open_error, with_sample_type,
 };
+use crate::worker::Ending;
 use cpal::traits::{DeviceTrait, StreamTrait};
 use cpal::{Device, FromSample, InputCallbackInfo, SizedSample, Stream, StreamConfig};
 use duet_media::{
@@ -85,15 +86,6 @@ fn run(
             }
         };
         capture = again;
-    }
-}
-
-/// Ends the tracks however the thread ends. Where they were stopped it changes nothing.
-struct Ending(MediaSource);
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        self.0.end();
     }
 }
 

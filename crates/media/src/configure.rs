@@ -88,6 +88,10 @@ pub(crate) fn apply(
     };
     let capabilities = source.capabilities();
     let fixed = fixed(&capabilities);
+    let modes_and_cursor = MediaTrackCapabilities {
+        cursor: capabilities.cursor.clone(),
+        ..fixed.clone()
+    };
     let modes: Vec<_> = source
         .modes()
         .into_iter()
@@ -106,7 +110,7 @@ pub(crate) fn apply(
         };
         choose(std::slice::from_ref(&most), &capabilities)?
     } else {
-        choose(&modes, &fixed)?
+        choose(&modes, &modes_and_cursor)?
     };
     let wanted = native_settings(&chosen.native);
     if source.kind == MediaKind::Video && current.width.is_none() {
@@ -178,13 +182,12 @@ pub(crate) fn from_native(
     Ok((selected.candidate.settings, selected.fit))
 }
 
-/// Of the capabilities, what is left where the source can only be set to its modes.
+/// Of the capabilities, what is left where the source stays as it is set.
 fn fixed(capabilities: &MediaTrackCapabilities) -> MediaTrackCapabilities {
     MediaTrackCapabilities {
         aspect_ratio: capabilities
             .aspect_ratio
             .filter(|_| keeps_shape(capabilities)),
-        cursor: capabilities.cursor.clone(),
         ..Default::default()
     }
 }
@@ -270,3 +273,6 @@ fn native_settings(settings: &MediaTrackSettings) -> MediaTrackSettings {
         ..settings.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,6 +42,24 @@ pub trait SourceControl: Send + Sync + 'static {
 
 impl SourceControl for () {}
 
+/// For what a device's owner and its thread share.
+impl<T: SourceControl + ?Sized> SourceControl for Arc<T> {
+    fn stop(&self) {
+        (**self).stop();
+    }
+
+    fn demand(&self, wanted: bool) {
+        (**self).demand(wanted);
+    }
+
+    fn reconfigure(
+        &self,
+        wanted: &MediaTrackSettings,
+    ) -> Result<MediaTrackSettings, ReconfigureError> {
+        (**self).reconfigure(wanted)
+    }
+}
+
 /// The producer's end of one or more tracks:
 /// [a source](https://w3c.github.io/mediacapture-main/#the-model-sources-sinks-constraints-and-settings).
 ///

@@ -6,13 +6,13 @@ use duet_media::constraints::{
 };
 use duet_media::process::MediaStreamTrackProcessor;
 use duet_media::{
-    EchoCancellation, Frame, FrameQueue, I420Buffer, MediaKind, MediaSource, MediaStreamTrack,
-    MediaTime, MediaTrackCapabilities, MediaTrackConstraintSet, MediaTrackConstraints,
-    MediaTrackSettings, Range, ReconfigureError, SourceControl, TrackEvent, TrackState, VideoFrame,
-    VideoResizeMode,
+    CursorCaptureConstraint, EchoCancellation, Frame, FrameQueue, I420Buffer, MediaKind,
+    MediaSource, MediaStreamTrack, MediaTime, MediaTrackCapabilities, MediaTrackConstraintSet,
+    MediaTrackConstraints, MediaTrackSettings, Range, ReconfigureError, SourceControl, TrackEvent,
+    TrackState, VideoFrame, VideoResizeMode, WeakMediaSource,
 };
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Does what it is told, and writes down what it was told.
@@ -193,39 +193,182 @@ fn a_track_whose_wishes_are_met_either_way_stands_in_nobodys_way() {
     assert_eq!(device.told(), [""; 0]);
 }
 
-#[test]
-fn sound_that_was_promised_to_one_is_not_changed_for_another() {
+/// A source of that kind that can be set to all of it, and a device that does as it is told.
+fn free(kind: MediaKind) -> (MediaSource, Device) {
     let device = Device::default();
-    let both = vec![EchoCancellation::On, EchoCancellation::Off];
-    let source = MediaSource::new(
-        MediaKind::Audio,
-        "microphone",
-        MediaTrackSettings {
-            sample_rate: Some(48_000),
-            echo_cancellation: Some(EchoCancellation::On),
-            ..Default::default()
-        },
-        MediaTrackCapabilities {
-            echo_cancellation: both,
-            ..Default::default()
-        },
-        device.clone(),
+    let (flags, cursors) = (
+        vec![true, false],
+        [
+            CursorCaptureConstraint::Always,
+            CursorCaptureConstraint::Never,
+        ],
     );
-    let echo =
-        |on: bool| set(|c| c.echo_cancellation = Some(ConstrainBooleanOrDOMString::exact(on)));
-    let (speech, music) = (source.create_track(), source.create_track());
-    speech.apply_constraints(echo(true)).unwrap();
-    assert!(music.apply_constraints(echo(false)).is_err());
-    assert_eq!(
-        speech.get_settings().echo_cancellation,
-        Some(EchoCancellation::On)
-    );
-    speech.stop();
-    music.apply_constraints(echo(false)).unwrap();
-    assert_eq!(
-        source.settings().echo_cancellation,
-        Some(EchoCancellation::Off)
-    );
+    let (settings, capabilities) = match kind {
+        MediaKind::Audio => (
+            MediaTrackSettings {
+                sample_rate: Some(48_000),
+                sample_size: Some(32),
+                channel_count: Some(2),
+                latency: Some(0.01),
+                echo_cancellation: Some(EchoCancellation::On),
+                auto_gain_control: Some(true),
+                noise_suppression: Some(true),
+                ..Default::default()
+            },
+            MediaTrackCapabilities {
+                sample_rate: Some(Range {
+                    min: 8_000,
+                    max: 48_000,
+                }),
+                sample_size: Some(Range { min: 16, max: 32 }),
+                channel_count: Some(Range { min: 1, max: 2 }),
+                latency: Some(Range {
+                    min: 0.01,
+                    max: 0.1,
+                }),
+                echo_cancellation: vec![EchoCancellation::On, EchoCancellation::Off],
+                auto_gain_control: flags.clone(),
+                noise_suppression: flags,
+                ..Default::default()
+            },
+        ),
+        MediaKind::Video => (
+            MediaTrackSettings {
+                cursor: Some(cursors[0]),
+                ..size(640, 480)
+            },
+            MediaTrackCapabilities {
+                cursor: cursors.to_vec(),
+                ..up_to(1920, 1080)
+            },
+        ),
+    };
+    let source = MediaSource::new(kind, "source", settings, capabilities, device.clone());
+    (source, device)
+}
+
+/// Two wishes that one source cannot grant at once.
+struct Rivals(MediaKind, [MediaTrackConstraints; 2]);
+
+impl Rivals {
+    fn new<T: Copy>(
+        kind: MediaKind,
+        values: [T; 2],
+        want: impl Fn(&mut MediaTrackConstraintSet, T),
+    ) -> Self {
+        Rivals(kind, values.map(|value| set(|c| want(c, value))))
+    }
+
+    /// Pictures as the source has them: each track may make its own of others.
+    fn native<T: Copy>(values: [T; 2], want: impl Fn(&mut MediaTrackConstraintSet, T)) -> Self {
+        Self::new(MediaKind::Video, values, |c, value| {
+            c.resize_mode = Some(ConstrainDOMString::exact("none"));
+            want(c, value);
+        })
+    }
+
+    fn heard<T: Copy>(values: [T; 2], want: impl Fn(&mut MediaTrackConstraintSet, T)) -> Self {
+        Self::new(MediaKind::Audio, values, want)
+    }
+}
+
+#[test]
+fn what_was_promised_to_one_is_not_changed_for_another() {
+    use duet_media::constraints::ConstrainBoolean as Flag;
+    let flags = [true, false];
+    let all = [
+        Rivals::native([640, 320], |c, v| c.width = Some(ConstrainULong::exact(v))),
+        Rivals::native([480, 240], |c, v| c.height = Some(ConstrainULong::exact(v))),
+        Rivals::native([30.0, 15.0], |c, v| {
+            c.frame_rate = Some(ConstrainDouble::exact(v));
+        }),
+        Rivals::new(MediaKind::Video, ["always", "never"], |c, v| {
+            c.cursor = Some(ConstrainDOMString::exact(v));
+        }),
+        Rivals::heard([48_000, 8_000], |c, v| {
+            c.sample_rate = Some(ConstrainULong::exact(v));
+        }),
+        Rivals::heard([32, 16], |c, v| {
+            c.sample_size = Some(ConstrainULong::exact(v))
+        }),
+        Rivals::heard([2, 1], |c, v| {
+            c.channel_count = Some(ConstrainULong::exact(v))
+        }),
+        Rivals::heard([0.01, 0.1], |c, v| {
+            c.latency = Some(ConstrainDouble::exact(v))
+        }),
+        Rivals::heard(flags, |c, v| {
+            c.echo_cancellation = Some(ConstrainBooleanOrDOMString::exact(v));
+        }),
+        Rivals::heard(flags, |c, v| c.auto_gain_control = Some(Flag::exact(v))),
+        Rivals::heard(flags, |c, v| c.noise_suppression = Some(Flag::exact(v))),
+    ];
+    for Rivals(kind, [mine, others]) in all {
+        let (source, device) = free(kind);
+        let (first, second) = (source.create_track(), source.create_track());
+        first.apply_constraints(mine.clone()).unwrap();
+        let promised = first.get_settings();
+        assert!(
+            second.apply_constraints(others.clone()).is_err(),
+            "{others:?}"
+        );
+        assert_eq!(first.get_settings(), promised, "{mine:?}");
+        assert_eq!(device.told(), [""; 0], "{others:?}");
+        second.apply_constraints(mine).unwrap();
+        first.stop();
+        second.apply_constraints(others).unwrap();
+        assert_eq!(device.told().len(), 1, "nobody minds now");
+        assert_ne!(second.get_settings(), promised);
+    }
+}
+
+/// A picture may come the moment that the device is set, before it has even said so.
+#[test]
+fn nobody_sees_a_picture_of_the_size_that_another_asked_for() {
+    struct Quick {
+        source: Arc<OnceLock<WeakMediaSource>>,
+        refuses: bool,
+    }
+    impl SourceControl for Quick {
+        fn reconfigure(
+            &self,
+            wanted: &MediaTrackSettings,
+        ) -> Result<MediaTrackSettings, ReconfigureError> {
+            if self.refuses {
+                return Err(ReconfigureError::Refused("busy".into()));
+            }
+            let (width, height) = (wanted.width.unwrap(), wanted.height.unwrap());
+            let source = self.source.get().and_then(WeakMediaSource::upgrade);
+            source.unwrap().publish(&picture(width, height, 0));
+            Ok(wanted.clone())
+        }
+    }
+    for refuses in [false, true] {
+        let itself = Arc::new(OnceLock::new());
+        let (kind, own) = (MediaKind::Video, size(640, 480));
+        let control = Quick {
+            source: itself.clone(),
+            refuses,
+        };
+        let source = MediaSource::new(kind, "camera", own.clone(), up_to(1280, 960), control);
+        itself.set(source.downgrade()).unwrap();
+        source.set_modes(vec![own, size(1280, 960)]);
+        let (small, large) = (source.create_track(), source.create_track());
+        let narrow = set(|c| c.width = Some(ConstrainULong::exact(640)));
+        small.apply_constraints(narrow).unwrap();
+        let before = small.get_settings();
+        assert_eq!(before.resize_mode, Some(VideoResizeMode::None));
+        let queue = Arc::new(FrameQueue::new(10));
+        let _sink = small.add_sink(queue.clone());
+        let wide = set(|c| c.width = Some(ConstrainULong::exact(1280)));
+        assert_eq!(large.apply_constraints(wide).is_err(), refuses);
+        if refuses {
+            assert_eq!(small.get_settings(), before, "nothing has changed");
+            source.publish(&picture(640, 480, 0));
+        }
+        assert_eq!(seen(&queue), Some((640, 480, 99, 0)));
+        assert_eq!(dimensions(&small), (640, 480));
+    }
 }
 
 #[test]

@@ -130,7 +130,7 @@ impl CameraDevice {
             self.label.clone(),
             self.mode(stream.format()),
             capabilities(&modes),
-            SharedControl(control.clone()),
+            control.clone(),
         );
         source.set_modes(modes);
         let track = source.create_track();
@@ -219,11 +219,18 @@ struct ModeRequest {
     reached: SyncSender<Result<MediaTrackSettings, ReconfigureError>>,
 }
 
-struct SharedControl(Arc<Control>);
+impl Control {
+    /// Nobody will answer any more.
+    fn close(&self) {
+        self.stop.set();
+        let unanswered = self.request.lock().take();
+        drop(unanswered);
+    }
+}
 
-impl SourceControl for SharedControl {
+impl SourceControl for Control {
     fn stop(&self) {
-        self.0.stop.set();
+        self.stop.set();
     }
 
     fn reconfigure(
@@ -231,14 +238,16 @@ impl SourceControl for SharedControl {
         wanted: &MediaTrackSettings,
     ) -> Result<MediaTrackSettings, ReconfigureError> {
         let (reached, result) = mpsc::sync_channel(1);
-        *self.0.request.lock() = Some(ModeRequest {
+        *self.request.lock() = Some(ModeRequest {
             wanted: wanted.clone(),
             reached,
         });
+        if self.stop.is_set() {
+            self.close();
+        }
         let refused = |_| {
-            Err(ReconfigureError::Refused(
-                "the camera does not answer".into(),
-            ))
+            let reason = "the camera does not answer";
+            Err(ReconfigureError::Refused(reason.into()))
         };
         result.recv_timeout(PATIENCE).unwrap_or_else(refused)
     }
@@ -254,8 +263,9 @@ struct Worker {
 }
 
 impl Drop for Worker {
-    /// Ends the tracks however the thread ends. Where they were stopped it changes nothing.
+    /// However the thread ends: the tracks end, and nobody waits for an answer.
     fn drop(&mut self) {
+        self.control.close();
         self.source.end();
     }
 }

@@ -14,6 +14,29 @@ fn the_systems_refusals_get_their_names() {
     assert_eq!(name(Errno::ENOENT), "NotFoundError");
 }
 
+#[test]
+fn a_camera_that_is_gone_refuses_another_mode_at_once() {
+    let refused = |control: &Control| {
+        let asked = Instant::now();
+        let answer = control.reconfigure(&MediaTrackSettings::default());
+        assert!(matches!(answer, Err(ReconfigureError::Refused(_))));
+        assert!(asked.elapsed() < PATIENCE / 2, "{:?}", asked.elapsed());
+    };
+    let control = Control::default();
+    std::thread::scope(|scope| {
+        scope.spawn(|| refused(&control));
+        // Asked already.
+        while control.request.lock().is_none() {
+            std::thread::yield_now();
+        }
+        control.close();
+    });
+    refused(&control);
+    let stopped = Control::default();
+    SourceControl::stop(&stopped);
+    refused(&stopped);
+}
+
 /// Luma, blue and red of eight bits each, by BT.601 in the limited range.
 fn bt601([red, green, blue]: [f64; 3]) -> [f64; 3] {
     let luma = 0.299 * red + 0.587 * green + 0.114 * blue;

@@ -6,6 +6,7 @@ use crate::GetUserMediaError;
 use crate::convert;
 use crate::media_devices::choice::constrained;
 use crate::pacing::Stop;
+use crate::worker;
 use duet_media::{
     Clock, CursorCaptureConstraint, I420Buffer, MediaKind, MediaSource, MediaStreamTrack,
     MediaTrackCapabilities, MediaTrackConstraints, MediaTrackSettings, Pool, Range,
@@ -43,7 +44,7 @@ pub(crate) fn start(
             surface.label.clone(),
             facts.settings(size, RATES[0], facts.cursors[0]),
             facts.capabilities(size),
-            SharedControl(control.clone()),
+            control.clone(),
         ),
         facts,
         control,
@@ -52,9 +53,8 @@ pub(crate) fn start(
     };
     worker.source.set_modes(worker.facts.modes(size));
     let track = worker.source.create_track();
-    std::thread::Builder::new()
-        .name("display".into())
-        .spawn(move || worker.run())
+    let source = worker.source.clone();
+    worker::spawn("display", &source, move || worker.run())
         .map_err(|e| GetUserMediaError::Abort(format!("no thread for {}: {e}", surface.label)))?;
     constrained(track, constraints)
 }
@@ -128,11 +128,9 @@ struct Control {
     wanted: Mutex<(f64, CursorCaptureConstraint)>,
 }
 
-struct SharedControl(Arc<Control>);
-
-impl SourceControl for SharedControl {
+impl SourceControl for Control {
     fn stop(&self) {
-        self.0.stop.set();
+        self.stop.set();
     }
 
     fn reconfigure(
@@ -140,7 +138,7 @@ impl SourceControl for SharedControl {
         wanted: &MediaTrackSettings,
     ) -> Result<MediaTrackSettings, ReconfigureError> {
         let rate = wanted.frame_rate.unwrap_or(RATES[0]).clamp(1.0, 60.0);
-        let mut now = self.0.wanted.lock();
+        let mut now = self.wanted.lock();
         *now = (rate, wanted.cursor.unwrap_or(now.1));
         Ok(MediaTrackSettings {
             frame_rate: Some(rate),
@@ -157,13 +155,6 @@ struct Worker {
     control: Arc<Control>,
     grabber: Grabber,
     clock: Arc<dyn Clock>,
-}
-
-impl Drop for Worker {
-    /// Ends the tracks however the thread ends. Where they were stopped it changes nothing.
-    fn drop(&mut self) {
-        self.source.end();
-    }
 }
 
 impl Worker {

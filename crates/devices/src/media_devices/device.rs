@@ -230,7 +230,7 @@ impl Device {
                 voice::treated(microphone::open(Some(&device.id), clock)?, native)
             }
             #[cfg(test)]
-            Device::Test(camera) => camera.open()?,
+            Device::Test(camera) => camera.open(native, clock)?,
         })
     }
 }

@@ -7,12 +7,13 @@
 
 use super::device::Device;
 use crate::GetUserMediaError;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 use duet_media::{
     AudioBuffer, AudioFrame, Clock, Frame, I420Buffer, MediaSource, MediaStreamTrack, MediaTime,
     MediaTrackSettings, ReconfigureError, Sink, SinkHandle, SourceControl, VideoFrame,
     WeakMediaSource,
 };
-use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -20,16 +21,20 @@ use std::time::{Duration, Instant};
 /// time for a slow device to close.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Opens `device` so that it delivers `native`, and returns what tracks can be made of.
+/// Opens `device` so that it delivers `native`, and returns what tracks can be made of. To be called with
+/// `opening` held, which is held, too, whenever the device is had again.
 pub(super) fn open(
     device: &Device,
     native: &MediaTrackSettings,
     clock: Arc<dyn Clock>,
+    opening: Arc<Mutex<()>>,
 ) -> Result<MediaSource, GetUserMediaError> {
     let track = device.clone().open(native, clock.clone())?;
     let inner = track.source();
     let lease = Arc::new(Lease {
         outer: OnceLock::new(),
+        opening,
+        setting: Mutex::default(),
         state: Mutex::new(State {
             held: None,
             device: Some((device.clone(), clock)),
@@ -51,11 +56,19 @@ pub(super) fn open(
     // Nobody else has it yet.
     let _ = lease.outer.set(source.downgrade());
     lease.hold(track);
+    lease.listen();
     Ok(source)
 }
 
+/// Locks are taken in the order in which they stand here. Tracks may only be ended where none is held: a
+/// program that hears of it may open devices, and stop tracks.
 struct Lease {
     outer: OnceLock<WeakMediaSource>,
+    /// Held while any device is opened: whoever wants a device that is just being had again by tracks
+    /// that were stopped meanwhile has to wait until it was let go.
+    opening: Arc<Mutex<()>>,
+    /// Held while the device is opened, set or let go in a pause: settings are not for one that is on its way.
+    setting: Mutex<()>,
     state: Mutex<State>,
     changed: Condvar,
     /// Of what the device delivered last, for what stands in for it.
@@ -72,10 +85,34 @@ struct State {
     watched: bool,
 }
 
-/// A device in use. Dropped in this order: what it says of its end is not meant for the tracks.
+impl State {
+    /// Whether it is not wanted for now.
+    fn is_idle(&self) -> bool {
+        !self.wanted && self.device.is_some()
+    }
+
+    /// Lets the device go. Under the lock: once it is not held, it can be had by whoever asks.
+    fn let_go(&mut self) {
+        if let Some(Held {
+            track,
+            sink,
+            counts,
+        }) = self.held.take()
+        {
+            counts.store(false, Ordering::Release);
+            track.stop();
+            drop(sink);
+        }
+    }
+}
+
+/// A device in use.
 struct Held {
-    _sink: SinkHandle,
     track: MediaStreamTrack,
+    /// Nothing until it is listened to.
+    sink: Option<SinkHandle>,
+    /// Whether what it says of its end is meant for the tracks: not once it is let go.
+    counts: Arc<AtomicBool>,
 }
 
 impl Lease {
@@ -83,89 +120,106 @@ impl Lease {
         self.outer.get()?.upgrade()
     }
 
-    /// Passes on what the track delivers, until it is let go.
-    fn hold(self: &Arc<Self>, track: MediaStreamTrack) {
-        let sink = track.add_sink(Arc::new(Forward(self.clone())));
-        let held = Held { _sink: sink, track };
+    /// Keeps a device that was opened, unless it will not be wanted any more.
+    fn hold(&self, track: MediaStreamTrack) {
         let mut state = self.state.lock();
-        let late = if state.device.is_none() {
-            Some(held)
-        } else {
-            state.held.replace(held)
+        let counts = Arc::new(AtomicBool::new(true));
+        state.held = Some(Held {
+            track,
+            sink: None,
+            counts,
+        });
+        if state.device.is_none() {
+            state.let_go();
+        }
+    }
+
+    /// Passes on what the device delivers, and its end, which it may have come to already.
+    fn listen(self: &Arc<Self>) {
+        let state = self.state.lock();
+        let held = state.held.as_ref();
+        let Some((track, counts)) = held.map(|h| (h.track.clone(), h.counts.clone())) else {
+            return;
         };
         drop(state);
-        drop(late);
+        let lease = self.clone();
+        let sink = track.add_sink(Arc::new(Forward { lease, counts }));
+        let mut state = self.state.lock();
+        match state.held.as_mut().filter(|held| held.track == track) {
+            Some(held) => held.sink = Some(sink),
+            None => {
+                drop(state);
+                drop(sink);
+            }
+        }
     }
 
     /// Lets the device go for good.
     fn end(&self) {
         let mut state = self.state.lock();
         let device = state.device.take();
-        let held = state.held.take();
+        state.let_go();
         drop(state);
         self.changed.notify_all();
-        drop((held, device));
+        drop(device);
+    }
+
+    /// The device cannot be had any more, and with it the tracks end. In this order: whoever hears of it
+    /// may open the device.
+    fn lose(&self) {
+        self.end();
+        if let Some(outer) = self.outer() {
+            outer.end();
+        }
     }
 
     /// Lets the device go once it was not wanted for long enough, and gets it back when it is.
     fn watch(self: &Arc<Self>) {
+        while self.is_unwanted_for_long() {
+            self.pause();
+            self.stand_in();
+            self.resume();
+        }
+    }
+
+    /// Waits for as long as the device is kept. If it is wanted again meanwhile, nobody watches any more.
+    fn is_unwanted_for_long(&self) -> bool {
+        let patience = Instant::now() + GRACE;
         let mut state = self.state.lock();
-        loop {
-            let patience = Instant::now() + GRACE;
-            let still = |state: &State| !state.wanted && state.device.is_some();
-            while still(&state) && Instant::now() < patience {
-                self.changed.wait_until(&mut state, patience);
+        let mut over = false;
+        while state.is_idle() {
+            if over || state.held.is_none() {
+                return true;
             }
-            if !still(&state) {
-                state.watched = false;
-                return;
-            }
-            let held = state.held.take();
-            MutexGuard::unlocked(&mut state, || drop(held));
-            self.stand_in(&mut state);
-            let Some((device, clock)) = state.device.clone() else {
-                state.watched = false;
-                return;
-            };
-            let native = state.native.clone();
-            let opened = MutexGuard::unlocked(&mut state, || {
-                let opened = device.open(&native, clock);
-                opened.map(|track| {
-                    let settings = track.source().settings();
-                    self.hold(track);
-                    // It may have come back otherwise than it went.
-                    if let Some(outer) = self.outer().filter(|o| o.settings() != settings) {
-                        outer.set_settings(settings);
-                    }
-                })
-            });
-            if opened.is_err() {
-                state.device = None;
-                MutexGuard::unlocked(&mut state, || {
-                    if let Some(outer) = self.outer() {
-                        outer.end();
-                    }
-                });
-                return;
-            }
+            over = self.changed.wait_until(&mut state, patience).timed_out();
+        }
+        state.watched = false;
+        false
+    }
+
+    fn pause(&self) {
+        let _not_while_it_is_set = self.setting.lock();
+        let mut state = self.state.lock();
+        if state.is_idle() {
+            state.let_go();
         }
     }
 
     /// Delivers black or silence in the device's rhythm until the device is wanted or nobody is left.
-    fn stand_in(&self, state: &mut MutexGuard<'_, State>) {
+    fn stand_in(&self) {
         let shape = *self.shape.lock();
         let blank = shape.map(Shape::blank);
+        let mut state = self.state.lock();
         let interval = shape.map_or(GRACE, |shape| shape.interval(&state.native));
         let Some(mut time) = state.device.as_ref().map(|(_, clock)| clock.now()) else {
             return;
         };
         let mut due = Instant::now();
-        while !state.wanted && state.device.is_some() {
-            if Instant::now() < due {
-                self.changed.wait_until(state, due);
+        while state.is_idle() && state.held.is_none() {
+            if !self.changed.wait_until(&mut state, due).timed_out() {
                 continue;
             }
-            let left = MutexGuard::unlocked(state, || {
+            let left = MutexGuard::unlocked(&mut state, || {
                 let outer = self.outer().filter(MediaSource::is_wanted)?;
                 if let Some(blank) = &blank {
                     outer.publish(&blank.at(time));
@@ -177,6 +231,37 @@ impl Lease {
             }
             due += interval;
             time += interval;
+        }
+    }
+
+    /// Has the device again, if it is wanted and was let go.
+    fn resume(self: &Arc<Self>) {
+        let opened = {
+            let _one_at_a_time = self.opening.lock();
+            let _not_while_it_is_set = self.setting.lock();
+            let state = self.state.lock();
+            let (true, None, Some((device, clock))) =
+                (state.wanted, &state.held, state.device.clone())
+            else {
+                return;
+            };
+            let native = state.native.clone();
+            drop(state);
+            device.open(&native, clock).map(|track| {
+                let settings = track.source().settings();
+                self.hold(track);
+                // It may have come back otherwise than it went.
+                if let Some(outer) = self.outer().filter(|o| o.settings() != settings) {
+                    outer.set_settings(settings);
+                }
+            })
+        };
+        match opened {
+            Ok(()) => self.listen(),
+            Err(error) => {
+                tracing::debug!(%error, "the device cannot be had again");
+                self.lose();
+            }
         }
     }
 }
@@ -194,9 +279,9 @@ impl SourceControl for Control {
         let watch = !wanted && !state.watched && state.device.is_some();
         if watch {
             let lease = self.0.clone();
-            let thread = std::thread::Builder::new().name("lease".into());
+            let named = thread::Builder::new().name("lease".into());
             // Without a thread the device is simply kept.
-            state.watched = thread.spawn(move || lease.watch()).is_ok();
+            state.watched = named.spawn(move || lease.watch()).is_ok();
         }
         drop(state);
         self.0.changed.notify_all();
@@ -206,6 +291,7 @@ impl SourceControl for Control {
         &self,
         wanted: &MediaTrackSettings,
     ) -> Result<MediaTrackSettings, ReconfigureError> {
+        let _one_at_a_time = self.0.setting.lock();
         let held = self.0.state.lock().held.as_ref().map(|h| h.track.clone());
         let reached = match held {
             Some(track) => track.source().reconfigure(wanted)?,
@@ -218,21 +304,23 @@ impl SourceControl for Control {
 }
 
 /// Passes a device's frames on to the tracks, and its end.
-struct Forward(Arc<Lease>);
+struct Forward {
+    lease: Arc<Lease>,
+    counts: Arc<AtomicBool>,
+}
 
 impl Sink for Forward {
     fn accept(&self, frame: &Frame) {
-        if let Some(outer) = self.0.outer() {
-            *self.0.shape.lock() = Some(Shape::of(frame));
+        if let Some(outer) = self.lease.outer() {
+            *self.lease.shape.lock() = Some(Shape::of(frame));
             outer.publish(frame);
         }
     }
 
     fn ended(&self) {
-        if let Some(outer) = self.0.outer() {
-            outer.end();
+        if self.counts.load(Ordering::Acquire) {
+            self.lease.lose();
         }
-        self.0.end();
     }
 }
 

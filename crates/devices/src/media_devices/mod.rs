@@ -15,6 +15,7 @@ pub use user_media::UserMediaRequest;
 
 #[cfg(all(feature = "hardware", target_os = "linux"))]
 use crate::monitor::DeviceMonitor;
+use crate::sync::Mutex;
 use crate::{GetUserMediaError, SourceSpec, file};
 use device::Device;
 use duet_media::{
@@ -22,7 +23,6 @@ use duet_media::{
     MediaTrackCapabilities, MediaTrackConstraints, MediaTrackSettings, Subscription,
     WeakMediaSource,
 };
-use parking_lot::Mutex;
 use permission::{Allowed, Exposed};
 use std::fmt;
 use std::sync::Arc;
@@ -106,8 +106,9 @@ pub struct MediaDevices {
 
 struct Shared {
     state: Mutex<State>,
-    /// Held while a device is opened, so that two who want the same one open it once.
-    opening: Mutex<()>,
+    /// Held while a device is opened, so that two who want the same one open it once. No tracks are
+    /// ended meanwhile: a program that hears of it may open devices.
+    opening: Arc<Mutex<()>>,
     events: EventTarget<DeviceChangeEvent>,
     /// Runs once somebody listens.
     #[cfg(all(feature = "hardware", target_os = "linux"))]
@@ -141,7 +142,7 @@ impl MediaDevices {
             guarded: false,
             shared: Arc::new(Shared {
                 state: Mutex::default(),
-                opening: Mutex::default(),
+                opening: Arc::default(),
                 events: EventTarget::new(),
                 #[cfg(all(feature = "hardware", target_os = "linux"))]
                 monitor: Mutex::default(),
@@ -306,7 +307,7 @@ impl MediaDevices {
     pub fn close(&self) {
         self.shared.state.lock().closed = true;
         // Whoever is opening a device now would come too late with it.
-        let _none_is_opening = self.shared.opening.lock();
+        drop(self.shared.opening.lock());
         for source in self.open_sources(None) {
             source.stop();
         }
@@ -482,7 +483,8 @@ impl MediaDevices {
                 return Ok(track);
             }
         }
-        let source = lease::open(device, native, self.clock.clone())?;
+        let (clock, opening) = (self.clock.clone(), self.shared.opening.clone());
+        let source = lease::open(device, native, clock, opening)?;
         let track = source.create_track();
         if track.ready_state() == duet_media::TrackState::Ended {
             let reason = format!("{} was lost as it was opened", source.label());

@@ -216,8 +216,12 @@ fn a_devices_thread_goes_with_its_last_track() {
     }
 }
 
+mod camera;
 mod failing;
 mod guarded;
+#[cfg(feature = "shuttle")]
+mod interleaved;
 mod shared;
 
-pub(super) use failing::TestCamera;
+pub(super) use camera::TestCamera;
+use camera::{ask, machine};

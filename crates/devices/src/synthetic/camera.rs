@@ -2,6 +2,7 @@
 
 use super::Painter;
 use crate::pacing::Stop;
+use crate::worker;
 use duet_media::{
     Clock, I420Buffer, MediaKind, MediaSource, MediaStreamTrack, MediaTime, MediaTrackCapabilities,
     MediaTrackSettings, Pool, Range, ReconfigureError, SourceControl, VideoFacingMode, VideoFrame,
@@ -110,7 +111,7 @@ impl SyntheticCamera {
             Self::LABEL,
             config.settings(),
             Self::capabilities(),
-            SharedControl(control.clone()),
+            control.clone(),
         );
         let track = source.create_track();
         let worker = Worker {
@@ -118,12 +119,8 @@ impl SyntheticCamera {
             control,
             clock,
         };
-        let spawned = std::thread::Builder::new()
-            .name("synth-camera".into())
-            .spawn(move || worker.run());
-        if spawned.is_err() {
-            source.end();
-        }
+        // Without a thread it has ended.
+        let _ = worker::spawn("synth-camera", &source, move || worker.run());
         track
     }
 
@@ -155,18 +152,16 @@ struct Control {
     config: Mutex<SyntheticCameraConfig>,
 }
 
-struct SharedControl(Arc<Control>);
-
-impl SourceControl for SharedControl {
+impl SourceControl for Control {
     fn stop(&self) {
-        self.0.stop.set();
+        self.stop.set();
     }
 
     fn reconfigure(
         &self,
         wanted: &MediaTrackSettings,
     ) -> Result<MediaTrackSettings, ReconfigureError> {
-        let mut config = self.0.config.lock();
+        let mut config = self.config.lock();
         *config = config.with(wanted);
         Ok(config.settings())
     }
@@ -307,7 +302,7 @@ mod tests {
             frame_rate: Some(500.0),
             ..Default::default()
         };
-        let reached = SharedControl(control.clone()).reconfigure(&wanted).unwrap();
+        let reached = control.reconfigure(&wanted).unwrap();
         assert_eq!((reached.width, reached.height), (Some(320), Some(180)));
         assert_eq!(reached.frame_rate, Some(120.0));
         assert_eq!(control.config.lock().settings(), reached);

@@ -2,6 +2,7 @@
 
 use super::marks::audio::{BEEP, BEEP_HZ, TONE, pattern_hz};
 use crate::pacing::Stop;
+use crate::worker;
 use duet_media::{
     AudioBuffer, AudioFrame, Clock, MediaKind, MediaSource, MediaStreamTrack,
     MediaTrackCapabilities, MediaTrackSettings, Pool, Range, ReconfigureError, SourceControl,
@@ -74,7 +75,7 @@ impl SyntheticMicrophone {
             Self::LABEL,
             control.settings(),
             Self::capabilities(),
-            SharedControl(control.clone()),
+            control.clone(),
         );
         let track = source.create_track();
         let worker = Worker {
@@ -82,12 +83,8 @@ impl SyntheticMicrophone {
             control,
             clock,
         };
-        let spawned = std::thread::Builder::new()
-            .name("synth-mic".into())
-            .spawn(move || worker.run());
-        if spawned.is_err() {
-            source.end();
-        }
+        // Without a thread it has ended.
+        let _ = worker::spawn("synth-mic", &source, move || worker.run());
         track
     }
 
@@ -220,21 +217,19 @@ impl Control {
     }
 }
 
-struct SharedControl(Arc<Control>);
-
-impl SourceControl for SharedControl {
+impl SourceControl for Control {
     fn stop(&self) {
-        self.0.stop.set();
+        self.stop.set();
     }
 
     fn reconfigure(
         &self,
         wanted: &MediaTrackSettings,
     ) -> Result<MediaTrackSettings, ReconfigureError> {
-        let channels = self.0.channels.load(Ordering::Relaxed);
+        let channels = self.channels.load(Ordering::Relaxed);
         let config = SyntheticMicrophoneConfig { channels }.with(wanted);
-        self.0.channels.store(config.channels, Ordering::Relaxed);
-        Ok(self.0.settings())
+        self.channels.store(config.channels, Ordering::Relaxed);
+        Ok(self.settings())
     }
 }
 

@@ -95,7 +95,7 @@ pub(crate) fn treated(
         inner.label(),
         settings,
         capabilities(inner.capabilities()),
-        Control(treatment.clone()),
+        treatment.clone(),
     );
     // Nobody else has it yet.
     let _ = treatment.source.set(source.downgrade());
@@ -244,17 +244,15 @@ impl Sink for Treatment {
     }
 }
 
-struct Control(Arc<Treatment>);
-
-impl SourceControl for Control {
+impl SourceControl for Treatment {
     fn stop(&self) {
-        self.0.let_go();
+        self.let_go();
     }
 
     fn reconfigure(
         &self,
         wanted: &MediaTrackSettings,
     ) -> Result<MediaTrackSettings, ReconfigureError> {
-        Ok(self.0.set(wanted))
+        Ok(self.set(wanted))
     }
 }

@@ -294,3 +294,16 @@ fn the_end_of_the_microphone_is_the_end_of_the_track() {
     room.microphone.end();
     assert_eq!(room.track.ready_state(), TrackState::Ended);
 }
+
+#[test]
+fn a_microphone_that_was_lost_as_it_was_opened_is_let_go() {
+    let settings = MediaTrackSettings::unprocessed_sound();
+    let nothing = MediaTrackCapabilities::default();
+    let microphone = MediaSource::new(MediaKind::Audio, "ear", settings.clone(), nothing, ());
+    let (opened, weak) = (microphone.create_track(), microphone.downgrade());
+    microphone.end();
+    drop(microphone);
+    let track = treated(opened, &settings);
+    assert_eq!(track.ready_state(), TrackState::Ended);
+    assert!(weak.upgrade().is_none(), "something of it is left");
+}

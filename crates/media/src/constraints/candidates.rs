@@ -5,9 +5,9 @@
 //! any smaller setting is possible. Of these infinitely many only those matter that a constraint
 //! names, and those that keep the picture's shape.
 
+use super::beside::beside;
 use super::constrain::{Bare, Terms};
 use super::{ConstrainableProperty as P, MediaTrackConstraints};
-use crate::settings::round_ratio;
 use crate::{MediaKind, MediaTrackCapabilities, MediaTrackSettings, Range, VideoResizeMode};
 
 /// Settings that could be had, and how the source would have to be set for them.
@@ -224,8 +224,8 @@ impl Wanted {
     /// The sizes up to `most` that constraints name or that follow from what they name, for a picture
     /// that is `width` by `height` by itself.
     ///
-    /// The best size lies where two of these meet: a width, a height and a ratio that is named, or the
-    /// picture's own, which may be the only one.
+    /// The best size lies where two of these meet, or beside a ratio: a width, a height and a ratio that is
+    /// named, or the picture's own, which may be the only one.
     fn sizes(&self, own: (u32, u32), most: (u32, u32), own_shape: bool) -> Vec<(u32, u32)> {
         let (width, height) = own;
         let all = |named: &[u32], most: u32| -> Vec<u32> {
@@ -257,18 +257,8 @@ impl Wanted {
                 let w = f64::from(*h) * ratio;
                 sizes.extend([w.floor(), w.ceil()].map(|w| (w as u32, *h)));
             }
-            // A ratio that must be exact is met by few sizes: take those next to each side.
-            let exact = exactly(*ratio, most);
-            sizes.extend(
-                widths
-                    .iter()
-                    .flat_map(|side| next_to(*side, &exact, |(w, _)| w)),
-            );
-            sizes.extend(
-                heights
-                    .iter()
-                    .flat_map(|side| next_to(*side, &exact, |(_, h)| h)),
-            );
+            // A pixel is much to a small picture: what lies further along may be nearer to the ratio.
+            sizes.extend(beside(*ratio, &widths, &heights, most));
         }
         sizes.retain(|(w, h)| (1..=most.0).contains(w) && (1..=most.1).contains(h));
         sizes.sort_unstable();
@@ -276,29 +266,6 @@ impl Wanted {
         sizes.retain(|size| *size != (width, height));
         sizes
     }
-}
-
-/// The sizes within `most` that have the ratio to its tenth decimal, small ones first.
-fn exactly(ratio: f64, most: (u32, u32)) -> Vec<(u32, u32)> {
-    let sizes = (1..=most.0).map(|w| (w, (f64::from(w) / ratio).round()));
-    sizes
-        .take_while(|(_, h)| *h <= f64::from(most.1))
-        .filter(|(w, h)| round_ratio(f64::from(*w) / h) == round_ratio(ratio))
-        .map(|(w, h)| (w, h as u32))
-        .collect()
-}
-
-/// The size with just that side, or else the next smaller and the next larger.
-fn next_to(
-    side: u32,
-    sizes: &[(u32, u32)],
-    of: impl Fn((u32, u32)) -> u32,
-) -> impl Iterator<Item = (u32, u32)> {
-    let at = sizes.partition_point(|size| of(*size) < side);
-    let larger = sizes.get(at).copied();
-    let smaller = at.checked_sub(1).and_then(|at| sizes.get(at)).copied();
-    let hit = larger.is_some_and(|size| of(size) == side);
-    larger.into_iter().chain(smaller.filter(|_| !hit))
 }
 
 fn size_of(settings: &MediaTrackSettings) -> Option<(u32, u32)> {

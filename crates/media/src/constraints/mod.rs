@@ -8,6 +8,7 @@
 //!
 //! What this is not: it knows no device, and it configures nothing.
 
+mod beside;
 mod candidates;
 mod constrain;
 mod fitness;

@@ -1,104 +1,9 @@
 //! Devices that fail, and devices beside which there is a better one.
 
 use super::*;
-use duet_media::{
-    I420Buffer, MediaSource, MediaTime, MediaTrackSettings, SourceControl, TrackEvent, VideoFrame,
-};
+use duet_media::{I420Buffer, MediaTime, TrackEvent, VideoFrame};
 use std::sync::mpsc;
 use std::time::Instant;
-
-/// A camera that does as it is told, and keeps count.
-#[derive(Clone, Debug)]
-pub(crate) struct TestCamera {
-    pub(crate) id: &'static str,
-    width: u32,
-    state: Arc<Mutex<State>>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    refusal: Option<GetUserMediaError>,
-    /// Another one than at first.
-    width: Option<u32>,
-    opened: u32,
-    stopped: u32,
-    source: Option<WeakMediaSource>,
-}
-
-impl TestCamera {
-    pub(crate) fn new(id: &'static str, width: u32) -> Self {
-        let state = Arc::default();
-        TestCamera { id, width, state }
-    }
-
-    fn refusing(self, refusal: GetUserMediaError) -> Self {
-        self.state.lock().refusal = Some(refusal);
-        self
-    }
-
-    pub(crate) fn settings(&self) -> MediaTrackSettings {
-        MediaTrackSettings {
-            width: Some(self.width),
-            height: Some(self.width / 4 * 3),
-            frame_rate: Some(30.0),
-            device_id: Some(self.id.into()),
-            group_id: Some(self.id.into()),
-            ..Default::default()
-        }
-    }
-
-    pub(crate) fn open(&self) -> Result<MediaStreamTrack, GetUserMediaError> {
-        let mut state = self.state.lock();
-        if let Some(refusal) = &state.refusal {
-            return Err(refusal.clone());
-        }
-        let width = state.width.unwrap_or(self.width);
-        let settings = MediaTrackSettings {
-            width: Some(width),
-            height: Some(width / 4 * 3),
-            ..self.settings()
-        };
-        let capabilities = SyntheticCamera::capabilities();
-        let control = Count(self.state.clone());
-        let source = MediaSource::new(MediaKind::Video, self.id, settings, capabilities, control);
-        state.opened += 1;
-        state.source = Some(source.downgrade());
-        Ok(source.create_track())
-    }
-
-    fn source(&self) -> Option<MediaSource> {
-        self.state.lock().source.as_ref()?.upgrade()
-    }
-
-    fn counts(&self) -> (u32, u32) {
-        let state = self.state.lock();
-        (state.opened, state.stopped)
-    }
-}
-
-struct Count(Arc<Mutex<State>>);
-
-impl SourceControl for Count {
-    fn stop(&self) {
-        self.0.lock().stopped += 1;
-    }
-}
-
-fn machine<const N: usize>(cameras: [&TestCamera; N]) -> MediaDevices {
-    let mut devices = MediaDevices::new(Arc::new(MonotonicClock::new())).without_hardware();
-    devices.test = cameras.map(|camera| Device::Test(camera.clone())).to_vec();
-    devices
-}
-
-fn ask(devices: &MediaDevices, width: u32) -> Result<MediaStreamTrack, GetUserMediaError> {
-    let set = MediaTrackConstraintSet {
-        width: Some(ConstrainNumber::ideal(width)),
-        ..Default::default()
-    };
-    let (audio, video) = (None, Some(set.into()));
-    let stream = devices.get_user_media(&MediaStreamConstraints { audio, video })?;
-    Ok(stream.get_video_tracks().remove(0))
-}
 
 fn busy() -> GetUserMediaError {
     GetUserMediaError::NotReadable("somebody else has it".into())
@@ -168,7 +73,7 @@ fn a_camera_that_comes_back_otherwise_serves_its_tracks_from_that() {
         std::thread::yield_now();
     }
     devices.test.clear();
-    camera.state.lock().width = Some(200);
+    camera.comes_back(200);
     track.set_enabled(true);
     while camera.counts() != (2, 1) || track.get_settings().width != Some(200) {
         std::thread::yield_now();
@@ -191,6 +96,25 @@ fn a_camera_that_cannot_be_had_is_passed_over_and_the_last_refusal_is_told() {
     );
     let odd = TestCamera::new("odd", 640).refusing(GetUserMediaError::Abort("smoke".into()));
     assert_eq!(ask(&machine([&odd]), 640).unwrap_err().name(), "AbortError");
+}
+
+#[test]
+fn a_camera_that_is_lost_as_it_is_opened_is_no_camera() {
+    let fleeting = TestCamera::new("fleeting", 640).fleeting();
+    let devices = machine([&fleeting]);
+    let error = ask(&devices, 640).unwrap_err();
+    assert_eq!(
+        (error.name(), error.message()),
+        ("NotReadableError", "fleeting was lost as it was opened")
+    );
+    assert!(devices.open_sources(None).is_empty());
+    assert!(fleeting.source().is_none(), "something of it is left");
+    let works = TestCamera::new("works", 320);
+    let track = ask(&machine([&fleeting, &works]), 640).unwrap();
+    assert_eq!(
+        (track.label(), track.ready_state()),
+        ("works", TrackState::Live)
+    );
 }
 
 #[test]
@@ -256,7 +180,7 @@ fn a_camera_that_cannot_be_had_again_ends_its_tracks() {
         );
         std::thread::yield_now();
     }
-    camera.state.lock().refusal = Some(busy());
+    camera.refuse(busy());
     track.set_enabled(true);
     let event = heard.recv_timeout(Duration::from_secs(10));
     assert_eq!(event, Ok(TrackEvent::Ended));

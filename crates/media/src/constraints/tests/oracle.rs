@@ -7,7 +7,7 @@ use super::mode;
 use crate::constraints::*;
 use crate::{EchoCancellation, MediaTrackCapabilities, MediaTrackSettings, Range};
 use proptest::prelude::*;
-use wishes::{doubles, numbers, sets, settings};
+use wishes::{doubles, numbers, ratios, sets, settings};
 
 fn number(c: &ConstrainDouble, advanced: bool, actual: Option<f64>, applies: bool) -> f64 {
     if let ConstrainNumber::Present(wanted) = c {
@@ -297,18 +297,16 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     /// Of all sizes that a picture of 48x36 can be cropped and scaled to, the candidates hold one that
-    /// fits as well as any.
+    /// fits as well as any, to the pixel: what is left of the tolerance is the ratio's tenth decimal.
     #[test]
     fn the_best_of_all_sizes_is_among_the_candidates(
         width in prop::option::of(numbers(&[1, 7, 20, 33, 48, 60])),
         height in prop::option::of(numbers(&[1, 5, 12, 27, 36, 50])),
-        ratio in prop::option::of(prop::sample::select(vec![1.0, 4.0 / 3.0, 16.0 / 9.0, 0.75])),
-        required in any::<bool>(),
+        aspect_ratio in prop::option::weighted(0.8, ratios()),
     ) {
-        let aspect_ratio = ratio.map(|r| if required { ConstrainDouble::exact(r) } else { r.into() });
         let basic = MediaTrackConstraintSet { width, height, aspect_ratio, ..Default::default() };
         let distance = |settings: &MediaTrackSettings| distance_of(MediaKind::Video, &basic, false, settings);
         let sizes = (1..=48).flat_map(|w| (1..=36).map(move |h| mode(w, h, 30.0)));
@@ -316,8 +314,7 @@ proptest! {
         let modes = [mode(48, 36, 30.0)];
         let all = candidates(MediaKind::Video, &modes, &MediaTrackCapabilities::default(), &basic.clone().into());
         let found = all.iter().map(|c| distance(&c.settings)).fold(f64::INFINITY, f64::min);
-        // A pixel is a thirtieth of such a side: what lies between two may be missed by half of that.
-        prop_assert!(found <= best + 0.02, "{found} where {best} is possible");
+        prop_assert!(found <= best + 1e-9, "{found} where {best} is possible");
         for candidate in &all {
             prop_assert!(candidate.settings.width <= Some(48) && candidate.settings.height <= Some(36));
         }
@@ -351,11 +348,15 @@ fn pictures() -> impl Strategy<Value = MediaTrackConstraintSet> {
     let sides: &[u32] = &[1, 7, 12, 18, 20, 24, 30];
     let some = |p: f64| prop::option::weighted(p, numbers(sides));
     let rate = prop::option::weighted(0.4, doubles(&[5, 10, 15, 30, 60]));
-    (some(0.6), some(0.6), rate).prop_map(|(width, height, frame_rate)| MediaTrackConstraintSet {
-        width,
-        height,
-        frame_rate,
-        ..Default::default()
+    let ratio = prop::option::weighted(0.4, ratios());
+    (some(0.6), some(0.6), ratio, rate).prop_map(|(width, height, aspect_ratio, frame_rate)| {
+        MediaTrackConstraintSet {
+            width,
+            height,
+            aspect_ratio,
+            frame_rate,
+            ..Default::default()
+        }
     })
 }
 

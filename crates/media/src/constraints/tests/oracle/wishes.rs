@@ -25,10 +25,20 @@ pub(super) fn numbers(values: &'static [u32]) -> impl Strategy<Value = Constrain
     ]
 }
 
-fn ratios() -> impl Strategy<Value = ConstrainDouble> {
-    let values = vec![4.0 / 3.0, 16.0 / 9.0, 1.0, 1.5];
-    let one = move || prop::sample::select(values.clone());
+pub(super) fn ratios() -> impl Strategy<Value = ConstrainDouble> {
+    const RATIOS: &[f64] = &[4.0 / 3.0, 16.0 / 9.0, 1.0, 1.5, 0.75, 0.47, 2.35];
+    let one = || prop::sample::select(RATIOS);
+    let maybe = || prop::option::of(one());
     prop_oneof![
+        (maybe(), maybe(), maybe()).prop_map(|(min, max, ideal)| {
+            let exact = None;
+            ConstrainNumber::Range(ConstrainRange {
+                min,
+                max,
+                exact,
+                ideal,
+            })
+        }),
         one().prop_map(ConstrainNumber::Bare),
         one().prop_map(ConstrainNumber::exact),
         one().prop_map(ConstrainNumber::ideal),
