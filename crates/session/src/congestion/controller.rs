@@ -62,6 +62,8 @@ const OVERLOAD: Duration = Duration::from_millis(120);
 const OVERLOAD_REST: Duration = Duration::from_secs(1);
 /// So much is sent to see whether less is lost.
 const TRIAL: f64 = 0.8;
+/// Arrivals so far from the last ones are by another clock.
+const JUMP: Duration = Duration::from_secs(10);
 /// Without a word for so long (besides the round trip) nothing is known any more.
 const SILENCE: Duration = Duration::from_millis(400);
 
@@ -117,6 +119,8 @@ pub struct CongestionController {
     overloaded: MediaTime,
     updated: Option<MediaTime>,
     heard: Option<MediaTime>,
+    /// When the last packet of the last report came, by the other side's clock.
+    came: MediaTime,
     silent: bool,
 }
 
@@ -147,6 +151,7 @@ impl CongestionController {
             overloaded: MediaTime::ZERO,
             updated: None,
             heard: None,
+            came: MediaTime::ZERO,
             silent: false,
         }
     }
@@ -195,8 +200,12 @@ impl CongestionController {
             self.note_losses(packets, now);
             return;
         };
-        if std::mem::take(&mut self.silent) {
-            // The path may be another, and what was sent meanwhile is gone or in a queue.
+        let came = last.arrival.unwrap_or_default();
+        let jumped = came.nanos_since(self.came).unsigned_abs() > JUMP.as_nanos() as u64;
+        self.came = came;
+        if std::mem::take(&mut self.silent) || jumped {
+            // The path may be another, and what was sent meanwhile is gone or in a queue; or the other
+            // side's clock is another.
             self.acknowledged.start_afresh();
             self.trains.start_afresh();
             self.queue.start_afresh();
@@ -339,7 +348,7 @@ impl CongestionController {
         let Some(carried) = self.carried() else {
             return;
         };
-        let carried = carried.min(self.target * HEADROOM);
+        let carried = carried.min(self.target * HEADROOM).max(self.config.min);
         if carried < self.target * COLLAPSE {
             self.overload(now);
         }
@@ -349,7 +358,7 @@ impl CongestionController {
         // What left in the last round trip is still to come into it.
         let grows = (self.target / carried - 1.0).max(0.0) * self.round_trip.as_secs_f64();
         let queue = waits.saturating_sub(self.foreign_queue)
-            + Duration::from_secs_f64(grows).min(MOST_GROWTH);
+            + MOST_GROWTH.min(Duration::try_from_secs_f64(grows).unwrap_or(MOST_GROWTH));
         let takes = DRAIN_TIME + queue / 2;
         let less = 1.0 - queue.as_secs_f64() / takes.as_secs_f64();
         self.set(carried * less.clamp(DRAIN_LEAST, DRAIN_MOST));

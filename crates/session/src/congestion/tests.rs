@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::sim::{Link, LinkConfig, Loss};
+use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -194,4 +195,39 @@ fn silence_changes_nothing_and_the_path_is_taken_up_again() {
     run.link.set_config(link(2_000));
     let (rate, _) = run.run(Duration::from_secs(3));
     assert!(rate > 1_200_000.0, "{rate:.0}");
+}
+
+proptest! {
+    /// Whatever the other side makes up, the target stays within its bounds.
+    #[test]
+    fn reports_that_lie_are_survived(
+        reports in prop::collection::vec(
+            (0_u64..500, prop::collection::vec((0_i64..400, prop::option::of(any::<i64>()), 0_usize..3_000), 0..30)),
+            0..60,
+        ),
+        near in any::<bool>(),
+    ) {
+        let config = CongestionConfig { start: 1e6, min: 6e4, max: 4e6 };
+        let mut controller = CongestionController::new(config);
+        let mut now = MediaTime::from_millis(3_600_000);
+        for (later, packets) in reports {
+            now += Duration::from_millis(later);
+            let packets: Vec<_> = packets
+                .into_iter()
+                .map(|(before, arrival, bytes)| PacketResult {
+                    departure: MediaTime::from_nanos(now.as_nanos() - before * 1_000_000),
+                    // Anything, or anything within a second.
+                    arrival: arrival.map(|nanos| {
+                        MediaTime::from_nanos(if near { nanos % 1_000_000_000 } else { nanos })
+                    }),
+                    bytes,
+                })
+                .collect();
+            controller.on_report(&packets, now);
+            controller.on_timeout(now);
+            let target = controller.target();
+            prop_assert!((config.min..=config.max).contains(&target), "{target}");
+            prop_assert!(controller.pace().is_finite());
+        }
+    }
 }

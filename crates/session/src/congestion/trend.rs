@@ -199,7 +199,7 @@ impl Group {
         // A path that gathers packets and lets them go together.
         let sent = departure.nanos_since(self.departure);
         let came = arrival.nanos_since(self.arrival);
-        came - sent < 0
+        came.saturating_sub(sent) < 0
             && arrival.saturating_since(self.arrival) <= BUNCH
             && arrival.saturating_since(self.first_arrival) < LONGEST_BUNCH
     }
