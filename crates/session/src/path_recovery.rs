@@ -214,9 +214,9 @@ impl PathRecovery {
         }
     }
 
-    /// Whether checks on the way in use are answered.
+    /// Whether checks on the way in use are answered. True before there was a way.
     pub fn is_answered(&self, now: MediaTime) -> bool {
-        self.answered_within(self.config.unanswered, now)
+        !self.had_way || self.answered_within(self.config.unanswered, now)
     }
 
     /// Whether the other side consents to be sent to. True before there was a way.
