@@ -6,7 +6,7 @@ use duet_media::{Clock, MediaTime};
 use duet_peer::{DatagramSocket, Network};
 use duet_session::sim::{Link, LinkConfig, LinkCounters};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Weak};
@@ -33,6 +33,7 @@ struct State {
     seed: u64,
     links: BTreeMap<(IpAddr, IpAddr), Link<Datagram>>,
     sockets: HashMap<SocketAddr, Inbox>,
+    unplugged: HashSet<IpAddr>,
     log: Vec<Passed>,
 }
 
@@ -72,6 +73,7 @@ impl Wire {
                 seed,
                 links: BTreeMap::new(),
                 sockets: HashMap::new(),
+                unplugged: HashSet::new(),
                 log: Vec::new(),
             }),
             sent: Arc::default(),
@@ -83,6 +85,23 @@ impl Wire {
     /// Changes what the link from one address to another does from now on.
     pub fn set_link(&self, from: IpAddr, to: IpAddr, config: LinkConfig) {
         self.0.state.lock().link(from, to).set_config(config);
+    }
+
+    /// Makes the links between two addresses, both ways, what those between two others are.
+    pub fn join(&self, one: IpAddr, other: IpAddr, like_one: IpAddr, like_other: IpAddr) {
+        let mut state = self.0.state.lock();
+        for (from, to, like) in [
+            (one, other, (like_one, like_other)),
+            (other, one, (like_other, like_one)),
+        ] {
+            let config = state.link(like.0, like.1).config().clone();
+            state.link(from, to).set_config(config);
+        }
+    }
+
+    /// The address is nobody's any more: what is sent from there or to there is lost.
+    pub fn unplug(&self, ip: IpAddr) {
+        self.0.state.lock().unplugged.insert(ip);
     }
 
     /// What became of the datagrams from one address to another.
@@ -112,6 +131,10 @@ impl State {
     fn deliver(&mut self, now: MediaTime, wake: &mut Vec<Waker>) -> Option<MediaTime> {
         for ((from, _), link) in &mut self.links {
             while let Some((arrived, datagram)) = link.poll(now) {
+                let ends = [*from, datagram.to.ip()];
+                if ends.iter().any(|ip| self.unplugged.contains(ip)) {
+                    continue;
+                }
                 let bytes = datagram.data.len() + OVERHEAD;
                 self.log.push(Passed {
                     from: *from,

@@ -1,0 +1,165 @@
+//! Signaling that is never late and never lost, and at each end a program that does what every one
+//! does: [perfect negotiation](https://w3c.github.io/webrtc-pc/#perfect-negotiation-example).
+
+use duet_peer::{
+    PeerConnectionEvent, RTCError, RTCIceCandidateInit, RTCPeerConnection, RTCSdpType,
+    RTCSessionDescription, RTCSignalingState,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// Messages under way; more than any exchange has.
+const CAPACITY: usize = 1_024;
+
+enum Message {
+    Description(RTCSessionDescription),
+    Candidate(Option<RTCIceCandidateInit>),
+}
+
+/// Between two, until it is dropped.
+pub(crate) struct Signaling {
+    tasks: Vec<JoinHandle<()>>,
+    settled: watch::Sender<bool>,
+    offers: Arc<AtomicU32>,
+}
+
+impl Signaling {
+    /// The first of the two offers at once; both answer `negotiationneeded` once the call is
+    /// [settled](Self::settle).
+    pub(crate) fn between(caller: &RTCPeerConnection, called: &RTCPeerConnection) -> Self {
+        let (settled, _) = watch::channel(false);
+        let offers = Arc::new(AtomicU32::new(0));
+        let (to_caller, from_called) = mpsc::channel(CAPACITY);
+        let (to_called, from_caller) = mpsc::channel(CAPACITY);
+        let program = |connection: &RTCPeerConnection, polite, outbox, inbox| {
+            let program = Program {
+                events: connection.events(),
+                connection: connection.clone(),
+                polite,
+                ignores: false,
+                outbox,
+                inbox,
+                settled: settled.subscribe(),
+                offers: offers.clone(),
+            };
+            tokio::spawn(program.run())
+        };
+        let tasks = vec![
+            program(caller, false, to_called, from_called),
+            program(called, true, to_caller, from_caller),
+        ];
+        Signaling {
+            tasks,
+            settled,
+            offers,
+        }
+    }
+
+    /// Both are connected: from now on either may offer.
+    pub(crate) fn settle(&self) {
+        self.settled.send_replace(true);
+    }
+
+    /// Offers so far, of both.
+    pub(crate) fn offers(&self) -> u32 {
+        self.offers.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Signaling {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+struct Program {
+    connection: RTCPeerConnection,
+    polite: bool,
+    /// The last offer was not for us: nor are its candidates.
+    ignores: bool,
+    events: mpsc::Receiver<PeerConnectionEvent>,
+    outbox: mpsc::Sender<Message>,
+    inbox: mpsc::Receiver<Message>,
+    settled: watch::Receiver<bool>,
+    offers: Arc<AtomicU32>,
+}
+
+impl Program {
+    async fn run(mut self) {
+        if !self.polite {
+            self.offer().await;
+        }
+        let mut waits = true;
+        loop {
+            tokio::select! {
+                biased;
+                message = self.inbox.recv() => match message {
+                    Some(Message::Description(description)) => {
+                        let taken = self.take(description).await;
+                        taken.expect("a description of the other side");
+                    }
+                    Some(Message::Candidate(candidate)) => {
+                        let added = self.connection.add_ice_candidate(candidate).await;
+                        // It may be of a generation that is over, or of an offer that was ignored.
+                        if added.is_err() && !self.ignores && !*self.settled.borrow() {
+                            added.expect("a candidate of the first offer");
+                        }
+                    }
+                    None => return,
+                },
+                event = self.events.recv() => match event {
+                    Some(PeerConnectionEvent::NegotiationNeeded) if *self.settled.borrow() => {
+                        self.offer().await;
+                    }
+                    Some(PeerConnectionEvent::IceCandidate(candidate)) => {
+                        self.send(Message::Candidate(candidate)).await;
+                    }
+                    Some(_) => {}
+                    None => return,
+                },
+                Ok(()) = self.settled.changed(), if waits => {
+                    waits = false;
+                    // It was said before, to nobody.
+                    if self.connection.negotiation_needed() {
+                        self.offer().await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn send(&self, message: Message) {
+        // Nobody is left to hear it once the call is over.
+        let _ = self.outbox.send(message).await;
+    }
+
+    async fn send_local(&self) {
+        if let Some(description) = self.connection.local_description().await {
+            self.send(Message::Description(description)).await;
+        }
+    }
+
+    async fn offer(&self) {
+        let offered = self.connection.set_local_description(None).await;
+        offered.expect("an offer");
+        self.offers.fetch_add(1, Ordering::Relaxed);
+        self.send_local().await;
+    }
+
+    async fn take(&mut self, description: RTCSessionDescription) -> Result<(), RTCError> {
+        let is_offer = description.sdp_type == RTCSdpType::Offer;
+        let collides = self.connection.signaling_state() != RTCSignalingState::Stable;
+        self.ignores = is_offer && collides && !self.polite;
+        if self.ignores {
+            return Ok(());
+        }
+        self.connection.set_remote_description(description).await?;
+        if is_offer {
+            self.connection.set_local_description(None).await?;
+            self.send_local().await;
+        }
+        Ok(())
+    }
+}
