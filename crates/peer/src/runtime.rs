@@ -40,25 +40,30 @@ pub(crate) struct PeerRuntime {
     network: Option<Arc<dyn Network>>,
     /// Paces checks.
     clock: Arc<dyn Clock>,
+    consent: Arc<AtomicBool>,
 }
 
 impl PeerRuntime {
-    /// A runtime whose driver wakes when `wake` is notified.
+    /// A runtime whose driver wakes when `wake` is notified, and whose sockets send nothing but checks
+    /// without `consent`.
     pub(crate) fn new(
         wake: Arc<Notify>,
         network: Option<Arc<dyn Network>>,
         clock: Arc<dyn Clock>,
+        consent: Arc<AtomicBool>,
     ) -> Self {
         PeerRuntime {
             wake,
             driver_spawned: AtomicBool::new(false),
             network,
             clock,
+            consent,
         }
     }
 
     fn paced(&self, socket: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
-        Arc::new(PacedSocket::new(socket, self.clock.clone()))
+        let (clock, consent) = (self.clock.clone(), self.consent.clone());
+        Arc::new(PacedSocket::new(socket, clock, consent))
     }
 }
 

@@ -261,6 +261,8 @@ impl substrate::PeerConnectionEventHandler for Handler {
             Substrate::Closed => RTCIceConnectionState::Closed,
             _ => RTCIceConnectionState::New,
         };
+        self.recovery.on_ice(state);
+        self.path.set_consent(self.recovery.may_send());
         use RTCIceConnectionState::{Checking, Completed, Connected, Failed};
         match state {
             Connected | Completed => {
@@ -271,7 +273,6 @@ impl substrate::PeerConnectionEventHandler for Handler {
             Checking | Failed => self.path.set_way(false),
             _ => {}
         }
-        self.recovery.on_ice(state);
         let changes = self.states.lock().set_ice(state);
         changes.events().for_each(|event| self.post(event));
     }

@@ -75,7 +75,7 @@ impl Default for PathRecoveryConfig {
             astray: Duration::from_secs(1),
             least_pause: Duration::from_secs(1),
             handicap: Duration::from_secs(2),
-            eager_for: Duration::from_secs(180),
+            eager_for: Duration::from_secs(600),
             first_pause: Duration::from_secs(5),
             max_pause: Duration::from_secs(60),
             give_up_after: Duration::from_secs(1_800),

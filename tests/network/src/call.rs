@@ -121,7 +121,7 @@ impl Call {
             signaling,
         };
         call.connect().await;
-        call.signaling.settle();
+        call.signaling.let_negotiate(true);
         call
     }
 
@@ -142,6 +142,11 @@ impl Call {
         let from = self.clock.now();
         self.clock.sleep_until(from + duration).await;
         (from, from + duration)
+    }
+
+    /// Whether the programs at both ends answer `negotiationneeded`.
+    pub fn let_negotiate(&self, they_do: bool) {
+        self.signaling.let_negotiate(they_do);
     }
 
     /// Offers so far, of both.

@@ -21,15 +21,15 @@ enum Message {
 /// Between two, until it is dropped.
 pub(crate) struct Signaling {
     tasks: Vec<JoinHandle<()>>,
-    settled: watch::Sender<bool>,
+    may_offer: watch::Sender<bool>,
     offers: Arc<AtomicU32>,
 }
 
 impl Signaling {
-    /// The first of the two offers at once; both answer `negotiationneeded` once the call is
-    /// [settled](Self::settle).
+    /// The first of the two offers at once; both answer `negotiationneeded` once they
+    /// [may](Self::let_negotiate).
     pub(crate) fn between(caller: &RTCPeerConnection, called: &RTCPeerConnection) -> Self {
-        let (settled, _) = watch::channel(false);
+        let (may_offer, _) = watch::channel(false);
         let offers = Arc::new(AtomicU32::new(0));
         let (to_caller, from_called) = mpsc::channel(CAPACITY);
         let (to_called, from_caller) = mpsc::channel(CAPACITY);
@@ -41,7 +41,7 @@ impl Signaling {
                 ignores: false,
                 outbox,
                 inbox,
-                settled: settled.subscribe(),
+                may_offer: may_offer.subscribe(),
                 offers: offers.clone(),
             };
             tokio::spawn(program.run())
@@ -52,14 +52,14 @@ impl Signaling {
         ];
         Signaling {
             tasks,
-            settled,
+            may_offer,
             offers,
         }
     }
 
-    /// Both are connected: from now on either may offer.
-    pub(crate) fn settle(&self) {
-        self.settled.send_replace(true);
+    /// Whether either may offer.
+    pub(crate) fn let_negotiate(&self, they_may: bool) {
+        self.may_offer.send_replace(they_may);
     }
 
     /// Offers so far, of both.
@@ -82,7 +82,7 @@ struct Program {
     events: mpsc::Receiver<PeerConnectionEvent>,
     outbox: mpsc::Sender<Message>,
     inbox: mpsc::Receiver<Message>,
-    settled: watch::Receiver<bool>,
+    may_offer: watch::Receiver<bool>,
     offers: Arc<AtomicU32>,
 }
 
@@ -91,7 +91,6 @@ impl Program {
         if !self.polite {
             self.offer().await;
         }
-        let mut waits = true;
         loop {
             tokio::select! {
                 biased;
@@ -103,14 +102,14 @@ impl Program {
                     Some(Message::Candidate(candidate)) => {
                         let added = self.connection.add_ice_candidate(candidate).await;
                         // It may be of a generation that is over, or of an offer that was ignored.
-                        if added.is_err() && !self.ignores && !*self.settled.borrow() {
+                        if added.is_err() && !self.ignores && !*self.may_offer.borrow() {
                             added.expect("a candidate of the first offer");
                         }
                     }
                     None => return,
                 },
                 event = self.events.recv() => match event {
-                    Some(PeerConnectionEvent::NegotiationNeeded) if *self.settled.borrow() => {
+                    Some(PeerConnectionEvent::NegotiationNeeded) if *self.may_offer.borrow() => {
                         self.offer().await;
                     }
                     Some(PeerConnectionEvent::IceCandidate(candidate)) => {
@@ -119,10 +118,9 @@ impl Program {
                     Some(_) => {}
                     None => return,
                 },
-                Ok(()) = self.settled.changed(), if waits => {
-                    waits = false;
+                Ok(()) = self.may_offer.changed() => {
                     // It was said before, to nobody.
-                    if self.connection.negotiation_needed() {
+                    if *self.may_offer.borrow() && self.connection.negotiation_needed() {
                         self.offer().await;
                     }
                 }

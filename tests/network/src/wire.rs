@@ -34,6 +34,8 @@ struct State {
     links: BTreeMap<(IpAddr, IpAddr), Link<Datagram>>,
     sockets: HashMap<SocketAddr, Inbox>,
     unplugged: HashSet<IpAddr>,
+    /// Whose datagrams come from another address, and from which.
+    disguised: HashMap<IpAddr, IpAddr>,
     log: Vec<Passed>,
 }
 
@@ -73,7 +75,9 @@ impl Wire {
                 seed,
                 links: BTreeMap::new(),
                 sockets: HashMap::new(),
-                unplugged: HashSet::new(),
+                // A machine's own, which leads to nobody here.
+                unplugged: HashSet::from([IpAddr::from([127, 0, 0, 1])]),
+                disguised: HashMap::new(),
                 log: Vec::new(),
             }),
             sent: Arc::default(),
@@ -104,6 +108,12 @@ impl Wire {
         self.0.state.lock().unplugged.insert(ip);
     }
 
+    /// From now on what `ip` sends comes from `shown`, and only what is sent there reaches it: a
+    /// translator that forgot what it had translated before.
+    pub fn disguise(&self, ip: IpAddr, shown: IpAddr) {
+        self.0.state.lock().disguised.insert(ip, shown);
+    }
+
     /// What became of the datagrams from one address to another.
     pub fn counters(&self, from: IpAddr, to: IpAddr) -> LinkCounters {
         self.0.state.lock().link(from, to).counters()
@@ -130,10 +140,21 @@ impl State {
     /// Hands over what has come, and says when the next one does.
     fn deliver(&mut self, now: MediaTime, wake: &mut Vec<Waker>) -> Option<MediaTime> {
         for ((from, _), link) in &mut self.links {
-            while let Some((arrived, datagram)) = link.poll(now) {
+            while let Some((arrived, mut datagram)) = link.poll(now) {
                 let ends = [*from, datagram.to.ip()];
                 if ends.iter().any(|ip| self.unplugged.contains(ip)) {
                     continue;
+                }
+                if self.disguised.contains_key(&datagram.to.ip()) {
+                    continue;
+                }
+                let of_disguise = self.disguised.iter();
+                let mut of_disguise = of_disguise.filter(|(_, shown)| **shown == datagram.to.ip());
+                if let Some((ip, _)) = of_disguise.next() {
+                    datagram.to.set_ip(*ip);
+                }
+                if let Some(shown) = self.disguised.get(&datagram.from.ip()) {
+                    datagram.from.set_ip(*shown);
                 }
                 let bytes = datagram.data.len() + OVERHEAD;
                 self.log.push(Passed {

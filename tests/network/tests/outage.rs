@@ -40,14 +40,16 @@ async fn call() -> Call {
     call
 }
 
-/// How long after `since` each end is shown a fresh picture again, the caller first. Panics if a stale
-/// one was shown.
+/// How long after `since` each end is shown a picture that was taken after it, the caller first. Panics
+/// if a stale one was shown.
 fn back(call: &Call, since: MediaTime, until: MediaTime) -> [Duration; 2] {
     [0, 1].map(|end: usize| {
         let shown = call.ends[end].viewed.pictures(since, until);
         let stale = shown.iter().find(|picture| picture.age > STALE);
         assert_eq!(stale, None, "shown to {end}");
-        let first = shown.first().map(|first| first.at.saturating_since(since));
+        let mut fresh = shown.iter().filter(|shown| shown.at >= since + shown.age);
+        let first = fresh.next();
+        let first = first.map(|first| first.at.saturating_since(since));
         first.unwrap_or_else(|| panic!("nothing is shown to {end}"))
     })
 }
@@ -164,6 +166,56 @@ fn the_states_are_those_of_a_browser_and_nothing_is_sent_without_consent() {
         );
         call.end().await;
     });
+}
+
+#[test]
+fn without_consent_nothing_is_sent_though_nobody_negotiates() {
+    run(async {
+        let call = call().await;
+        call.let_negotiate(false);
+        // The caller goes on hearing, so that its agent is content.
+        call.set_forth(dead());
+        call.pass(25 * SECOND).await;
+        let [a, b] = Call::ADDRESSES;
+        let sent = || call.wire.counters(a, b).sent;
+        let before = sent();
+        call.pass(SECOND).await;
+        assert!(sent() - before > 50, "it may send yet");
+        call.pass(10 * SECOND).await;
+        let before = sent();
+        call.pass(10 * SECOND).await;
+        // Checks of the way that was.
+        assert!(sent() - before < 25, "{}", sent() - before);
+        assert_eq!(call.offers(), 1);
+        // The wish is not forgotten.
+        call.set_forth(link());
+        call.let_negotiate(true);
+        let (since, until) = call.pass(5 * SECOND).await;
+        let times = back(&call, since, until);
+        assert!(times.iter().all(|time| *time <= 3 * SECOND), "{times:?}");
+        call.end().await;
+    });
+}
+
+#[test]
+fn who_comes_from_another_address_without_knowing_it_is_found() {
+    for end in [0, 1] {
+        run(async {
+            let call = call().await;
+            let shown = [127, 0, 81, 9].into();
+            let other = Call::ADDRESSES[1 - end];
+            call.wire.join(shown, other, Call::ADDRESSES[end], other);
+            call.wire.disguise(Call::ADDRESSES[end], shown);
+            let (since, until) = call.pass(20 * SECOND).await;
+            let viewed = &call.ends[end].viewed;
+            println!("{end} disguised: {:?}", viewed.freezes(since, until));
+            let stopped = viewed.longest_gap(since, until);
+            assert!(stopped <= 8 * SECOND, "{stopped:?}");
+            assert_eq!(states(&call), [RTCPeerConnectionState::Connected; 2]);
+            assert_eq!(pass_messages(&call).await, [true, true]);
+            call.end().await;
+        });
+    }
 }
 
 /// `end` gets another address, after a time without any.

@@ -125,6 +125,7 @@ impl RTCPeerConnection {
                     wake.clone(),
                     context.sockets.clone(),
                     context.clock.clone(),
+                    recovery.consent(),
                 )))
                 .with_handler(Arc::new(handler))
                 .with_data_channel_send_buffer_limit(MAX_BUFFERED_BYTES)

@@ -1,4 +1,5 @@
-//! A socket that lets through fewer of the agent's checks, the longer nobody answers them.
+//! A socket that lets through fewer of the agent's checks, the longer nobody answers them, and nothing
+//! but checks once the other side consents no more.
 //!
 //! The agent checks each pair at every turn, for as long as an attempt lasts. That finds a short path in
 //! milliseconds, and would be hundreds of packets a second into a path that is not there.
@@ -10,6 +11,7 @@ use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
@@ -18,14 +20,20 @@ pub(crate) struct PacedSocket {
     inner: Arc<dyn AsyncUdpSocket>,
     clock: Arc<dyn Clock>,
     pacer: Mutex<CheckPacer<SocketAddr>>,
+    consent: Arc<AtomicBool>,
 }
 
 impl PacedSocket {
-    pub(crate) fn new(inner: Arc<dyn AsyncUdpSocket>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(
+        inner: Arc<dyn AsyncUdpSocket>,
+        clock: Arc<dyn Clock>,
+        consent: Arc<AtomicBool>,
+    ) -> Self {
         PacedSocket {
             inner,
             clock,
             pacer: Mutex::default(),
+            consent,
         }
     }
 }
@@ -48,6 +56,8 @@ impl AsyncUdpSocket for PacedSocket {
                 // As if it were lost: the agent's next one is not far.
                 return Poll::Ready(Ok(transmit.contents.len()));
             }
+        } else if is_content(transmit.contents) && !self.consent.load(Ordering::Acquire) {
+            return Poll::Ready(Ok(transmit.contents.len()));
         }
         self.inner.poll_send(cx, transmit)
     }
@@ -82,6 +92,12 @@ fn is_stun(datagram: &[u8]) -> bool {
         && datagram.get(4..8) == Some(&[0x21, 0x12, 0xA4, 0x42])
 }
 
+/// DTLS, RTP or RTCP ([RFC 9443, section 7](https://www.rfc-editor.org/rfc/rfc9443#section-7)), unless a relay
+/// carries it.
+fn is_content(datagram: &[u8]) -> bool {
+    matches!(datagram.first(), Some(20..=63 | 128..=191))
+}
+
 /// A binding request.
 fn is_check(datagram: &[u8]) -> bool {
     datagram.starts_with(&[0, 1]) && is_stun(datagram)
@@ -91,7 +107,7 @@ fn is_check(datagram: &[u8]) -> bool {
 mod tests {
     use super::*;
     use duet_media::MediaTime;
-    use std::sync::atomic::{AtomicI64, Ordering};
+    use std::sync::atomic::AtomicI64;
     use std::task::Waker;
     use std::time::Duration;
 
@@ -152,13 +168,14 @@ mod tests {
     }
 
     /// How many of the datagrams of a minute, one every 5 ms, leave.
-    fn minute(contents: &[u8], answers: bool) -> usize {
+    fn minute(contents: &[u8], answers: bool, consent: bool) -> usize {
         let wire = Arc::new(Wire {
             answers,
             ..Default::default()
         });
         let clock = Arc::new(Hand(AtomicI64::new(0)));
-        let socket = PacedSocket::new(wire.clone(), clock.clone());
+        let consent = Arc::new(AtomicBool::new(consent));
+        let socket = PacedSocket::new(wire.clone(), clock.clone(), consent);
         let mut cx = Context::from_waker(Waker::noop());
         for turn in 0..12_000 {
             clock.0.store(turn * 5, Ordering::Relaxed);
@@ -183,12 +200,22 @@ mod tests {
 
     #[test]
     fn only_checks_that_nobody_answers_are_held_back() {
-        let unanswered = minute(&stun(0x0001), false);
+        let unanswered = minute(&stun(0x0001), false, true);
         assert!((300..450).contains(&unanswered), "{unanswered}");
-        assert_eq!(minute(&stun(0x0001), true), 12_000);
+        assert_eq!(minute(&stun(0x0001), true, true), 12_000);
         // Answers of ours, media.
-        assert_eq!(minute(&stun(0x0101), false), 12_000);
-        assert_eq!(minute(&[0x80; 20], false), 12_000);
-        assert_eq!(minute(&[], false), 12_000);
+        assert_eq!(minute(&stun(0x0101), false, true), 12_000);
+        assert_eq!(minute(&[0x80; 20], false, true), 12_000);
+        assert_eq!(minute(&[], false, true), 12_000);
+    }
+
+    #[test]
+    fn without_consent_only_stun_leaves() {
+        // RTP, RTCP, DTLS.
+        for first in [0x80, 0x90, 22] {
+            assert_eq!(minute(&[first; 20], false, false), 0);
+        }
+        assert_eq!(minute(&stun(0x0101), false, false), 12_000);
+        assert!(minute(&stun(0x0001), false, false) > 0);
     }
 }

@@ -17,6 +17,7 @@ use duet_media::Clock;
 use duet_session::{IceState, NetworkChange, PathRecovery, PathRecoveryConfig};
 use parking_lot::Mutex;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -30,6 +31,8 @@ pub(crate) struct Recovery {
     clock: Arc<dyn Clock>,
     decision: Mutex<PathRecovery>,
     news: Notify,
+    /// Whether the other side consents to be sent to.
+    consent: Arc<AtomicBool>,
 }
 
 impl Recovery {
@@ -38,7 +41,19 @@ impl Recovery {
             clock,
             decision: Mutex::new(PathRecovery::new(PathRecoveryConfig::default())),
             news: Notify::new(),
+            consent: Arc::new(AtomicBool::new(true)),
         }
+    }
+
+    pub(crate) fn consent(&self) -> Arc<AtomicBool> {
+        self.consent.clone()
+    }
+
+    /// Whether the other side consents to be sent to.
+    pub(crate) fn may_send(&self) -> bool {
+        let may_send = self.decision.lock().may_send(self.clock.now());
+        self.consent.store(may_send, Ordering::Release);
+        may_send
     }
 
     /// The agent says that its state is another one. Called on the driver.
@@ -174,12 +189,11 @@ impl PathWatch {
     /// Does what follows.
     fn act(&self, peer: &Shared) {
         let now = self.recovery.clock.now();
-        let (restart, may_send, answered) = {
+        let (restart, answered) = {
             let mut decision = self.recovery.decision.lock();
-            let restart = decision.poll(now);
-            (restart, decision.may_send(now), decision.is_answered(now))
+            (decision.poll(now), decision.is_answered(now))
         };
-        peer.path.set_consent(may_send);
+        peer.path.set_consent(self.recovery.may_send());
         let changes = peer.states.lock().set_unanswered(!answered);
         changes.events().for_each(|event| peer.post(event));
         if !restart {

@@ -101,12 +101,12 @@ fn restarts_go_on_seldomer_and_end() {
     let times = restarts(&mut recovery, 10_000_000);
     let pauses: Vec<i64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     // In the first minutes somebody checks all the time.
-    assert_eq!(pauses[..5], [30_000; 5]);
+    assert_eq!(pauses[..18], [30_000; 18]);
     assert!(
         pauses.is_sorted() && pauses.last() == Some(&90_000),
         "{pauses:?}"
     );
-    assert!((15..40).contains(&times.len()), "{}", times.len());
+    assert!((25..60).contains(&times.len()), "{}", times.len());
     assert!(
         times.last().is_some_and(|last| *last < 1_900_000),
         "{times:?}"
