@@ -228,7 +228,7 @@ async fn count(peer: &Shared) -> Option<Counted> {
         Entry::IceCandidatePair(pair) if pair.stats.id == in_use => Some(Counted {
             pair: in_use.clone(),
             answers: pair.responses_received,
-            packets: pair.packets_received.into(),
+            packets: pair.packets_received,
         }),
         _ => None,
     })
