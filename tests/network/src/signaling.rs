@@ -38,7 +38,6 @@ impl Signaling {
                 events: connection.events(),
                 connection: connection.clone(),
                 polite,
-                ignores: false,
                 outbox,
                 inbox,
                 may_offer: may_offer.subscribe(),
@@ -77,8 +76,6 @@ impl Drop for Signaling {
 struct Program {
     connection: RTCPeerConnection,
     polite: bool,
-    /// The last offer was not for us: nor are its candidates.
-    ignores: bool,
     events: mpsc::Receiver<PeerConnectionEvent>,
     outbox: mpsc::Sender<Message>,
     inbox: mpsc::Receiver<Message>,
@@ -100,11 +97,8 @@ impl Program {
                         taken.expect("a description of the other side");
                     }
                     Some(Message::Candidate(candidate)) => {
-                        let added = self.connection.add_ice_candidate(candidate).await;
                         // It may be of a generation that is over, or of an offer that was ignored.
-                        if added.is_err() && !self.ignores && !*self.may_offer.borrow() {
-                            added.expect("a candidate of the first offer");
-                        }
+                        let _ = self.connection.add_ice_candidate(candidate).await;
                     }
                     None => return,
                 },
@@ -146,11 +140,10 @@ impl Program {
         self.send_local().await;
     }
 
-    async fn take(&mut self, description: RTCSessionDescription) -> Result<(), RTCError> {
+    async fn take(&self, description: RTCSessionDescription) -> Result<(), RTCError> {
         let is_offer = description.sdp_type == RTCSdpType::Offer;
         let collides = self.connection.signaling_state() != RTCSignalingState::Stable;
-        self.ignores = is_offer && collides && !self.polite;
-        if self.ignores {
+        if is_offer && collides && !self.polite {
             return Ok(());
         }
         self.connection.set_remote_description(description).await?;
