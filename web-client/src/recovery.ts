@@ -18,8 +18,12 @@ export interface RecoveryOptions {
   readonly random: () => number;
 }
 
-/** A path that falters often returns by itself; milliseconds. */
-export const GRACE = 2_000;
+/**
+ * A path that falters mostly returns by itself, on the addresses that it had, and the other side may
+ * drop those when it is offered others: what is this long gone is looked for. Milliseconds after
+ * `disconnected`, which itself comes some five seconds late.
+ */
+export const GRACE = 8_000;
 /** How much later the side that does not offer acts; milliseconds. */
 export const SECOND_SIDE_DELAY = 3_000;
 /** A first connection that takes longer than this is tried anew; milliseconds. */

@@ -5,9 +5,9 @@ use crate::sockets::Network;
 use crate::{RTCCertificate, RTCError, RTCErrorKind, RTCIceServer};
 use duet_media::{Clock, MonotonicClock};
 use serde::{Deserialize, Serialize};
-use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::IpAddr;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// [`RTCIceTransportPolicy`](https://www.w3.org/TR/webrtc/#rtcicetransportpolicy-enum).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,7 +161,11 @@ fn unusable(server: &RTCIceServer, url: &str) -> Option<&'static str> {
     parsed[0].unusable()
 }
 
-/// Which of the machine's addresses a connection offers.
+/// Which of the machine's addresses a connection offers: at the start, and at each restart of ICE.
+///
+/// With [`All`](Self::All) and [`NoLoopback`](Self::NoLoopback) it restarts ICE by itself when the
+/// address in use is gone, or when another comes while it has no way. On Linux the kernel tells; on
+/// other systems it looks every two seconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NetworkPolicy {
     /// Every address of every interface that is up, loopback too: what a call on one machine, in a
@@ -173,39 +177,6 @@ pub enum NetworkPolicy {
     LoopbackOnly,
     /// These addresses.
     Only(Vec<IpAddr>),
-}
-
-impl ToSocketAddrs for NetworkPolicy {
-    type Iter = std::vec::IntoIter<SocketAddr>;
-
-    /// Asked at the start and at each ICE restart, so that a restart follows a change of network.
-    fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
-        let usable = |ip: &IpAddr| match ip {
-            IpAddr::V4(ip) => !ip.is_link_local() && !ip.is_unspecified(),
-            IpAddr::V6(ip) => (ip.segments()[0] & 0xffc0) != 0xfe80 && !ip.is_unspecified(),
-        };
-        let local = IpAddr::from([127, 0, 0, 1]);
-        let mut ips: Vec<IpAddr> = match self {
-            NetworkPolicy::LoopbackOnly => vec![local],
-            NetworkPolicy::Only(ips) => ips.clone(),
-            NetworkPolicy::All | NetworkPolicy::NoLoopback => {
-                let interfaces = rtc::shared::ifaces::ifaces().unwrap_or_default();
-                let mut ips: Vec<IpAddr> = interfaces
-                    .into_iter()
-                    .filter_map(|interface| Some(interface.addr?.ip()))
-                    .filter(|ip| usable(ip) && !ip.is_loopback())
-                    .collect();
-                if ips.is_empty() || *self == NetworkPolicy::All {
-                    ips.push(local);
-                }
-                ips
-            }
-        };
-        ips.sort_unstable();
-        ips.dedup();
-        let addresses: Vec<_> = ips.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect();
-        Ok(addresses.into_iter())
-    }
 }
 
 /// What connections of one process share, and what is not the W3C's to say.
@@ -229,6 +200,9 @@ pub struct PeerContext {
     pub workers: Workers,
     /// What the sockets are, if not the machine's own.
     pub sockets: Option<Arc<dyn Network>>,
+    /// The addresses of the machine's interfaces, as they come and go, if not those that it has:
+    /// [`network`](Self::network) chooses among them.
+    pub interfaces: Option<watch::Receiver<Vec<IpAddr>>>,
 }
 
 impl PeerContext {
@@ -243,6 +217,7 @@ impl PeerContext {
             max_bitrate: 4_000_000,
             workers: Workers::default(),
             sockets: None,
+            interfaces: None,
         }
     }
 }
@@ -329,18 +304,5 @@ mod tests {
             ..with_url("stun:a")
         };
         assert_eq!(kind(relay, true), None);
-    }
-
-    #[test]
-    fn loopback_is_offered_as_the_policy_says() {
-        let ips = |policy: NetworkPolicy| -> Vec<IpAddr> {
-            policy.to_socket_addrs().unwrap().map(|a| a.ip()).collect()
-        };
-        let local = IpAddr::from([127, 0, 0, 1]);
-        assert_eq!(ips(NetworkPolicy::LoopbackOnly), [local]);
-        assert!(ips(NetworkPolicy::All).contains(&local));
-        let others = ips(NetworkPolicy::NoLoopback);
-        assert!(!others.is_empty());
-        assert!(others.len() == 1 || !others.contains(&local));
     }
 }

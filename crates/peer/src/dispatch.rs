@@ -3,8 +3,7 @@
 use crate::interceptor::{MediaPath, Route};
 use crate::peer_connection::Shared;
 use crate::{
-    PeerConnectionEvent, PeerContext, RTCIceConnectionState, RTCIceGatheringState,
-    RTCPeerConnectionState, RTCRtpSender,
+    PeerConnectionEvent, PeerContext, RTCIceConnectionState, RTCIceGatheringState, RTCRtpSender,
 };
 use duet_media::{EventTarget, MediaKind};
 use duet_session::{RateAllocator, RateConfig, RateInput};
@@ -24,30 +23,12 @@ const SHORT_HANDSHAKE: Duration = Duration::from_millis(20);
 /// be: the certificate is not the one that was announced, say.
 const HANDSHAKE: Duration = Duration::from_secs(8);
 
-/// As the substrate told them last.
-pub(crate) struct States {
-    pub(crate) connection: RTCPeerConnectionState,
-    pub(crate) ice_connection: RTCIceConnectionState,
-    pub(crate) ice_gathering: RTCIceGatheringState,
-    /// When ICE had found a way for the first time, and the DTLS handshake could begin.
-    pub(crate) ice_connected_at: Option<Instant>,
-}
-
-impl Default for States {
-    fn default() -> Self {
-        States {
-            connection: RTCPeerConnectionState::New,
-            ice_connection: RTCIceConnectionState::New,
-            ice_gathering: RTCIceGatheringState::New,
-            ice_connected_at: None,
-        }
-    }
-}
-
 /// What the event task takes.
 pub(crate) enum Item {
     Event(PeerConnectionEvent),
     Channel(Arc<dyn DataChannel>),
+    /// Another way is in use.
+    Way,
     /// Packets of a track began to come, or the source said goodbye.
     Flow(Arc<Route>),
     /// Somebody waits until all before it is told.
@@ -171,6 +152,11 @@ impl Dispatcher {
                     self.events.dispatch(&event);
                 }
                 Item::Flow(route) => route.follow_flow(),
+                Item::Way => {
+                    if let Some(peer) = self.peer.upgrade() {
+                        peer.follow_pair().await;
+                    }
+                }
                 // Gone: whoever waited was dropped.
                 Item::Told(waiting) => drop(waiting.send(())),
                 Item::Channel(channel) => {
@@ -187,9 +173,11 @@ impl Dispatcher {
         let Some(peer) = self.peer.upgrade() else {
             return;
         };
-        if !peer.path.is_ready() && peer.fail() {
-            let failed = RTCPeerConnectionState::Failed;
-            let event = PeerConnectionEvent::ConnectionStateChange(failed);
+        if peer.path.is_ready() {
+            return;
+        }
+        let changes = peer.states.lock().set_without_keys();
+        for event in changes.events() {
             peer.follow_transports(&event).await;
             self.events.dispatch(&event);
         }

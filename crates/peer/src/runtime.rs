@@ -6,7 +6,9 @@
 //! Its time is Tokio's, so that a test's paused time is the substrate's too. It deliberately adds no
 //! thread and no timer of its own.
 
+use crate::recovery::PacedSocket;
 use crate::sockets::{Attached, Network};
+use duet_media::Clock;
 use socket2::SockRef;
 use std::fmt;
 use std::future::Future;
@@ -36,16 +38,32 @@ pub(crate) struct PeerRuntime {
     driver_spawned: AtomicBool,
     /// What its sockets are, if not the machine's.
     network: Option<Arc<dyn Network>>,
+    /// Paces checks.
+    clock: Arc<dyn Clock>,
+    consent: Arc<AtomicBool>,
 }
 
 impl PeerRuntime {
-    /// A runtime whose driver wakes when `wake` is notified.
-    pub(crate) fn new(wake: Arc<Notify>, network: Option<Arc<dyn Network>>) -> Self {
+    /// A runtime whose driver wakes when `wake` is notified, and whose sockets send nothing but checks
+    /// without `consent`.
+    pub(crate) fn new(
+        wake: Arc<Notify>,
+        network: Option<Arc<dyn Network>>,
+        clock: Arc<dyn Clock>,
+        consent: Arc<AtomicBool>,
+    ) -> Self {
         PeerRuntime {
             wake,
             driver_spawned: AtomicBool::new(false),
             network,
+            clock,
+            consent,
         }
+    }
+
+    fn paced(&self, socket: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
+        let (clock, consent) = (self.clock.clone(), self.consent.clone());
+        Arc::new(PacedSocket::new(socket, clock, consent))
     }
 }
 
@@ -84,13 +102,13 @@ impl Runtime for PeerRuntime {
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         if let Some(network) = &self.network {
-            return Ok(Arc::new(Attached(network.attach(socket)?)));
+            return Ok(self.paced(Arc::new(Attached(network.attach(socket)?))));
         }
         let options = SockRef::from(&socket);
         // Less is no fault: it is what the kernel allows.
         let _ = options.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
         let _ = options.set_send_buffer_size(SOCKET_BUFFER_BYTES);
-        TokioRuntime.wrap_udp_socket(socket)
+        Ok(self.paced(TokioRuntime.wrap_udp_socket(socket)?))
     }
 
     fn wrap_tcp_listener(

@@ -1,6 +1,9 @@
 //! How the substrate is set up, and what it tells.
 
-use crate::dispatch::{Item, States, post};
+use crate::dispatch::{Item, post};
+use crate::interceptor::MediaPath;
+use crate::recovery::Recovery;
+use crate::states::States;
 use crate::{
     PeerConnectionEvent, RTCError, RTCIceCandidateInit, RTCIceConnectionState,
     RTCIceGatheringState, RTCPeerConnectionIceErrorEvent, RTCPeerConnectionState, RTCRtpSender,
@@ -22,7 +25,6 @@ use rtc::rtp_transceiver::rtp_sender::{
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
@@ -31,11 +33,14 @@ use webrtc::peer_connection as substrate;
 /// The agent looks for pairs to check this often.
 /// [RFC 8445](https://www.rfc-editor.org/rfc/rfc8445#section-14.2) allows 5 ms.
 const ICE_TICK: Duration = Duration::from_millis(5);
-/// How often a pair is tried: some 10 s in all.
-const ICE_ATTEMPTS: u16 = 2_000;
-/// After so long without a word the connection is `disconnected`, and after so much more `failed`.
+/// How often a pair is tried: for as long as an attempt lasts. Most of these checks never leave
+/// (`recovery/checks.rs`).
+const ICE_ATTEMPTS: u16 = 7_000;
+/// After so long without a word the connection is `disconnected`, and after so much more `failed`: then
+/// consent has expired ([RFC 7675](https://www.rfc-editor.org/rfc/rfc7675#section-5.1)), and the agent
+/// drops its pair. Until then an outage that ends, ends at once.
 const ICE_DISCONNECTED: Duration = Duration::from_secs(3);
-const ICE_FAILED: Duration = Duration::from_secs(12);
+const ICE_FAILED: Duration = Duration::from_secs(27);
 const ICE_KEEPALIVE: Duration = Duration::from_secs(1);
 /// A pair of reflexive addresses is taken when nothing better came within this, a relayed one a
 /// little later.
@@ -184,11 +189,23 @@ pub(crate) fn local_track(sender: &RTCRtpSender, cname: &str) -> Arc<dyn TrackLo
 pub(crate) struct Handler {
     queue: mpsc::Sender<Item>,
     states: Arc<Mutex<States>>,
+    path: Arc<MediaPath>,
+    recovery: Arc<Recovery>,
 }
 
 impl Handler {
-    pub(crate) fn new(queue: mpsc::Sender<Item>, states: Arc<Mutex<States>>) -> Self {
-        Handler { queue, states }
+    pub(crate) fn new(
+        queue: mpsc::Sender<Item>,
+        states: Arc<Mutex<States>>,
+        path: Arc<MediaPath>,
+        recovery: Arc<Recovery>,
+    ) -> Self {
+        Handler {
+            queue,
+            states,
+            path,
+            recovery,
+        }
     }
 
     fn post(&self, event: PeerConnectionEvent) {
@@ -244,15 +261,20 @@ impl substrate::PeerConnectionEventHandler for Handler {
             Substrate::Closed => RTCIceConnectionState::Closed,
             _ => RTCIceConnectionState::New,
         };
-        let mut states = self.states.lock();
-        let before = std::mem::replace(&mut states.ice_connection, state);
-        if state == RTCIceConnectionState::Connected {
-            states.ice_connected_at.get_or_insert_with(Instant::now);
+        self.recovery.on_ice(state);
+        self.path.set_consent(self.recovery.may_send());
+        use RTCIceConnectionState::{Checking, Completed, Connected, Failed};
+        match state {
+            Connected | Completed => {
+                self.path.set_way(true);
+                post(&self.queue, Item::Way);
+            }
+            // The agent dropped its pair.
+            Checking | Failed => self.path.set_way(false),
+            _ => {}
         }
-        drop(states);
-        if before != state {
-            self.post(PeerConnectionEvent::IceConnectionStateChange(state));
-        }
+        let changes = self.states.lock().set_ice(state);
+        changes.events().for_each(|event| self.post(event));
     }
 
     async fn on_ice_gathering_state_change(&self, state: substrate::RTCIceGatheringState) {
@@ -285,10 +307,8 @@ impl substrate::PeerConnectionEventHandler for Handler {
             Substrate::Closed => return,
             _ => RTCPeerConnectionState::New,
         };
-        let before = std::mem::replace(&mut self.states.lock().connection, state);
-        if before != state {
-            self.post(PeerConnectionEvent::ConnectionStateChange(state));
-        }
+        let changes = self.states.lock().set_connection(state);
+        changes.events().for_each(|event| self.post(event));
     }
 
     async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {

@@ -445,20 +445,27 @@ async fn transports_tell_what_carries_the_call() {
             .await
             .unwrap();
     assert!(a.pc.sctp().is_none() && sender.transport().is_none());
-    negotiate(&a.pc, &b.pc).await;
-    let sctp = a.pc.sctp().expect("agreed on");
+    a.pc.set_local_description(None).await.unwrap();
+    let sctp = a.pc.sctp().expect("offered");
     let dtls = sctp.transport();
+    // Once there is an answer it takes milliseconds.
+    let (tx, mut states) = mpsc::channel(16);
+    let _subscription = dtls.subscribe(move |event| {
+        // A test that has seen enough no longer listens.
+        let _ = tx.try_send(event.clone());
+    });
+    let offer = a.pc.local_description().await.unwrap();
+    b.pc.set_remote_description(offer).await.unwrap();
+    b.pc.set_local_description(None).await.unwrap();
+    let answer = b.pc.local_description().await.unwrap();
+    a.pc.set_remote_description(answer).await.unwrap();
+    assert_eq!(a.pc.sctp().map(|sctp| sctp.transport()), Some(dtls.clone()));
     assert_eq!(sender.transport(), Some(dtls.clone()));
     assert_eq!(
         b.pc.get_receivers()[0].transport(),
         Some(b.pc.sctp().unwrap().transport())
     );
     assert_eq!(sctp.max_message_size(), 262_144.0);
-    let (tx, mut states) = mpsc::channel(16);
-    let _subscription = dtls.subscribe(move |event| {
-        // A test that has seen enough no longer listens.
-        let _ = tx.try_send(event.clone());
-    });
     a.connected().await;
     b.connected().await;
     assert_eq!(dtls.state(), RTCDtlsTransportState::Connected);

@@ -10,11 +10,13 @@
 //! no WebRTC stack, only the wire formats of RTP.
 
 pub mod audio_jitter;
+pub mod check_pacer;
 pub mod congestion;
 pub mod keyframe_gate;
 pub mod lip_sync;
 pub mod negotiator;
 pub mod ntp;
+pub mod path_recovery;
 pub mod playout;
 pub mod rate_allocator;
 pub mod recovery;
@@ -33,6 +35,7 @@ pub use audio_jitter::{
     AudioDecode, AudioJitterBuffer, AudioJitterStats, AudioPlayout, PlayoutBlock, PlayoutKind,
     opus_has_fec,
 };
+pub use check_pacer::CheckPacer;
 pub use congestion::{CongestionConfig, CongestionController, PacketResult};
 pub use keyframe_gate::KeyFrameGate;
 pub use lip_sync::{LipSync, MinDelays};
@@ -41,6 +44,7 @@ pub use negotiator::{
     SignalingState,
 };
 pub use ntp::NtpTime;
+pub use path_recovery::{IceState, NetworkChange, PathRecovery, PathRecoveryConfig};
 pub use playout::PlayoutScheduler;
 pub use rate_allocator::{Allocation, RateAllocator, RateConfig, RateInput};
 pub use recovery::{ConnectionState, ConnectionWatch, RecoveryAction, RecoveryConfig};

@@ -1,5 +1,7 @@
-//! What to do when a call's connection or its signaling breaks: wait, restart ICE, join again, or
-//! give up.
+//! What to do when a call's signaling breaks, or its connection: wait, join again, begin anew, or give up.
+//!
+//! A connection that had a way looks for another by itself ([`PathRecovery`](crate::PathRecovery)). Here
+//! is only seen to one that never had any, and to what nobody could hear of while signaling was away.
 //!
 //! Not a keep-alive: consent and heartbeats are measured elsewhere; here is only decided what follows
 //! from them.
@@ -42,8 +44,6 @@ pub enum RecoveryAction {
 /// How patient a [`ConnectionWatch`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecoveryConfig {
-    /// A disconnection shorter than this needs no restart.
-    pub disconnected_grace: Duration,
     /// A connection attempt that takes this long is begun anew.
     pub connect_timeout: Duration,
     /// The first pause between two attempts; each later one is twice as long.
@@ -57,7 +57,6 @@ pub struct RecoveryConfig {
 impl Default for RecoveryConfig {
     fn default() -> Self {
         RecoveryConfig {
-            disconnected_grace: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(10),
             first_backoff: Duration::from_millis(500),
             max_backoff: Duration::from_secs(10),
@@ -77,6 +76,7 @@ pub struct ConnectionWatch {
     config: RecoveryConfig,
     rng: Rng,
     state: ConnectionState,
+    was_connected: bool,
     /// Since when there has been no connection that was there, or was being made.
     down_since: Option<MediaTime>,
     signaling_up: bool,
@@ -98,6 +98,7 @@ impl ConnectionWatch {
             config,
             rng: Rng::new(seed),
             state: ConnectionState::New,
+            was_connected: false,
             down_since: None,
             signaling_up: true,
             restart: Attempts::default(),
@@ -118,16 +119,19 @@ impl ConnectionWatch {
                 self.down_since = None;
                 self.restart = Attempts::default();
                 self.given_up = false;
+                self.was_connected |= state == ConnectionState::Connected;
             }
-            ConnectionState::Connecting => {
+            ConnectionState::Connecting
+            | ConnectionState::Disconnected
+            | ConnectionState::Failed
+                if self.was_connected =>
+            {
+                self.down_since.get_or_insert(now);
+            }
+            ConnectionState::Connecting | ConnectionState::Disconnected => {
                 self.down_since.get_or_insert(now);
                 let timeout = now + self.config.connect_timeout;
                 self.restart.next.get_or_insert(timeout);
-            }
-            ConnectionState::Disconnected => {
-                self.down_since.get_or_insert(now);
-                let wait = self.spread(self.config.disconnected_grace);
-                self.restart.next.get_or_insert(now + wait);
             }
             ConnectionState::Failed => {
                 self.down_since.get_or_insert(now);
@@ -179,8 +183,8 @@ impl ConnectionWatch {
         }
         due(&self.restart).then(|| {
             self.restart.made = self.restart.made.saturating_add(1);
-            self.restart.next =
-                Some(now + self.config.connect_timeout.max(Duration::from_millis(1)));
+            let again = now + self.config.connect_timeout.max(Duration::from_millis(1));
+            self.restart.next = (!self.was_connected).then_some(again);
             RecoveryAction::RestartIce
         })
     }
@@ -244,9 +248,14 @@ mod tests {
         MediaTime::from_millis(millis)
     }
 
-    fn connected(seed: u64) -> ConnectionWatch {
+    fn connecting(seed: u64) -> ConnectionWatch {
         let mut watch = ConnectionWatch::new(RecoveryConfig::default(), seed);
         watch.on_connection_state(Connecting, at(0));
+        watch
+    }
+
+    fn connected(seed: u64) -> ConnectionWatch {
+        let mut watch = connecting(seed);
         watch.on_connection_state(Connected, at(100));
         assert_eq!(watch.next_timeout(), None);
         watch
@@ -269,32 +278,22 @@ mod tests {
     }
 
     #[test]
-    fn a_hiccup_is_waited_out() {
+    fn a_lost_connection_is_left_to_itself_and_at_last_given_up() {
         let mut watch = connected(1);
         watch.on_connection_state(Disconnected, at(1_000));
         assert_eq!(until(&mut watch, 2_400), []);
         watch.on_connection_state(Connected, at(2_400));
         assert_eq!(until(&mut watch, 100_000), []);
-    }
-
-    #[test]
-    fn a_lost_connection_is_restarted_and_at_last_given_up() {
-        let mut watch = connected(2);
-        watch.on_connection_state(Disconnected, at(1_000));
-        let actions = until(&mut watch, 200_000);
-        let (first, rest) = actions.split_first().unwrap();
-        assert!(
-            (2_500..=3_000).contains(&first.0) && first.1 == RestartIce,
-            "{first:?}"
-        );
-        assert_eq!(rest.last(), Some(&(91_000, GiveUp)));
-        assert!((8..=10).contains(&rest.len()), "{rest:?}");
+        watch.on_connection_state(Disconnected, at(101_000));
+        watch.on_connection_state(Failed, at(128_000));
+        watch.on_connection_state(Connecting, at(128_200));
+        assert_eq!(until(&mut watch, 300_000), [(191_000, GiveUp)]);
         assert_eq!(watch.next_timeout(), None);
     }
 
     #[test]
-    fn failures_are_answered_at_once_then_ever_more_slowly() {
-        let mut watch = connected(3);
+    fn failures_of_a_first_attempt_are_answered_at_once_then_ever_more_slowly() {
+        let mut watch = connecting(3);
         let mut times = Vec::new();
         let mut now = at(1_000);
         for _ in 0..6 {
@@ -353,7 +352,7 @@ mod tests {
     fn an_attempt_that_nobody_heard_of_is_made_again() {
         let mut watch = connected(7);
         watch.on_connection_state(Failed, at(1_000));
-        assert_eq!(until(&mut watch, 1_200).len(), 1);
+        assert_eq!(until(&mut watch, 1_200), []);
         watch.on_signaling(false, at(1_300));
         watch.on_signaling(true, at(2_000));
         assert_eq!(watch.poll(at(2_000)), Some(RestartIce));

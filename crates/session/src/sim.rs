@@ -114,6 +114,11 @@ impl<T: Clone> Link<T> {
         }
     }
 
+    /// What the link does.
+    pub fn config(&self) -> &LinkConfig {
+        &self.config
+    }
+
     /// Changes what the link does from now on.
     pub fn set_config(&mut self, config: LinkConfig) {
         self.config = config;

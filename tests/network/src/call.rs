@@ -1,17 +1,18 @@
 //! A call between two peers in the laboratory.
 
+use crate::signaling::Signaling;
 use crate::{Camera, Microphone, Viewed, VirtualClock, Wire};
 use duet_codec::VideoCodec;
 use duet_media::{Clock, MediaStream, MediaTime};
 use duet_peer::{
-    EncoderHub, NetworkPolicy, PeerConnectionEvent, PeerContext, RTCConfiguration, RTCError,
-    RTCPeerConnection, RTCPeerConnectionState, Workers,
+    EncoderHub, NetworkPolicy, PeerConnectionEvent, PeerContext, RTCConfiguration, RTCDataChannel,
+    RTCDataChannelInit, RTCError, RTCPeerConnection, RTCPeerConnectionState, Workers,
 };
 use duet_session::sim::LinkConfig;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
 
 /// What one side sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub struct CallConfig {
     pub links: [LinkConfig; 2],
     /// In bits a second, for both.
     pub max_bitrate: u32,
+    /// Whether there is a data channel too.
+    pub data: bool,
 }
 
 impl Default for CallConfig {
@@ -55,6 +58,7 @@ impl Default for CallConfig {
             sends: [Sends::SMALL, Sends::NOTHING],
             links: [LinkConfig::default(), LinkConfig::default()],
             max_bitrate: 4_000_000,
+            data: false,
         }
     }
 }
@@ -65,8 +69,12 @@ pub struct End {
     pub connection: RTCPeerConnection,
     /// What it is shown.
     pub viewed: Viewed,
-    /// Its address.
+    /// Its first address.
     pub ip: IpAddr,
+    /// The addresses that it has, the newest last.
+    pub ips: watch::Sender<Vec<IpAddr>>,
+    /// Its data channel, if the call has one.
+    pub channel: Option<RTCDataChannel>,
     /// What it shows.
     pub camera: Option<Camera>,
     _microphone: Option<Microphone>,
@@ -80,10 +88,13 @@ pub struct Call {
     pub wire: Wire,
     /// Who calls, and who is called.
     pub ends: [End; 2],
-    carriers: Vec<JoinHandle<()>>,
+    signaling: Signaling,
 }
 
 impl Call {
+    /// Where the two are of a network's first call.
+    pub const ADDRESSES: [IpAddr; 2] = Self::addresses(0);
+
     /// Where the two are of a network's call number `n`.
     pub const fn addresses(n: u8) -> [IpAddr; 2] {
         [
@@ -119,30 +130,19 @@ impl Call {
         let Ok(ends) = <[End; 2]>::try_from(ends) else {
             unreachable!("there are two addresses");
         };
-        let mut call = Call {
+        let signaling = Signaling::between(&ends[0].connection, &ends[1].connection);
+        let call = Call {
             clock,
             wire,
             ends,
-            carriers: Vec::new(),
+            signaling,
         };
         call.connect().await;
+        call.signaling.let_negotiate(true);
         call
     }
 
-    async fn connect(&mut self) {
-        let [caller, called] = &self.ends;
-        self.carriers = vec![carry(caller, called), carry(called, caller)];
-        let negotiated: Result<(), RTCError> = async {
-            for (from, to) in [(caller, called), (called, caller)] {
-                from.connection.set_local_description(None).await?;
-                if let Some(description) = from.connection.local_description().await {
-                    to.connection.set_remote_description(description).await?;
-                }
-            }
-            Ok(())
-        }
-        .await;
-        negotiated.expect("a negotiation without a network");
+    async fn connect(&self) {
         let connected = async {
             for end in &self.ends {
                 while end.connection.connection_state() != RTCPeerConnectionState::Connected {
@@ -159,6 +159,35 @@ impl Call {
         let from = self.clock.now();
         self.clock.sleep_until(from + duration).await;
         (from, from + duration)
+    }
+
+    /// Whether the programs at both ends answer `negotiationneeded`.
+    pub fn let_negotiate(&self, they_do: bool) {
+        self.signaling.let_negotiate(they_do);
+    }
+
+    /// Offers so far, of both.
+    pub fn offers(&self) -> u32 {
+        self.signaling.offers()
+    }
+
+    /// Takes the last address from an end; what is under way to and from it is lost.
+    pub fn unplug(&self, end: usize) {
+        self.ends[end].ips.send_modify(|ips| {
+            if let Some(ip) = ips.pop() {
+                self.wire.unplug(ip);
+            }
+        });
+    }
+
+    /// Gives an end another address, from which the other end is as far as from its first one.
+    pub fn plug(&self, end: usize, ip: IpAddr) {
+        let there = self.ends[1 - end].ips.borrow().clone();
+        for there in there {
+            let (first, other) = (self.ends[end].ip, self.ends[1 - end].ip);
+            self.wire.join(ip, there, first, other);
+        }
+        self.ends[end].ips.send_modify(|ips| ips.push(ip));
     }
 
     /// What the link from the caller does from now on.
@@ -199,7 +228,6 @@ impl Call {
         for end in &self.ends {
             end.connection.close().await;
         }
-        self.carriers.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -212,11 +240,13 @@ impl End {
         config: &CallConfig,
     ) -> Result<End, RTCError> {
         let shared: Arc<dyn Clock> = clock.clone();
+        let (ips, _) = watch::channel(vec![ip]);
         let make = Arc::new(|config: &_| VideoCodec::Vp8.encoder(config));
         let context = PeerContext {
             encoders: EncoderHub::on(Workers::Tasks, shared.clone(), make),
             workers: Workers::Tasks,
-            network: NetworkPolicy::Only(vec![ip]),
+            network: NetworkPolicy::All,
+            interfaces: Some(ips.subscribe()),
             mdns: false,
             max_bitrate: config.max_bitrate,
             sockets: Some(Arc::new(wire.clone())),
@@ -235,6 +265,16 @@ impl End {
         for track in &tracks {
             connection.add_track(track, &[&stream]).await?;
         }
+        let channel = if config.data {
+            // Agreed on beforehand, so that both ends have it.
+            let init = RTCDataChannelInit {
+                negotiated_id: Some(1),
+                ..Default::default()
+            };
+            Some(connection.create_data_channel("data", init).await?)
+        } else {
+            None
+        };
         let viewed = Viewed::new(shared);
         let watching = viewed.clone();
         connection
@@ -248,26 +288,10 @@ impl End {
             connection,
             viewed,
             ip,
+            ips,
+            channel,
             camera,
             _microphone: microphone,
         })
     }
-}
-
-/// Carries one side's candidates to the other.
-fn carry(from: &End, to: &End) -> JoinHandle<()> {
-    let mut events = from.connection.events();
-    let to = to.connection.clone();
-    tokio::spawn(async move {
-        while let Some(event) = events.recv().await {
-            if let PeerConnectionEvent::IceCandidate(candidate) = event {
-                while to.remote_description().is_none() {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
-                if to.add_ice_candidate(candidate).await.is_err() {
-                    return;
-                }
-            }
-        }
-    })
 }

@@ -7,6 +7,7 @@
 
 mod call;
 mod clock;
+mod signaling;
 mod studio;
 mod tcp;
 mod viewed;

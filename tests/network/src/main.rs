@@ -12,11 +12,12 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let experiments: [(&str, Experiment); 11] = [
+    let experiments: [(&str, Experiment); 12] = [
         ("loss-5", || run(loss(0.05))),
         ("loss-40", || run(storm())),
         ("outage-10", || run(outage(10))),
         ("outage-60", || run(outage(60))),
+        ("change-of-address", || run(change_of_address())),
         ("variable-capacity", || run(variable_capacity())),
         ("start-5m", || run(start())),
         ("variable-multiple", || run(variable_multiple())),
@@ -136,21 +137,42 @@ async fn outage(seconds: u32) -> Value {
     call.set_forth(link(50));
     call.set_back(link(50));
     let (_, end) = call.pass(15 * SECOND).await;
+    let measured = after_loss(&call, back, end);
+    call.end().await;
+    measured
+}
+
+async fn change_of_address() -> Value {
+    let call = Call::start(&CallConfig {
+        links: [link(50), link(50)],
+        ..Default::default()
+    })
+    .await;
+    call.pass(15 * SECOND).await;
+    call.unplug(0);
+    call.plug(0, [127, 0, 81, 3].into());
+    let (changed, end) = call.pass(15 * SECOND).await;
+    let measured = after_loss(&call, changed, end);
+    call.end().await;
+    measured
+}
+
+/// What was seen after the way was lost; `back`: when there was one again.
+fn after_loss(call: &Call, back: MediaTime, end: MediaTime) -> Value {
     let viewed = &call.ends[1].viewed;
     let after = viewed.pictures(back, end);
     let fresh = after
         .iter()
         .find(|picture| picture.age < Duration::from_millis(500));
     let state = call.ends[0].connection.connection_state();
-    let measured = json!({
+    json!({
         "first_picture": after.first().map(|picture| ms(picture.at.saturating_since(back))),
         "fresh_picture": fresh.map(|picture| ms(picture.at.saturating_since(back))),
         "stale_shown": after.iter().filter(|picture| picture.age > Duration::from_millis(500)).count(),
         "state": format!("{state:?}"),
-        "after": view(&call, back, end),
-    });
-    call.end().await;
-    measured
+        "offers": call.offers(),
+        "after": view(call, back, end),
+    })
 }
 
 /// Lets `duration` pass; with `TIMELINE` in the environment, each tenth of a second is told.

@@ -6,7 +6,7 @@ use duet_media::{Clock, MediaTime};
 use duet_peer::{DatagramSocket, Network};
 use duet_session::sim::{Link, LinkConfig, LinkCounters};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Weak};
@@ -41,6 +41,9 @@ struct State {
     behind: BTreeMap<(MediaTime, u64), Datagram>,
     serial: u64,
     sockets: HashMap<SocketAddr, Inbox>,
+    unplugged: HashSet<IpAddr>,
+    /// Whose datagrams come from another address, and from which.
+    disguised: HashMap<IpAddr, IpAddr>,
     log: Vec<Passed>,
 }
 
@@ -84,6 +87,9 @@ impl Wire {
                 behind: BTreeMap::new(),
                 serial: 0,
                 sockets: HashMap::new(),
+                // A machine's own, which leads to nobody here.
+                unplugged: HashSet::from([IpAddr::from([127, 0, 0, 1])]),
+                disguised: HashMap::new(),
                 log: Vec::new(),
             }),
             sent: Arc::default(),
@@ -127,6 +133,29 @@ impl Wire {
             wire: self.0.clone(),
             _bound: bound,
         })
+    }
+
+    /// Makes the links between two addresses, both ways, what those between two others are.
+    pub fn join(&self, one: IpAddr, other: IpAddr, like_one: IpAddr, like_other: IpAddr) {
+        let mut state = self.0.state.lock();
+        for (from, to, like) in [
+            (one, other, (like_one, like_other)),
+            (other, one, (like_other, like_one)),
+        ] {
+            let config = state.link(like.0, like.1).config().clone();
+            state.link(from, to).set_config(config);
+        }
+    }
+
+    /// The address is nobody's any more: what is sent from there or to there is lost.
+    pub fn unplug(&self, ip: IpAddr) {
+        self.0.state.lock().unplugged.insert(ip);
+    }
+
+    /// From now on what `ip` sends comes from `shown`, and only what is sent there reaches it: a
+    /// translator that forgot what it had translated before.
+    pub fn disguise(&self, ip: IpAddr, shown: IpAddr) {
+        self.0.state.lock().disguised.insert(ip, shown);
     }
 
     /// What became of the datagrams from one address to another.
@@ -184,9 +213,20 @@ impl State {
         links.chain(behind).min()
     }
 
-    fn arrive(&mut self, datagram: Datagram, arrived: MediaTime, wake: &mut Vec<Waker>) {
+    fn arrive(&mut self, mut datagram: Datagram, arrived: MediaTime, wake: &mut Vec<Waker>) {
+        let (from, to) = (datagram.from.ip(), datagram.to.ip());
+        let gone = [from, to].iter().any(|ip| self.unplugged.contains(ip));
+        if gone || self.disguised.contains_key(&to) {
+            return;
+        }
+        if let Some((ip, _)) = self.disguised.iter().find(|(_, shown)| **shown == to) {
+            datagram.to.set_ip(*ip);
+        }
+        if let Some(shown) = self.disguised.get(&from) {
+            datagram.from.set_ip(*shown);
+        }
         self.log.push(Passed {
-            from: datagram.from.ip(),
+            from,
             sent: datagram.sent,
             arrived,
             bytes: datagram.data.len() + OVERHEAD,

@@ -58,6 +58,10 @@ pub(crate) struct MediaPath {
     estimate: SharedEstimate,
     /// Keys are agreed on: packets can leave.
     ready: AtomicBool,
+    /// The agent has a pair of addresses in use, or none yet.
+    way: AtomicBool,
+    /// The other side consents to be sent to.
+    consent: AtomicBool,
     /// Wakes the substrate's driver.
     wake: Arc<Notify>,
     /// Wakes the senders' tasks: the path is ready, or has room.
@@ -78,6 +82,8 @@ impl MediaPath {
             incoming: Mutex::new(Incoming::default()),
             estimate: estimator.shared(),
             ready: AtomicBool::new(false),
+            way: AtomicBool::new(true),
+            consent: AtomicBool::new(true),
             wake,
             senders: Notify::new(),
             estimated: Notify::new(),
@@ -142,15 +148,52 @@ impl MediaPath {
         }
     }
 
-    /// Waits until there is room for another picture.
+    /// Waits until there is room for another picture, or it would lead nowhere.
     pub(crate) async fn room(&self) {
         loop {
             let woken = self.senders.notified();
-            if self.out.lock().has_room() {
+            if !self.is_open() || self.out.lock().has_room() {
                 return;
             }
             woken.await;
         }
+    }
+
+    /// Whether there is a way, and the other side consents to be sent to.
+    pub(crate) fn is_open(&self) -> bool {
+        self.way.load(Ordering::Acquire) && self.consent.load(Ordering::Acquire)
+    }
+
+    /// Waits until there is.
+    pub(crate) async fn opened(&self) {
+        loop {
+            let woken = self.senders.notified();
+            if self.is_open() {
+                return;
+            }
+            woken.await;
+        }
+    }
+
+    /// Whether there is a way.
+    pub(crate) fn set_way(&self, way: bool) {
+        if self.way.swap(way, Ordering::AcqRel) != way {
+            self.open_or_close();
+        }
+    }
+
+    /// Whether the other side consents to be sent to.
+    pub(crate) fn set_consent(&self, consent: bool) {
+        if self.consent.swap(consent, Ordering::AcqRel) != consent {
+            self.open_or_close();
+        }
+    }
+
+    fn open_or_close(&self) {
+        // What waited tells of the way that was.
+        self.out.lock().forget_rtcp();
+        self.senders.notify_waiters();
+        self.wake.notify_one();
     }
 
     /// Queues an encoded picture of `ssrc`. Lost if the stream is not negotiated.
@@ -370,6 +413,10 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for MediaLink {
     }
 
     fn poll_write(&mut self) -> Option<TaggedPacket> {
+        if !self.path.is_open() {
+            self.passing.clear();
+            return None;
+        }
         if let Some(passing) = self.passing.pop_front() {
             return Some(passing);
         }

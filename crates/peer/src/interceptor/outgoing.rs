@@ -114,6 +114,10 @@ impl Outgoing {
         }
     }
 
+    pub(crate) fn forget_rtcp(&mut self) {
+        self.rtcp.clear();
+    }
+
     pub(crate) fn add(&mut self, ssrc: u32, kind: MediaKind, feedback: Arc<dyn Feedbacks>) {
         let rate = match kind {
             MediaKind::Audio => ClockRate::OPUS,

@@ -143,6 +143,7 @@ impl Shared {
                 )
             };
             self.agree(&ours, &theirs, false, client);
+            self.note_generation();
         }
         for shown in &handed.sections {
             let (transceiver, direction) = (&shown.transceiver, shown.presented.direction);

@@ -49,6 +49,8 @@ pub(crate) struct Negotiation {
     /// Whether this side is the server of the DTLS handshake: settled by the first answer, for good
     /// ([RFC 8842, section 5.5](https://www.rfc-editor.org/rfc/rfc8842#section-5.5)).
     serves_dtls: Option<bool>,
+    /// The user-name fragments agreed on.
+    generation: [Option<String>; 2],
 }
 
 /// A description that is in effect.
@@ -99,6 +101,7 @@ impl Default for Negotiation {
             gathered: Gathered::default(),
             we_offered: false,
             serves_dtls: None,
+            generation: [None, None],
         }
     }
 }
@@ -130,6 +133,16 @@ impl Negotiation {
         if !agreed.any(|described| self.replaced.contains(&described.session.ice_ufrag)) {
             self.replaced.clear();
         }
+    }
+
+    /// Whether the credentials agreed on are others than those before.
+    fn is_other_generation(&mut self) -> bool {
+        let agreed = [&self.local, &self.remote];
+        let agreed = agreed.map(|described| {
+            let described = described.as_ref();
+            described.map(|described| described.session.ice_ufrag.clone())
+        });
+        std::mem::replace(&mut self.generation, agreed.clone()) != agreed
     }
 
     /// The substrate answers `active` always; browsers refuse that of a side that was the server.
@@ -221,17 +234,29 @@ impl RTCPeerConnection {
     }
 
     /// [`restartIce`](https://www.w3.org/TR/webrtc/#dom-rtcpeerconnection-restartice): the next offer
-    /// looks for a way anew. Media goes on meanwhile.
+    /// looks for a way anew. A connection that lost its way asks for it by itself.
     pub fn restart_ice(&self) {
-        if self.0.is_closed() {
-            return;
-        }
-        self.0.negotiation.lock().wish_for_restart();
-        self.0.something_changed();
+        self.0.restart_ice();
     }
 }
 
 impl Shared {
+    pub(crate) fn restart_ice(&self) {
+        if self.is_closed() {
+            return;
+        }
+        self.negotiation.lock().wish_for_restart();
+        self.something_changed();
+    }
+
+    /// A description settled the credentials.
+    fn note_generation(&self) {
+        let fresh = self.negotiation.lock().is_other_generation();
+        if fresh {
+            self.recovery.on_restart(self.dtls.ice_transport().role());
+        }
+    }
+
     fn set_state(&self, state: RTCSignalingState) {
         self.announce(state);
         self.conclude(state);

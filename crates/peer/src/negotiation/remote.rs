@@ -120,6 +120,7 @@ impl Shared {
                 (ours.unwrap_or_default(), !serves)
             };
             self.agree(&ours, &session, true, client);
+            self.note_generation();
             for section in &session.sections {
                 if let Some(transceiver) = self.find_transceiver(&section.mid) {
                     let described = transceiver.0.state.lock().described;

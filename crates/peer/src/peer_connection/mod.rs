@@ -6,12 +6,14 @@ mod configuration;
 mod transceivers;
 
 use crate::data_channel::{ChannelIds, MAX_BUFFERED_BYTES};
-use crate::dispatch::{Dispatcher, Divider, Item, States, post};
+use crate::dispatch::{Dispatcher, Divider, Item, post};
 use crate::interceptor::{MediaPath, Route};
 use crate::negotiation::Negotiation;
 use crate::operations::Operations;
 use crate::pipeline::SyncGroup;
+use crate::recovery::{Offered, PathWatch, Recovery};
 use crate::runtime::PeerRuntime;
+use crate::states::States;
 use crate::substrate::{Handler, media_engine, setting_engine};
 use crate::{
     PeerConnectionEvent, PeerContext, RTCConfiguration, RTCDataChannel, RTCDtlsTransport, RTCError,
@@ -75,6 +77,7 @@ pub(crate) struct Shared {
     pub(crate) remote_streams: Mutex<HashMap<String, (MediaStream, SyncGroup)>>,
     channels: Mutex<Vec<RTCDataChannel>>,
     pub(crate) states: Arc<Mutex<States>>,
+    pub(crate) recovery: Arc<Recovery>,
     queue: mpsc::Sender<Item>,
     events: Arc<EventTarget<PeerConnectionEvent>>,
     closed: AtomicBool,
@@ -96,7 +99,8 @@ impl RTCPeerConnection {
         let wake = Arc::new(Notify::new());
         let (queue, items) = mpsc::channel(MAX_WAITING_EVENTS);
         let states = Arc::new(Mutex::new(States::default()));
-        let handler = Arc::new(Handler::new(queue.clone(), states.clone()));
+        let recovery = Arc::new(Recovery::new(context.clock.clone()));
+        let offered = Offered::new(context.network.clone(), context.interfaces.clone());
         // Without multicast there is no mDNS; that is no reason to have no call.
         let modes: &[MulticastDnsMode] = if context.mdns {
             &[MulticastDnsMode::QueryOnly, MulticastDnsMode::Disabled]
@@ -106,6 +110,12 @@ impl RTCPeerConnection {
         let mut built = Err(RTCError::operation("no socket could be opened"));
         for mode in modes {
             let (path, chain) = MediaPath::new(&context, wake.clone());
+            let handler = Handler::new(
+                queue.clone(),
+                states.clone(),
+                path.clone(),
+                recovery.clone(),
+            );
             let builder = substrate::PeerConnectionBuilder::new()
                 .with_configuration(known.clone())
                 .with_media_engine(media_engine()?)
@@ -114,10 +124,12 @@ impl RTCPeerConnection {
                 .with_runtime(Arc::new(PeerRuntime::new(
                     wake.clone(),
                     context.sockets.clone(),
+                    context.clock.clone(),
+                    recovery.consent(),
                 )))
-                .with_handler(handler.clone())
+                .with_handler(Arc::new(handler))
                 .with_data_channel_send_buffer_limit(MAX_BUFFERED_BYTES)
-                .with_udp_addrs(vec![context.network.clone()]);
+                .with_udp_addrs(vec![offered.clone()]);
             built = match builder.build().await {
                 Ok(substrate) => {
                     let substrate: Arc<dyn substrate::PeerConnection> = Arc::new(substrate);
@@ -153,6 +165,7 @@ impl RTCPeerConnection {
             remote_streams: Mutex::default(),
             channels: Mutex::default(),
             states,
+            recovery: recovery.clone(),
             queue,
             events: events.clone(),
             closed: AtomicBool::new(false),
@@ -164,7 +177,12 @@ impl RTCPeerConnection {
             &shared.context,
             Arc::downgrade(&shared),
         );
-        *shared.tasks.lock() = vec![tokio::spawn(dispatcher.run()), tokio::spawn(divider.run())];
+        let watch = PathWatch::new(Arc::downgrade(&shared), recovery, offered);
+        *shared.tasks.lock() = vec![
+            tokio::spawn(dispatcher.run()),
+            tokio::spawn(divider.run()),
+            tokio::spawn(watch.run()),
+        ];
         Ok(RTCPeerConnection(shared))
     }
 
@@ -256,12 +274,6 @@ impl Shared {
             return Err(RTCError::closed());
         }
         Ok(())
-    }
-
-    /// Notes that the connection failed; false if it is known.
-    pub(crate) fn fail(&self) -> bool {
-        let failed = RTCPeerConnectionState::Failed;
-        std::mem::replace(&mut self.states.lock().connection, failed) != failed
     }
 
     pub(crate) fn post(&self, event: PeerConnectionEvent) {

@@ -12,6 +12,8 @@ use std::time::Duration;
 const PREROLL_FRAMES: usize = 10;
 /// So long an encoder runs for a connection that is not up.
 const PREROLL: Duration = Duration::from_secs(5);
+/// So long it runs when the way is lost: a restart of ICE takes less.
+const NO_WAY: Duration = Duration::from_secs(2);
 
 /// Carries sound from the encoder to the path.
 pub(super) struct AudioTask {
@@ -23,7 +25,7 @@ pub(super) struct AudioTask {
 impl AudioTask {
     pub(super) async fn run(self) {
         while let Some(packet) = self.audio.next().await {
-            if !self.path.is_ready() || packet.data.is_empty() {
+            if !self.path.is_ready() || !self.path.is_open() || packet.data.is_empty() {
                 continue;
             }
             let samples = u32::try_from(packet.duration.as_micros() * 48 / 1_000).unwrap_or(0);
@@ -56,11 +58,39 @@ impl VideoTask {
         };
         loop {
             self.path.room().await;
+            if !self.path.is_open() {
+                let Some(()) = self.wait_for_way().await else {
+                    return;
+                };
+            }
             let Some(frame) = self.video.next().await else {
                 return;
             };
             self.send(&frame);
         }
+    }
+
+    /// There is no way: what the encoder makes is of no use, and after a while it makes nothing. When
+    /// there is one again, the first picture is a key frame. `None` if the sender was closed first.
+    async fn wait_for_way(&self) -> Option<()> {
+        self.path.discard(self.ssrc);
+        let patience = tokio::time::sleep(NO_WAY);
+        tokio::pin!(patience);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.path.opened() => break,
+                () = &mut patience => {
+                    self.rest(true);
+                    self.path.opened().await;
+                    self.rest(false);
+                    break;
+                }
+                frame = self.video.next() => drop(frame?),
+            }
+        }
+        self.video.request_key_frame();
+        Some(())
     }
 
     /// Keeps what the encoder makes meanwhile, from its last key frame on. `None` if the sender was

@@ -22,9 +22,6 @@ impl Shared {
                 ice.tell(&RTCIceTransportEvent::GatheringStateChange(*state));
             }
             PeerConnectionEvent::IceConnectionStateChange(state) => {
-                if *state == RTCIceConnectionState::Connected {
-                    self.follow_pair().await;
-                }
                 let event = RTCIceTransportEvent::StateChange(transport_state(*state));
                 ice.tell(&event);
                 if *state == RTCIceConnectionState::Connected {
@@ -58,7 +55,8 @@ impl Shared {
         }
     }
 
-    async fn follow_pair(&self) {
+    /// Another pair of addresses is in use.
+    pub(crate) async fn follow_pair(&self) {
         let Some(dtls) = self.substrate_dtls().await else {
             return;
         };

@@ -1,8 +1,8 @@
 //! [`RTCIceTransport`].
 
-use crate::dispatch::States;
 use crate::events::w3c_enum;
 use crate::peer_connection::Shared;
+use crate::states::States;
 use crate::{RTCIceCandidate, RTCIceComponent, RTCIceConnectionState, RTCIceGatheringState};
 use duet_media::{EventTarget, Subscription};
 use parking_lot::Mutex;
