@@ -39,7 +39,7 @@ pub use negotiator::{
     SignalingState,
 };
 pub use ntp::NtpTime;
-pub use playout::PlayoutScheduler;
+pub use playout::{FrameArrival, PlayoutScheduler};
 pub use rate_allocator::{Allocation, RateAllocator, RateConfig, RateInput};
 pub use recovery::{ConnectionState, ConnectionWatch, RecoveryAction, RecoveryConfig};
 pub use rtp::RtpPacket;

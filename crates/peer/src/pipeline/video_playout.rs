@@ -107,6 +107,7 @@ impl VideoPlayout {
 
     pub(super) fn set_rtt(&mut self, rtt: Duration) {
         self.jitter.set_rtt(rtt);
+        self.scheduler.set_rtt(rtt);
     }
 
     pub(super) fn set_sync_group(&mut self, group: Option<SyncGroup>) {
@@ -207,7 +208,7 @@ impl VideoPlayout {
         }
         let due = self
             .scheduler
-            .schedule(frame.rtp_timestamp, frame.decodable_at);
+            .schedule(frame.rtp_timestamp, &frame);
         self.waiting.push_back(Waiting { frame, due });
     }
 

@@ -256,9 +256,10 @@ fn who_joins_late_asks_at_once() {
     call.gate.take_due(MediaTime::ZERO);
     call.run(MediaTime::ZERO, seconds(2));
     call.check();
-    assert_eq!(call.requests.len(), 1);
+    // The second while the first is on its way.
+    assert!(call.requests.len() <= 2, "{:?}", call.requests);
     let first = &call.got[0];
-    assert!(first.at < MediaTime::from_millis(600), "{:?}", first.at);
+    assert!(first.at < MediaTime::from_millis(400), "{:?}", first.at);
 }
 
 #[test]
@@ -299,7 +300,7 @@ fn a_lossy_link_is_watched_without_a_freeze() {
         let mut scheduler = PlayoutScheduler::new(ClockRate::VIDEO);
         let schedule = |got: &Got| {
             let frame = &got.frame;
-            scheduler.schedule(frame.rtp_timestamp, frame.decodable_at)
+            scheduler.schedule(frame.rtp_timestamp, frame)
         };
         let shown: Vec<MediaTime> = call.got.iter().map(schedule).collect();
         let gaps = shown
