@@ -25,6 +25,13 @@ const PATIENCE: Duration = Duration::from_millis(4);
 /// sooner than all of them.
 const OUTAGE: (i64, Duration) = (16, Duration::from_millis(400));
 
+/// Where more than one packet in so many is lost, requests are too: each is said twice. Who answers
+/// takes them for one.
+const ONE_IN: f64 = 50.0;
+/// How long after the first, in parts of the time that an answer takes.
+const ECHO_AFTER: u32 = 8;
+const LEAST_ECHO_AFTER: Duration = Duration::from_millis(10);
+
 #[derive(Clone, Copy)]
 struct Missing {
     since: Instant,
@@ -32,6 +39,8 @@ struct Missing {
     tries: u8,
     /// When it was asked for last, and before that.
     asked: [Option<Instant>; 2],
+    /// After that, when to ask again unless it has come; until then the request is to be repeated.
+    retry: Option<Instant>,
 }
 
 /// The gaps of one stream.
@@ -42,6 +51,8 @@ pub(crate) struct NackTracker {
     answers: Answers,
     /// When the stream last went on.
     advanced: Option<Instant>,
+    /// Share of packets lost, of the last few hundred.
+    loss: f64,
 }
 
 impl NackTracker {
@@ -63,6 +74,7 @@ impl NackTracker {
         let last = self.advanced.replace(now).unwrap_or(now);
         let silence = now.saturating_duration_since(last);
         let lost = number - highest - 1;
+        self.loss += (lost.min(10) as f64 - self.loss * (lost.min(10) + 1) as f64) / 200.0;
         let (many, long) = OUTAGE;
         if lost > MAX_MISSING as i64 || lost > many && silence > long {
             // A stream that started anew, or a blackout: nothing to be had by asking.
@@ -74,6 +86,7 @@ impl NackTracker {
             next: now + PATIENCE,
             tries: 0,
             asked: [None; 2],
+            retry: None,
         };
         self.missing
             .extend((highest + 1..number).map(|gap| (gap, missing)));
@@ -85,18 +98,29 @@ impl NackTracker {
     /// Sequence numbers to ask for now. `rtt`: the round trip, if somebody else knows it.
     pub(crate) fn due(&mut self, now: Instant, rtt: Option<Duration>) -> Vec<u16> {
         let retry = self.answers.timeout(rtt);
+        let echo = (self.answers.expected(rtt) / ECHO_AFTER).max(LEAST_ECHO_AFTER);
+        let lossy = self.loss * ONE_IN > 1.0;
         let mut wanted = Vec::new();
         self.missing.retain(|number, missing| {
-            if missing.next <= now {
+            if missing.next > now {
+                return true;
+            }
+            if let Some(retry) = missing.retry.take() {
+                missing.next = retry;
+            } else {
                 let age = now.saturating_duration_since(missing.since);
                 if missing.tries == MAX_TRIES || age > MAX_AGE {
                     return false;
                 }
                 missing.tries += 1;
-                missing.next = now + retry;
                 missing.asked = [Some(now), missing.asked[0]];
-                wanted.push(u16::try_from(number.rem_euclid(1 << 16)).unwrap_or_default());
+                missing.next = now + retry;
+                if lossy && echo < retry {
+                    missing.retry = Some(missing.next);
+                    missing.next = now + echo;
+                }
             }
+            wanted.push(u16::try_from(number.rem_euclid(1 << 16)).unwrap_or_default());
             true
         });
         wanted

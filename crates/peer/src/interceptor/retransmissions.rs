@@ -53,6 +53,8 @@ impl Answered {
 impl RetransmissionCounter {
     /// Of the target.
     const SHARE: f64 = 0.5;
+    /// Of packets, lost.
+    const LOSSY: f64 = 0.02;
 
     pub(super) fn new(path: Arc<MediaPath>) -> Self {
         RetransmissionCounter {
@@ -65,7 +67,8 @@ impl RetransmissionCounter {
         }
     }
 
-    /// Leaves out of a request what is under way.
+    /// Leaves out of a request what is under way. Where much is lost, the rest is answered twice: to
+    /// lose the answer too costs the viewer another round trip, and the second copy little.
     fn heed(&mut self, request: &TransportLayerNack, now: Instant) -> TransportLayerNack {
         let round_trip = self.path.round_trip().unwrap_or_default();
         // What took part of the way only cannot be known to be lost, whatever the clocks say.
@@ -77,10 +80,11 @@ impl RetransmissionCounter {
                     .is_due(request.media_ssrc, *number, now, round_trip)
             })
             .collect();
-        TransportLayerNack {
-            nacks: nack_pairs_from_sequence_numbers(&due),
-            ..*request
+        let mut nacks = nack_pairs_from_sequence_numbers(&due);
+        if self.path.estimate().loss > Self::LOSSY {
+            nacks.extend_from_within(..);
         }
+        TransportLayerNack { nacks, ..*request }
     }
 
     fn may_leave(&mut self, bytes: usize, now: Instant) -> bool {
