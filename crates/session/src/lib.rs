@@ -33,7 +33,7 @@ pub use audio_jitter::{
     opus_has_fec,
 };
 pub use keyframe_gate::KeyFrameGate;
-pub use lip_sync::{LipSync, MinDelays};
+pub use lip_sync::{LipSync, MinDelays, Played};
 pub use negotiator::{
     NegotiationRefused, Negotiator, NegotiatorAction, NegotiatorCounters, NegotiatorInput, SdpKind,
     SignalingState,

@@ -34,15 +34,39 @@ pub struct PlayoutScheduler {
     interval: i64,
     /// Where the offset in force stands, and the frame it was used for.
     current: Option<InForce>,
+    /// Where it would stand if nobody asked for more.
+    own: Option<InForce>,
     /// Capture (in nanoseconds by its clock) and coming of the frame scheduled last.
     newest: Option<(i64, MediaTime)>,
     last: Option<MediaTime>,
+    lateness: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct InForce {
     offset: i64,
     media: i64,
+}
+
+impl InForce {
+    /// Moves towards `target` with the frame captured at `media`, gently.
+    fn follow(before: Option<InForce>, target: i64, media: i64) -> InForce {
+        let Some(before) = before else {
+            return InForce {
+                offset: target,
+                media,
+            };
+        };
+        let elapsed = media.saturating_sub(before.media).max(0);
+        let excess = before.offset.saturating_sub(target).max(0);
+        let fall = (elapsed / 10).max(excess / 16);
+        let lowest = before.offset.saturating_sub(fall);
+        let highest = before.offset.saturating_add(elapsed / 4);
+        InForce {
+            offset: target.clamp(lowest, highest),
+            media,
+        }
+    }
 }
 
 /// When a frame came.
@@ -100,8 +124,10 @@ impl PlayoutScheduler {
             recovery: RecoveryDelay::default(),
             interval: 33_000_000,
             current: None,
+            own: None,
             newest: None,
             last: None,
+            lateness: Duration::ZERO,
         }
     }
 
@@ -123,50 +149,51 @@ impl PlayoutScheduler {
 
     /// When to show the frame captured at `rtp_timestamp` (unwrapped) that came at `arrival`: when it
     /// can be decoded or later, never before the frame scheduled last.
-    pub fn schedule(
-        &mut self,
-        rtp_timestamp: i64,
-        arrival: impl Into<FrameArrival>,
-    ) -> MediaTime {
+    pub fn schedule(&mut self, rtp_timestamp: i64, arrival: impl Into<FrameArrival>) -> MediaTime {
         let arrival = arrival.into();
         let media = self.rate.nanos(rtp_timestamp);
         self.measure(media, arrival);
         let decodable_at = arrival.decodable_at;
-        let target = self.target(decodable_at);
-        let offset = match self.current {
-            None => target,
-            Some(current) => {
-                let elapsed = media.saturating_sub(current.media).max(0);
-                let excess = current.offset.saturating_sub(target).max(0);
-                let lowest = current
-                    .offset
-                    .saturating_sub((elapsed / 10).max(excess / 16));
-                let highest = current.offset.saturating_add(elapsed / 4);
-                target.clamp(lowest, highest)
-            }
-        };
-        self.current = Some(InForce { offset, media });
+        let (own, target) = self.targets(decodable_at);
+        self.own = Some(InForce::follow(self.own, own, media));
+        let current = InForce::follow(self.current, target, media);
+        let offset = current.offset;
+        self.current = Some(current);
         let latest = decodable_at + self.max_delay.max(self.min_delay);
         let due = MediaTime::from_nanos(media.saturating_add(offset)).min(latest);
+        self.lateness = decodable_at.saturating_since(due);
         let at = due.max(decodable_at).max(self.last.unwrap_or(decodable_at));
         self.last = Some(at);
         at
     }
 
+    /// How much too late the frame scheduled last could be decoded; zero if it was in time.
+    pub fn lateness(&self) -> Duration {
+        self.lateness
+    }
+
     /// How much later than the fastest of late frames are shown now.
     pub fn delay(&self) -> Duration {
-        match (self.current, self.fastest()) {
-            (Some(current), Some(fastest)) => Duration::from_nanos(
-                u64::try_from(current.offset.saturating_sub(fastest)).unwrap_or(0),
-            ),
-            _ => Duration::ZERO,
-        }
+        self.after_fastest(self.current)
+    }
+
+    /// The same if [`set_min_delay`](Self::set_min_delay) had not asked for more.
+    pub fn needed_delay(&self) -> Duration {
+        self.after_fastest(self.own)
+    }
+
+    /// When the frame captured at `rtp_timestamp` could have been decoded, had it come as fast as the
+    /// fastest of late. `None` before the first frame.
+    pub fn earliest(&self, rtp_timestamp: i64) -> Option<MediaTime> {
+        let media = self.rate.nanos(rtp_timestamp);
+        let fastest = self.fastest()?;
+        Some(MediaTime::from_nanos(media.saturating_add(fastest)))
     }
 
     /// Forgets what was measured, not what was set.
     pub fn reset(&mut self) {
         self.offsets.clear();
-        self.current = None;
+        (self.current, self.own) = (None, None);
     }
 
     /// Takes note of how long a frame took.
@@ -219,14 +246,23 @@ impl PlayoutScheduler {
         offset > current.offset && came_apart < captured_apart / 2
     }
 
-    /// The offset that 95 of 100 frames keep, and what losses add to it; or the one that lip-sync
-    /// asks for.
-    fn target(&mut self, now: MediaTime) -> i64 {
-        let Some(usual) = self.usual() else { return 0 };
-        let needed = usual.saturating_add(self.recovery.wanted(now, self.interval));
+    /// The offset that 95 of 100 frames keep, and what losses add to it; and that which lip-sync asks
+    /// for, if it is more.
+    fn targets(&mut self, now: MediaTime) -> (i64, i64) {
+        let (Some(usual), Some(fastest)) = (self.usual(), self.fastest()) else {
+            return (0, 0);
+        };
+        let own = usual.saturating_add(self.recovery.wanted(now, self.interval));
         let min_delay = i64::try_from(self.min_delay.as_nanos()).unwrap_or(i64::MAX);
-        let asked = self.fastest().map_or(needed, |fastest| fastest.saturating_add(min_delay));
-        needed.max(asked)
+        (own, own.max(fastest.saturating_add(min_delay)))
+    }
+
+    fn after_fastest(&self, offset: Option<InForce>) -> Duration {
+        let (Some(offset), Some(fastest)) = (offset, self.fastest()) else {
+            return Duration::ZERO;
+        };
+        let after = offset.offset.saturating_sub(fastest);
+        Duration::from_nanos(u64::try_from(after).unwrap_or(0))
     }
 
     /// The offset that 95 of 100 frames keep where nothing is lost.
@@ -237,7 +273,9 @@ impl PlayoutScheduler {
             *to = *from;
         }
         sorted.sort_unstable();
-        sorted.get(sorted.len().saturating_sub(1) * 95 / 100).copied()
+        sorted
+            .get(sorted.len().saturating_sub(1) * 95 / 100)
+            .copied()
     }
 
     fn fastest(&self) -> Option<i64> {

@@ -8,7 +8,7 @@
 //! What it deliberately is not: it knows no connection, socket, packetizer or negotiation, and names
 //! no type of the transport. Nothing that a task calls here blocks.
 //!
-//! Encoders and playouts are workers that do a step at a time ([`worker`]). One for each encoder, one
+//! Encoders and playouts are workers that do a step at a time (`worker`). One for each encoder, one
 //! for each inbound track, each on a thread of its own, which ends with its last user.
 
 mod audio_encoder;

@@ -190,14 +190,74 @@ fn a_delay_no_longer_asked_for_is_soon_gone() {
 }
 
 #[test]
-fn two_clocks_that_drift_apart_do_not_matter() {
-    let mut scheduler = PlayoutScheduler::new(ClockRate::VIDEO);
-    for n in 0..30 * 600 {
-        // 300 ppm: 180 ms in ten minutes.
-        let came = MediaTime::from_nanos(n * (FRAME + FRAME * 3 / 10_000));
-        let at = scheduler.schedule(ticks(MediaTime::from_nanos(n * FRAME)), came);
-        assert!(at.saturating_since(came) < ms(3));
+fn two_clocks_that_drift_apart_for_an_hour_do_not_matter() {
+    // 300 ppm: over a second in an hour.
+    for drift in [FRAME * 3 / 10_000, -FRAME * 3 / 10_000] {
+        let mut scheduler = PlayoutScheduler::new(ClockRate::VIDEO);
+        let mut last = None;
+        for n in 0..30 * 3_600 {
+            let came = MediaTime::from_nanos(n * (FRAME + drift));
+            let at = scheduler.schedule(ticks(MediaTime::from_nanos(n * FRAME)), came);
+            assert!(at.saturating_since(came) < ms(3), "frame {n}");
+            let apart = last.map_or(FRAME, |last| at.nanos_since(last));
+            assert!(apart.abs_diff(FRAME) < 2_000_000, "frame {n}: {apart}");
+            last = Some(at);
+        }
+        assert!(scheduler.delay() < ms(3));
     }
+}
+
+/// Shows frames of which every `nth` is lost and comes again `again` after its time; those captured
+/// meanwhile wait for it. Returns how late each is shown.
+fn show_lossy(
+    scheduler: &mut PlayoutScheduler,
+    frames: std::ops::Range<i64>,
+    nth: i64,
+) -> Vec<Duration> {
+    let again = 110_000_000;
+    let mut decodable_at = MediaTime::ZERO;
+    frames
+        .map(|n| {
+            let captured = MediaTime::from_nanos(n * FRAME);
+            let lost = n % nth == nth - 1;
+            let came = MediaTime::from_nanos(n * FRAME + if lost { again } else { 0 });
+            decodable_at = decodable_at.max(came);
+            let arrival = FrameArrival {
+                decodable_at,
+                prompt_at: (!lost).then_some(captured),
+                recovered: lost,
+            };
+            let at = scheduler.schedule(ticks(captured), arrival);
+            at.saturating_since(captured)
+        })
+        .collect()
+}
+
+#[test]
+fn frequent_losses_delay_all_alike_and_rare_ones_only_whom_they_hit() {
+    let mut scheduler = PlayoutScheduler::new(ClockRate::VIDEO);
+    scheduler.set_rtt(ms(100));
+    let shown = show_lossy(&mut scheduler, 0..600, 6);
+    let settled = &shown[150..];
+    assert!(settled.iter().all(|late| late.abs_diff(ms(110)) < ms(2)));
+    let mut scheduler = PlayoutScheduler::new(ClockRate::VIDEO);
+    scheduler.set_rtt(ms(100));
+    let shown = show_lossy(&mut scheduler, 0..900, 90);
+    let late = shown.iter().filter(|late| **late > ms(2)).count();
+    // The last frame is one.
+    assert_eq!(late, 9 * 4 + 1);
+}
+
+#[test]
+fn soon_after_the_last_loss_nobody_waits() {
+    let mut scheduler = PlayoutScheduler::new(ClockRate::VIDEO);
+    scheduler.set_rtt(ms(100));
+    show_lossy(&mut scheduler, 0..600, 6);
+    let shown = show_lossy(&mut scheduler, 600..700, 1_000);
+    assert!(shown[60] < ms(30), "{:?} after two seconds", shown[60]);
+    assert!(shown[80] < ms(8), "{:?}", shown[80]);
+    let even = |pair: &[Duration]| pair[0].abs_diff(pair[1]) < ms(8);
+    assert!(shown.windows(2).all(even));
 }
 
 #[test]

@@ -171,7 +171,8 @@ fn an_outage_while_a_key_frame_is_awaited_ends_as_soon() {
     call.run(seconds(5), seconds(20));
     let back = call.got.iter().find(|got| got.at > dead.1).unwrap();
     let wait = back.at.saturating_since(dead.1);
-    assert!(wait < MS * 150, "{wait:?} {:?}", call.requests);
+    // A request during the outage was heard, and the sender makes two key frames a second at most.
+    assert!(wait < MS * 300, "{wait:?} {:?}", call.requests);
 }
 
 #[test]
@@ -259,7 +260,7 @@ fn who_joins_late_asks_at_once() {
     // The second while the first is on its way.
     assert!(call.requests.len() <= 2, "{:?}", call.requests);
     let first = &call.got[0];
-    assert!(first.at < MediaTime::from_millis(400), "{:?}", first.at);
+    assert!(first.at < MediaTime::from_millis(600), "{:?}", first.at);
 }
 
 #[test]
