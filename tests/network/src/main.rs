@@ -11,7 +11,8 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let experiments: [(&str, Experiment); 10] = [
+    let experiments: [(&str, Experiment); 11] = [
+        ("clean", || run(loss(0.0, 4_000_000))),
         ("loss-5", || run(loss(0.05, 4_000_000))),
         ("loss-1-800k", || run(loss(0.01, 800_000))),
         ("loss-5-800k", || run(loss(0.05, 800_000))),
@@ -59,11 +60,10 @@ fn view(call: &Call, from: MediaTime, until: MediaTime) -> Value {
     let viewed = &call.ends[1].viewed;
     let pictures = viewed.pictures(from, until);
     let sync = viewed.lip_sync(from, until);
-    let off = sync.iter().map(|offset| Duration::from_secs_f64(offset.abs() / 1e3));
+    let off = sync
+        .iter()
+        .map(|offset| Duration::from_secs_f64(offset.abs() / 1e3));
     let off: Vec<_> = off.collect();
-    if std::env::var_os("SYNC").is_some() {
-        eprintln!("{:?}", sync.iter().map(|o| o.round() as i64).collect::<Vec<_>>());
-    }
     json!({
         "pictures": pictures.len(),
         "age_p50": ms(viewed.age(from, until, 0.5)),
