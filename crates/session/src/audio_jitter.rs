@@ -69,6 +69,8 @@ pub struct AudioJitterBuffer {
     recent: VecDeque<i64>,
     /// Pulls until stretching is allowed again.
     rest: u32,
+    /// Attempts left to bring the delay down to the target, once it was too far above.
+    catching_up: u32,
     min_delay: Duration,
     stats: AudioJitterStats,
 }
@@ -111,6 +113,10 @@ const MILLI: i64 = 1_000_000;
 /// How far below and above the target the delay may be before sound is stretched.
 const TOLERATED_DEFICIT: i64 = 5 * MILLI;
 const TOLERATED_EXCESS: i64 = 10 * MILLI;
+/// Once sound is shortened it is until so little is left, or so many attempts found nothing to leave
+/// out.
+const SETTLED_EXCESS: i64 = 4 * MILLI;
+const ATTEMPTS: u32 = 10;
 const URGENT: i64 = 60 * MILLI;
 /// A packet overdue by so much is given up if another follows.
 const HOPELESS: i64 = 400 * MILLI;
@@ -120,6 +126,8 @@ const HOPELESS_IDLE: i64 = 100 * MILLI;
 const JUMP: i64 = 3_000 * MILLI;
 const RECENT: usize = 16;
 const FEC_MEMORY: u32 = 250;
+/// More than this share of loss is remembered no longer.
+const MOST_LOSS: f64 = 0.05;
 /// An Opus packet of so many bytes announces silence.
 const ANNOUNCEMENT_BYTES: usize = 2;
 /// Making up has faded to silence after so many samples.
@@ -154,6 +162,7 @@ impl AudioJitterBuffer {
             fec_lately: 0,
             recent: VecDeque::with_capacity(RECENT),
             rest: 0,
+            catching_up: 0,
             min_delay: Duration::ZERO,
             stats: AudioJitterStats::default(),
         }
@@ -296,6 +305,17 @@ impl AudioJitterBuffer {
         Duration::from_nanos(self.target().unsigned_abs())
     }
 
+    /// The same if [`set_min_delay`](Self::set_min_delay) had not asked for more.
+    pub fn needed_delay(&self) -> Duration {
+        Duration::from_nanos(self.needed().unsigned_abs())
+    }
+
+    /// When the sample of RTP time `timestamp` (unwrapped) would have come, had its packet been as fast
+    /// as the fastest of late.
+    pub fn earliest(&self, timestamp: i64) -> MediaTime {
+        self.delays.expected(timestamp)
+    }
+
     /// How long sound is held back in fact: the smallest delay of the last pulls. `None` while
     /// nothing plays.
     pub fn current_delay(&self) -> Option<Duration> {
@@ -337,7 +357,10 @@ impl AudioJitterBuffer {
     }
 
     fn target(&self) -> i64 {
-        let nanos = |d: Duration| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX);
+        self.needed().max(nanos(self.min_delay))
+    }
+
+    fn needed(&self) -> i64 {
         // The copy of a lost packet comes with its successor: worth waiting for where packets get
         // lost and carry copies.
         let patience = if self.fec_lately > 0 && self.loss > 0.01 {
@@ -346,9 +369,7 @@ impl AudioJitterBuffer {
             0
         };
         let needed = self.delays.spread() + MARGIN + patience;
-        needed
-            .clamp(MARGIN, nanos(Self::MAX_TARGET))
-            .max(nanos(self.min_delay))
+        needed.clamp(MARGIN, nanos(Self::MAX_TARGET))
     }
 
     /// How long ago the packet of `timestamp` should have begun to play, in nanoseconds.
@@ -372,6 +393,7 @@ impl AudioJitterBuffer {
             _ => 0,
         };
         self.loss += (lost.min(50) as f64 / (lost.min(50) + 1) as f64 - self.loss) / 100.0;
+        self.loss = self.loss.min(MOST_LOSS);
         if let State::Doubt(samples) = self.state
             && lost > 0
         {
@@ -435,7 +457,11 @@ impl AudioJitterBuffer {
         let excess = least - self.target();
         let urgent = excess.abs() > URGENT;
         let samples = |nanos: i64| usize::try_from(ClockRate::OPUS.ticks(nanos)).unwrap_or(0);
-        if excess > TOLERATED_EXCESS && self.recent.len() >= RECENT / 2 {
+        if excess > TOLERATED_EXCESS {
+            self.catching_up = ATTEMPTS;
+        }
+        let catching_up = self.catching_up > 0 && excess > SETTLED_EXCESS;
+        if catching_up && self.recent.len() >= RECENT / 2 {
             let next = self
                 .packets
                 .first_key_value()
@@ -444,6 +470,7 @@ impl AudioJitterBuffer {
             {
                 return Some(self.take_first(pending, now));
             }
+            self.catching_up -= 1;
             self.rest = if urgent { 1 } else { 3 };
             let max = samples(excess + 3 * MILLI);
             return Some(AudioAction::Accelerate { max, urgent });
@@ -455,6 +482,10 @@ impl AudioJitterBuffer {
         }
         None
     }
+}
+
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
 impl Default for AudioJitterBuffer {

@@ -38,14 +38,14 @@ pub use audio_jitter::{
 pub use check_pacer::CheckPacer;
 pub use congestion::{CongestionConfig, CongestionController, PacketResult};
 pub use keyframe_gate::KeyFrameGate;
-pub use lip_sync::{LipSync, MinDelays};
+pub use lip_sync::{LipSync, MinDelays, Played};
 pub use negotiator::{
     NegotiationRefused, Negotiator, NegotiatorAction, NegotiatorCounters, NegotiatorInput, SdpKind,
     SignalingState,
 };
 pub use ntp::NtpTime;
 pub use path_recovery::{IceState, NetworkChange, PathRecovery, PathRecoveryConfig};
-pub use playout::PlayoutScheduler;
+pub use playout::{FrameArrival, PlayoutScheduler};
 pub use rate_allocator::{Allocation, RateAllocator, RateConfig, RateInput};
 pub use recovery::{ConnectionState, ConnectionWatch, RecoveryAction, RecoveryConfig};
 pub use rtp::RtpPacket;

@@ -3,8 +3,11 @@
 //!
 //! Each stream tells, as it plays, which capture time (by the sender's wall clock, which its sender
 //! reports relate to RTP time, [RFC 3550 section 6.4.1](https://www.rfc-editor.org/rfc/rfc3550#section-6.4.1))
-//! was played when (by ours). The difference of the two journeys is what is heard and seen as being
-//! out of step; the unknown difference of the two machines' clocks cancels out.
+//! was played when (by ours), when it could have been at the earliest, and how long it must wait for
+//! reasons of its own. From the last two follows when each stream would play what was captured
+//! together, and so how much longer the earlier one has to wait; the unknown difference of the two
+//! machines' clocks cancels out. Nothing is tried out step by step, so nothing overshoots: how gently
+//! a delay changes is the jitter buffers' affair.
 //!
 //! What it is not: it holds nothing back itself. It names a smallest delay for each stream, to be set
 //! on the jitter buffers.
@@ -26,8 +29,18 @@ pub struct MinDelays {
 pub struct LipSync {
     audio: Journey,
     video: Journey,
-    updated: Option<MediaTime>,
     delays: MinDelays,
+}
+
+/// That something was played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Played {
+    /// When it is heard or seen, the output device's delay included.
+    pub at: MediaTime,
+    /// When it would have been, had it come as fast as the fastest of late and waited for nothing.
+    pub earliest: MediaTime,
+    /// How much later than that the stream has to play for its own sake: because of jitter, say.
+    pub needs: Duration,
 }
 
 /// From capture to playing, of one stream.
@@ -35,8 +48,12 @@ pub struct LipSync {
 struct Journey {
     /// Capture to playing in nanoseconds, smoothed, across two machines' clocks; and when last told.
     length: Option<(f64, MediaTime)>,
-    /// The playout delay that was in force.
-    delay: Duration,
+    /// Capture to the earliest that it could be played, likewise.
+    shortest: i64,
+    /// How much longer the stream takes for its own sake, in nanoseconds.
+    needs: i64,
+    /// It waits for the other.
+    waits: bool,
 }
 
 /// Sound that comes this little before the picture, or after it, is in step (nanoseconds). In nature
@@ -44,12 +61,16 @@ struct Journey {
 /// ([ITU-R BT.1359](https://www.itu.int/rec/R-REC-BT.1359)). A picture is not held back for less: sound
 /// takes longer by its packets' length, and every call would pay for that.
 const IN_STEP: std::ops::RangeInclusive<i64> = -15_000_000..=30_000_000;
-/// How far within that range a correction aims (nanoseconds).
-const MARGIN: u64 = 2_000_000;
+/// Where sound that has to wait is put: behind the picture, since pictures may be late (nanoseconds).
+const SOUND_BEHIND: i64 = 5_000_000;
+/// How far behind sound may stay for which the picture has to wait (nanoseconds)…
+const PICTURE_AHEAD: i64 = 26_000_000;
+/// … and if the network shakes, so that neither can be held to the millisecond.
+const PICTURE_AHEAD_SHAKEN: i64 = 20_000_000;
+/// Sound that needs more than this for its own sake comes over a network that shakes (nanoseconds).
+const SHAKEN: i64 = 22_000_000;
 /// Further apart than this, the streams do not share a clock (nanoseconds).
 const UNRELATED: i64 = 10_000_000_000;
-const MAX_STEP: Duration = Duration::from_millis(80);
-const INTERVAL: Duration = Duration::from_millis(500);
 /// What a stream told that long ago no longer counts.
 const STALE: Duration = Duration::from_secs(2);
 /// Weight of a new observation.
@@ -66,17 +87,15 @@ impl LipSync {
 
     /// Of the stream of `kind`, what was captured at `captured` (by the sender's wall clock, as
     /// [`RtpTimeline::remote_time`](crate::RtpTimeline::remote_time) gives it; `None` before the first
-    /// sender report) is heard or seen at `at`, the output device's delay included. `delay` is the
-    /// playout delay in force: what this object may lengthen.
-    pub fn played(
-        &mut self,
-        kind: MediaKind,
-        captured: Option<Duration>,
-        at: MediaTime,
-        delay: Duration,
-    ) {
+    /// sender report) is played.
+    pub fn played(&mut self, kind: MediaKind, captured: Option<Duration>, played: Played) {
         let Some(captured) = captured else { return };
         let captured = i64::try_from(captured.as_nanos()).unwrap_or(i64::MAX);
+        let Played {
+            at,
+            earliest,
+            needs,
+        } = played;
         let length = at.as_nanos().saturating_sub(captured) as f64;
         let journey = match kind {
             MediaKind::Audio => &mut self.audio,
@@ -91,42 +110,42 @@ impl LipSync {
             _ => length,
         };
         journey.length = Some((smoothed, at));
-        journey.delay = delay;
+        journey.shortest = earliest.as_nanos().saturating_sub(captured);
+        journey.needs = i64::try_from(needs.as_nanos()).unwrap_or(i64::MAX);
     }
 
     /// How far sound lags behind the picture at `now`, in nanoseconds; negative if it is early.
     /// `None` unless both streams play and have had sender reports.
     pub fn offset(&self, now: MediaTime) -> Option<i64> {
-        let fresh = |journey: &Journey| {
-            let (length, told) = journey.length?;
-            (now.saturating_since(told) < STALE).then_some(length)
-        };
-        let offset = (fresh(&self.audio)? - fresh(&self.video)?) as i64;
+        let (audio, video) = (self.audio.fresh(now)?, self.video.fresh(now)?);
+        let offset = (audio - video) as i64;
         (offset.abs() < UNRELATED).then_some(offset)
     }
 
-    /// The delays to set from `now` on. They move at most twice a second and at most 80 ms at a time,
-    /// so that the change is neither heard nor seen; to be asked often.
+    /// The delays to set from `now` on; to be asked often.
     pub fn update(&mut self, now: MediaTime) -> MinDelays {
-        let due = self
-            .updated
-            .is_none_or(|last| now.saturating_since(last) >= INTERVAL);
-        let Some(offset) = self.offset(now).filter(|_| due) else {
+        if self.offset(now).is_none() {
             return self.delays;
-        };
-        self.updated = Some(now);
-        if !IN_STEP.contains(&offset) {
-            // As far as it takes to be in step, and a little further, so that it stays so.
-            let excess = (offset - IN_STEP.end()).max(IN_STEP.start() - offset);
-            let step = Duration::from_nanos(excess.unsigned_abs() + MARGIN).min(MAX_STEP);
-            let MinDelays { audio, video } = &mut self.delays;
-            // The late one first gives up what it was made to wait.
-            if offset > 0 {
-                shift(audio, self.audio.delay, video, self.video.delay, step);
-            } else {
-                shift(video, self.video.delay, audio, self.audio.delay, step);
-            }
         }
+        let (audio, video) = (self.audio.own(), self.video.own());
+        let offset = audio.saturating_sub(video);
+        // Who waits goes on until the other no longer needs it, so that nobody hesitates.
+        self.audio.waits = match self.audio.waits {
+            true => offset < SOUND_BEHIND,
+            false => offset < *IN_STEP.start(),
+        };
+        let ahead = match self.audio.needs > SHAKEN {
+            true => PICTURE_AHEAD_SHAKEN,
+            false => PICTURE_AHEAD,
+        };
+        self.video.waits = match self.video.waits {
+            true => offset > ahead,
+            false => offset > *IN_STEP.end(),
+        };
+        self.delays = MinDelays {
+            audio: self.audio.wait_until(video.saturating_add(SOUND_BEHIND)),
+            video: self.video.wait_until(audio.saturating_sub(ahead)),
+        };
         self.delays
     }
 
@@ -136,160 +155,24 @@ impl LipSync {
     }
 }
 
-/// Brings the late stream forward by `step` if it waits at our wish, else holds the early one back.
-fn shift(
-    late: &mut Duration,
-    late_delay: Duration,
-    early: &mut Duration,
-    early_delay: Duration,
-    step: Duration,
-) {
-    // A wish that is not what holds the stream back (the network is) is no use giving up.
-    let binding = !late.is_zero() && late_delay <= *late + Duration::from_millis(30);
-    if binding {
-        *late = late.saturating_sub(step);
-        return;
+impl Journey {
+    fn fresh(&self, now: MediaTime) -> Option<f64> {
+        let (length, told) = self.length?;
+        (now.saturating_since(told) < STALE).then_some(length)
     }
-    *late = Duration::ZERO;
-    *early = (early_delay.max(*early) + step).min(LipSync::MAX_DELAY);
+
+    /// How long it takes for its own sake, by the two clocks.
+    fn own(&self) -> i64 {
+        self.shortest.saturating_add(self.needs)
+    }
+
+    /// The delay by which it takes so long, if it has to wait.
+    fn wait_until(&self, length: i64) -> Duration {
+        let delay = length.saturating_sub(self.shortest).max(0);
+        let delay = Duration::from_nanos(delay.unsigned_abs()).min(LipSync::MAX_DELAY);
+        if self.waits { delay } else { Duration::ZERO }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A sender whose wall clock is years off ours, and two streams that play after the network's
-    /// delay and the greater of what they need and what they are asked to wait.
-    struct Call {
-        sync: LipSync,
-        now: MediaTime,
-        audio: Stream,
-        video: Stream,
-    }
-
-    struct Stream {
-        network: Duration,
-        needs: Duration,
-        in_force: Duration,
-    }
-
-    const REMOTE: Duration = Duration::from_secs(1_700_000_000);
-
-    impl Call {
-        fn new(audio: (u64, u64), video: (u64, u64)) -> Self {
-            let stream = |(network, needs): (u64, u64)| Stream {
-                network: Duration::from_millis(network),
-                needs: Duration::from_millis(needs),
-                in_force: Duration::from_millis(needs),
-            };
-            Call {
-                sync: LipSync::new(),
-                now: MediaTime::from_millis(5_000),
-                audio: stream(audio),
-                video: stream(video),
-            }
-        }
-
-        /// Runs for `seconds`; returns the largest change of a delay on the way.
-        fn run(&mut self, seconds: i64, reports: bool) -> Duration {
-            let mut largest = Duration::ZERO;
-            for _ in 0..seconds * 50 {
-                self.now += Duration::from_millis(20);
-                for (kind, stream) in [
-                    (MediaKind::Audio, &self.audio),
-                    (MediaKind::Video, &self.video),
-                ] {
-                    let total = stream.network + stream.in_force;
-                    let captured = REMOTE + self.now.saturating_since(MediaTime::ZERO) - total;
-                    self.sync
-                        .played(kind, reports.then_some(captured), self.now, stream.in_force);
-                }
-                let wanted = self.sync.update(self.now);
-                for (stream, wanted) in [
-                    (&mut self.audio, wanted.audio),
-                    (&mut self.video, wanted.video),
-                ] {
-                    let delay = stream.needs.max(wanted);
-                    largest = largest.max(delay.abs_diff(stream.in_force));
-                    stream.in_force = delay;
-                }
-            }
-            largest
-        }
-
-        /// Sound behind picture, in milliseconds.
-        fn lag(&self) -> i64 {
-            let total = |s: &Stream| (s.network + s.in_force).as_millis() as i64;
-            total(&self.audio) - total(&self.video)
-        }
-
-        fn delays(&self) -> MinDelays {
-            self.sync.delays
-        }
-    }
-
-    #[test]
-    fn the_earlier_stream_waits_in_small_steps() {
-        for (audio, video) in [((20, 20), (20, 400)), ((300, 20), (30, 10))] {
-            let mut call = Call::new(audio, video);
-            assert!(call.run(15, true) <= MAX_STEP);
-            assert!((-16..=31).contains(&call.lag()), "{} ms", call.lag());
-            let settled = call.delays();
-            assert!(
-                settled.audio.is_zero() != settled.video.is_zero(),
-                "only one waits: {settled:?}"
-            );
-            assert_eq!(call.run(10, true), Duration::ZERO, "settled");
-        }
-    }
-
-    #[test]
-    fn what_is_in_step_is_left_alone() {
-        let mut call = Call::new((20, 30), (20, 43));
-        call.run(10, true);
-        assert_eq!(call.delays(), MinDelays::default());
-        let lag = call.sync.offset(call.now).unwrap();
-        assert!((lag + 13_000_000).abs() < 1_000, "{lag}");
-    }
-
-    #[test]
-    fn without_sender_reports_nothing_is_known() {
-        let mut call = Call::new((20, 30), (20, 400));
-        call.run(10, false);
-        assert_eq!(call.delays(), MinDelays::default());
-        assert_eq!(call.sync.offset(call.now), None);
-    }
-
-    #[test]
-    fn the_wait_is_given_back_before_the_other_is_made_to_wait() {
-        let mut call = Call::new((20, 20), (20, 300));
-        call.run(10, true);
-        assert!(call.delays().audio > Duration::from_millis(250));
-        // Now the picture comes sooner than the sound.
-        call.video.needs = Duration::from_millis(10);
-        call.audio.needs = Duration::from_millis(60);
-        call.run(15, true);
-        assert!((-16..=31).contains(&call.lag()), "{} ms", call.lag());
-        assert_eq!(call.delays().audio, Duration::ZERO);
-        assert!(call.delays().video < Duration::from_millis(80));
-    }
-
-    #[test]
-    fn nobody_waits_for_longer_than_a_second_or_for_a_stranger() {
-        let mut call = Call::new((0, 0), (3_000, 0));
-        call.run(30, true);
-        assert_eq!(call.delays().audio, LipSync::MAX_DELAY);
-        let mut call = Call::new((0, 0), (20_000, 0));
-        call.run(30, true);
-        assert_eq!(call.delays(), MinDelays::default());
-    }
-
-    #[test]
-    fn a_stream_that_fell_silent_no_longer_counts() {
-        let mut call = Call::new((20, 20), (20, 300));
-        call.run(1, true);
-        let before = call.delays();
-        assert_eq!(call.sync.update(call.now + Duration::from_secs(5)), before);
-        assert_eq!(call.sync.offset(call.now + Duration::from_secs(5)), None);
-    }
-}
+mod tests;

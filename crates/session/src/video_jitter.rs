@@ -22,8 +22,9 @@ use crate::{ClockRate, RtpPacket, SequenceUnwrapper, TimestampUnwrapper, Vp8Desc
 ///
 /// Without loss no frame waits for anything but its own packets. A gap is waited for as long as two
 /// retransmissions may take, by the round trip, unless a whole key frame stands behind it. After that
-/// a key frame is asked for: at once, then after 0.5, 1, 2, 2, … seconds, and whatever depends on what
-/// was lost is dropped.
+/// a key frame is asked for, and whatever depends on what was lost is dropped. The request is repeated
+/// every 0.3 s for as long as packets come; while none do, after 0.6, 1.2, 2, 2, … seconds. What was
+/// lost in an outage is not waited for at all.
 ///
 /// Capacity: [`VideoJitterConfig::max_packets`] and [`max_bytes`](VideoJitterConfig::max_bytes). When
 /// one is exceeded all is dropped (counted) and a key frame is asked for, since a buffer that full has
@@ -71,11 +72,14 @@ struct KeyWait {
 
 impl VideoJitterBuffer {
     /// Two requests for a key frame are never closer than this.
-    pub const MIN_REQUEST_INTERVAL: Duration = Duration::from_millis(500);
-    /// While none comes, the pauses between requests double up to this.
+    pub const MIN_REQUEST_INTERVAL: Duration = Duration::from_millis(300);
+    /// While nothing comes at all, the pauses between requests double up to this.
     pub const MAX_REQUEST_INTERVAL: Duration = Duration::from_secs(2);
     /// More missing packets than this in a row are not waited for: nobody sends them again.
     const LARGEST_HOLE: i64 = 512;
+    /// Nor are more than so many that were captured over more than so many ticks: a key frame is there
+    /// sooner than all of them.
+    const OUTAGE_HOLE: (i64, i64) = (16, 4 * ClockRate::VIDEO.hz() as i64 / 10);
     /// A pause between packets this long was an outage.
     const OUTAGE: Duration = Duration::from_secs(1);
     /// So many packets in a row that do not fit the stream: it started anew.
@@ -161,6 +165,7 @@ impl VideoJitterBuffer {
             self.counters.late += 1;
             return;
         }
+        let highest = self.sequence.highest();
         let number = self.sequence.unwrap(packet.sequence_number);
         if self.store.contains(number) {
             self.counters.duplicates += 1;
@@ -179,6 +184,7 @@ impl VideoJitterBuffer {
             timestamp: self.timestamps.unwrap(packet.timestamp),
             arrival: now,
             marker: packet.marker,
+            recovered: highest.is_some_and(|highest| number < highest),
             part,
         };
         self.store.insert(number, slot);
@@ -224,6 +230,17 @@ impl VideoJitterBuffer {
         wait.min(self.config.max_wait)
     }
 
+    /// Whether so much is missing from `hole` until `behind` that only a key frame helps.
+    fn is_outage(&self, hole: i64, behind: i64) -> bool {
+        let missing = behind - hole;
+        let (many, long) = Self::OUTAGE_HOLE;
+        let lasted = || {
+            let (_, slot) = self.store.from(behind).next()?;
+            Some(slot.timestamp.saturating_sub(self.last?.timestamp))
+        };
+        missing > Self::LARGEST_HOLE || missing > many && lasted().is_some_and(|ticks| ticks > long)
+    }
+
     /// The frame that follows the last one, if it is whole.
     fn poll_next(&mut self, now: MediaTime) -> Option<AssembledFrame> {
         loop {
@@ -262,7 +279,7 @@ impl VideoJitterBuffer {
                 None => self.store.from(hole).map(|(_, slot)| slot.arrival).min()?,
             };
             self.hole = Some((hole, since));
-            if behind_hole - hole > Self::LARGEST_HOLE {
+            if self.is_outage(hole, behind_hole) {
                 self.await_key_frame(now, false);
                 return None;
             }
@@ -332,8 +349,12 @@ impl VideoJitterBuffer {
             return false;
         }
         if due {
+            let silent = self.last_request > self.last_arrival;
+            wait.interval = match silent {
+                true => (wait.interval * 2).min(Self::MAX_REQUEST_INTERVAL),
+                false => Self::MIN_REQUEST_INTERVAL,
+            };
             wait.next_request = now + wait.interval;
-            wait.interval = (wait.interval * 2).min(Self::MAX_REQUEST_INTERVAL);
             self.last_request = Some(now);
             self.counters.key_frame_requests += 1;
         }
@@ -421,6 +442,8 @@ impl VideoJitterBuffer {
             first_arrival: taken.first_arrival,
             complete_at: taken.complete_at,
             decodable_at,
+            prompt_at: taken.prompt_at,
+            recovered: taken.recovered,
             packets: taken.packets,
             picture_id: taken.head.picture_id,
         })

@@ -1,7 +1,9 @@
 //! Runs the laboratory's experiments and prints what was measured, one line of JSON for each.
 
 use duet_media::{Clock, MediaTime};
-use duet_network::{Call, CallConfig, LinkConfig, Loss, Sends, Tcp, VirtualClock, Wire, run};
+use duet_network::{
+    Call, CallConfig, LinkConfig, Loss, Sends, Tcp, VirtualClock, Wire, percentile, run,
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,9 +14,14 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let experiments: [(&str, Experiment); 12] = [
-        ("loss-5", || run(loss(0.05))),
-        ("loss-40", || run(storm())),
+    let experiments: [(&str, Experiment); 17] = [
+        ("clean", || run(loss(0.0, 4_000_000))),
+        ("loss-5", || run(loss(0.05, 4_000_000))),
+        ("loss-1-800k", || run(loss(0.01, 800_000))),
+        ("loss-5-800k", || run(loss(0.05, 800_000))),
+        ("loss-40", || run(storm(4_000_000))),
+        ("loss-40-800k", || run(storm(800_000))),
+        ("jitter-30", || run(jitter(30))),
         ("outage-10", || run(outage(10))),
         ("outage-60", || run(outage(60))),
         ("change-of-address", || run(change_of_address())),
@@ -62,9 +69,10 @@ fn view(call: &Call, from: MediaTime, until: MediaTime) -> Value {
     let viewed = &call.ends[1].viewed;
     let pictures = viewed.pictures(from, until);
     let sync = viewed.lip_sync(from, until);
-    let worst = sync
+    let off = sync
         .iter()
-        .fold(0.0_f64, |worst, offset| worst.max(offset.abs()));
+        .map(|offset| Duration::from_secs_f64(offset.abs() / 1e3));
+    let off: Vec<_> = off.collect();
     json!({
         "pictures": pictures.len(),
         "age_p50": ms(viewed.age(from, until, 0.5)),
@@ -75,18 +83,20 @@ fn view(call: &Call, from: MediaTime, until: MediaTime) -> Value {
         "kbps": (call.rate(from, until) / 1e3).round(),
         "delay_p95": ms(call.delay(from, until, 0.95)),
         "beeps": viewed.beeps(from, until),
-        "sync_max": worst.round(),
+        "sync_p95": ms(percentile(off.clone(), 0.95)),
+        "sync_max": ms(percentile(off, 1.0)),
         "size": pictures.last().map(|picture| picture.size),
     })
 }
 
-async fn loss(share: f64) -> Value {
+async fn loss(share: f64, max_bitrate: u32) -> Value {
     let lossy = LinkConfig {
         loss: Loss::Random(share),
         ..link(50)
     };
     let call = Call::start(&CallConfig {
         links: [lossy.clone(), lossy],
+        max_bitrate,
         ..Default::default()
     })
     .await;
@@ -97,9 +107,28 @@ async fn loss(share: f64) -> Value {
     measured
 }
 
-async fn storm() -> Value {
+async fn jitter(by_ms: u64) -> Value {
+    let shaky = LinkConfig {
+        jitter: Duration::from_millis(by_ms),
+        ..link(50)
+    };
+    let call = Call::start(&CallConfig {
+        links: [shaky.clone(), shaky],
+        max_bitrate: 800_000,
+        ..Default::default()
+    })
+    .await;
+    call.pass(5 * SECOND).await;
+    let (from, until) = call.pass(60 * SECOND).await;
+    let measured = view(&call, from, until);
+    call.end().await;
+    measured
+}
+
+async fn storm(max_bitrate: u32) -> Value {
     let call = Call::start(&CallConfig {
         links: [link(50), link(50)],
+        max_bitrate,
         ..Default::default()
     })
     .await;

@@ -267,7 +267,9 @@ impl Incoming {
             return None;
         }
         if stream.nack {
-            stream.tracker.on_packet(number, now);
+            stream
+                .tracker
+                .on_packet(number, retransmitted.is_some(), now);
             if stream.tracker.next_due().is_some() && begins_key_frame(&payload) {
                 stream.tracker.forget_before(number);
             }
@@ -343,9 +345,9 @@ impl Incoming {
             }
             let numbers = stream.tracker.due(now, rtt);
             if !numbers.is_empty() {
-                if let (Some(rtt), Receive::Video(video)) = (rtt, &*stream.route.receive) {
+                if let Receive::Video(video) = &*stream.route.receive {
                     // So long does a retransmission take: not to be given up before.
-                    video.set_round_trip_time(rtt);
+                    video.set_round_trip_time(stream.tracker.answer_time(rtt));
                 }
                 stream.counters.nacks += 1;
                 requests.push(Box::new(TransportLayerNack {

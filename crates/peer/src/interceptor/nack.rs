@@ -2,7 +2,13 @@
 //! ([RFC 4585](https://www.rfc-editor.org/rfc/rfc4585#section-6.2.1)).
 //!
 //! It is fed after retransmissions were unwrapped, so what was recovered is never asked for again.
+//! How long an answer takes it finds out by itself: who only receives has no other way to know.
 
+mod answers;
+#[cfg(test)]
+mod tests;
+
+use answers::Answers;
 use duet_session::SequenceUnwrapper;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,16 +16,31 @@ use std::time::{Duration, Instant};
 /// So many are remembered as missing; with more than that only a key frame helps.
 const MAX_MISSING: usize = 512;
 /// How often one packet is asked for.
-const MAX_TRIES: u8 = 8;
+const MAX_TRIES: u8 = 10;
+/// What has been missing for longer comes too late to be shown.
+const MAX_AGE: Duration = Duration::from_secs(1);
 /// A gap is not asked for at once: on many paths neighbours change places.
 const PATIENCE: Duration = Duration::from_millis(4);
-/// Before the round trip is known, and at least.
-const MIN_RETRY: Duration = Duration::from_millis(25);
+/// More than so many missing after a silence of so long: that was an outage. A key frame is there
+/// sooner than all of them.
+const OUTAGE: (i64, Duration) = (16, Duration::from_millis(400));
+
+/// Where more than one packet in so many is lost, requests are too: each is said twice. Who answers
+/// takes them for one.
+const ONE_IN: f64 = 50.0;
+/// How long after the first, in parts of the time that an answer takes.
+const ECHO_AFTER: u32 = 8;
+const LEAST_ECHO_AFTER: Duration = Duration::from_millis(10);
 
 #[derive(Clone, Copy)]
 struct Missing {
+    since: Instant,
     next: Instant,
     tries: u8,
+    /// When it was asked for last, and before that.
+    asked: [Option<Instant>; 2],
+    /// After that, when to ask again unless it has come; until then the request is to be repeated.
+    retry: Option<Instant>,
 }
 
 /// The gaps of one stream.
@@ -27,45 +48,79 @@ struct Missing {
 pub(crate) struct NackTracker {
     unwrapper: SequenceUnwrapper,
     missing: BTreeMap<i64, Missing>,
+    answers: Answers,
+    /// When the stream last went on.
+    advanced: Option<Instant>,
+    /// Share of packets lost, of the last few hundred.
+    loss: f64,
 }
 
 impl NackTracker {
-    /// A packet came, or came back. True if it had been asked for.
-    pub(crate) fn on_packet(&mut self, sequence_number: u16, now: Instant) -> bool {
+    /// A packet came; `retransmitted`: because it was asked for.
+    pub(crate) fn on_packet(&mut self, sequence_number: u16, retransmitted: bool, now: Instant) {
         let before = self.unwrapper.highest();
         let number = self.unwrapper.unwrap(sequence_number);
-        let Some(highest) = before else { return false };
+        let Some(highest) = before else {
+            self.advanced = Some(now);
+            return;
+        };
         if number <= highest {
-            return self.missing.remove(&number).is_some_and(|m| m.tries > 0);
+            let missing = self.missing.remove(&number);
+            if let Some(missing) = missing.filter(|_| retransmitted) {
+                self.answers.note(missing.asked, now);
+            }
+            return;
         }
-        if number - highest > MAX_MISSING as i64 {
+        let last = self.advanced.replace(now).unwrap_or(now);
+        let silence = now.saturating_duration_since(last);
+        let lost = number - highest - 1;
+        self.loss += (lost.min(10) as f64 - self.loss * (lost.min(10) + 1) as f64) / 200.0;
+        let (many, long) = OUTAGE;
+        if lost > MAX_MISSING as i64 || lost > many && silence > long {
             // A stream that started anew, or a blackout: nothing to be had by asking.
             self.missing.clear();
-            return false;
+            return;
         }
-        for gap in highest + 1..number {
-            let next = now + PATIENCE;
-            self.missing.insert(gap, Missing { next, tries: 0 });
-        }
+        let missing = Missing {
+            since: now,
+            next: now + PATIENCE,
+            tries: 0,
+            asked: [None; 2],
+            retry: None,
+        };
+        self.missing
+            .extend((highest + 1..number).map(|gap| (gap, missing)));
         while self.missing.len() > MAX_MISSING {
             self.missing.pop_first();
         }
-        false
     }
 
-    /// Sequence numbers to ask for now. `rtt`: how long an answer takes.
+    /// Sequence numbers to ask for now. `rtt`: the round trip, if somebody else knows it.
     pub(crate) fn due(&mut self, now: Instant, rtt: Option<Duration>) -> Vec<u16> {
-        let retry = rtt.map_or(MIN_RETRY, |rtt| (rtt + rtt / 4).max(MIN_RETRY));
+        let retry = self.answers.timeout(rtt);
+        let echo = (self.answers.expected(rtt) / ECHO_AFTER).max(LEAST_ECHO_AFTER);
+        let lossy = self.loss * ONE_IN > 1.0;
         let mut wanted = Vec::new();
         self.missing.retain(|number, missing| {
-            if missing.next <= now {
-                if missing.tries == MAX_TRIES {
+            if missing.next > now {
+                return true;
+            }
+            if let Some(retry) = missing.retry.take() {
+                missing.next = retry;
+            } else {
+                let age = now.saturating_duration_since(missing.since);
+                if missing.tries == MAX_TRIES || age > MAX_AGE {
                     return false;
                 }
                 missing.tries += 1;
+                missing.asked = [Some(now), missing.asked[0]];
                 missing.next = now + retry;
-                wanted.push(u16::try_from(number.rem_euclid(1 << 16)).unwrap_or_default());
+                if lossy && echo < retry {
+                    missing.retry = Some(missing.next);
+                    missing.next = now + echo;
+                }
             }
+            wanted.push(u16::try_from(number.rem_euclid(1 << 16)).unwrap_or_default());
             true
         });
         wanted
@@ -76,66 +131,14 @@ impl NackTracker {
         self.missing.values().map(|missing| missing.next).min()
     }
 
+    /// How long an answer takes, by what came; by `rtt`, what others know of the path, before one did.
+    pub(crate) fn answer_time(&self, rtt: Option<Duration>) -> Duration {
+        self.answers.expected(rtt)
+    }
+
     /// A key frame came: what is older than `sequence_number` is of no use.
     pub(crate) fn forget_before(&mut self, sequence_number: u16) {
         let number = self.unwrapper.peek(sequence_number);
         self.missing = self.missing.split_off(&number);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RTT: Option<Duration> = Some(Duration::from_millis(40));
-
-    #[test]
-    fn a_gap_is_asked_for_until_it_is_filled() {
-        let start = Instant::now();
-        let at = |ms| start + Duration::from_millis(ms);
-        let mut tracker = NackTracker::default();
-        for number in [65_533u16, 65_534, 1] {
-            assert!(!tracker.on_packet(number, start));
-        }
-        assert!(
-            tracker.due(start, RTT).is_empty(),
-            "neighbours change places"
-        );
-        assert_eq!(tracker.due(at(5), RTT), [65_535, 0]);
-        assert!(tracker.due(at(10), RTT).is_empty());
-        assert!(tracker.on_packet(0, at(30)), "it came back");
-        assert_eq!(tracker.due(at(60), RTT), [65_535]);
-        assert!(tracker.on_packet(65_535, at(70)));
-        assert_eq!(tracker.next_due(), None);
-    }
-
-    #[test]
-    fn what_never_comes_is_given_up() {
-        let start = Instant::now();
-        let mut tracker = NackTracker::default();
-        tracker.on_packet(1, start);
-        tracker.on_packet(3, start);
-        let (mut now, mut asked) = (start, 0);
-        while let Some(due) = tracker.next_due() {
-            now = now.max(due);
-            asked += tracker.due(now, RTT).len();
-        }
-        assert_eq!(asked, usize::from(MAX_TRIES));
-    }
-
-    #[test]
-    fn a_jump_and_a_key_frame_clear_the_list() {
-        let start = Instant::now();
-        let mut tracker = NackTracker::default();
-        tracker.on_packet(1, start);
-        tracker.on_packet(30_000, start);
-        assert_eq!(tracker.next_due(), None);
-        tracker.on_packet(30_010, start);
-        tracker.forget_before(30_005);
-        let late = start + Duration::from_millis(10);
-        assert_eq!(
-            tracker.due(late, RTT),
-            [30_005, 30_006, 30_007, 30_008, 30_009]
-        );
     }
 }

@@ -12,7 +12,7 @@ use duet_media::{
     MediaTrackCapabilities, MediaTrackSettings, Pool, SourceControl,
 };
 use duet_session::audio_jitter::{AudioDecode, AudioPlayout, PlayoutKind, opus_has_fec};
-use duet_session::{ClockRate, NtpTime, RtpTimeline};
+use duet_session::{ClockRate, NtpTime, Played, RtpTimeline};
 use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -45,7 +45,7 @@ pub struct InboundAudio {
     shared: Arc<Shared>,
     source: MediaSource,
     /// Started when the first packet comes.
-    worker: Mutex<Option<Worker>>,
+    worker: Mutex<Option<Box<Worker>>>,
 }
 
 impl InboundAudio {
@@ -81,7 +81,7 @@ impl InboundAudio {
         let inbound = InboundAudio {
             shared,
             source,
-            worker: Mutex::new(Some(worker)),
+            worker: Mutex::new(Some(Box::new(worker))),
         };
         (inbound, track)
     }
@@ -155,7 +155,7 @@ impl InboundAudio {
             ..self.source.settings()
         });
         let clock = worker.clock.clone();
-        let started = worker::start("audio-playout", &self.shared.waker, clock, worker);
+        let started = worker::start("audio-playout", &self.shared.waker, clock, *worker);
         if let Err(error) = started {
             tracing::error!(%error, "no thread for playing out");
             self.end();
@@ -350,9 +350,12 @@ impl Player {
             }
             if let (Some(sync), Some(timestamp)) = (&self.sync, block.rtp_timestamp) {
                 let captured = self.timeline.remote_time(timestamp as u32);
-                let delay = self.playout.current_delay();
-                let delay = delay.unwrap_or(self.playout.target_delay());
-                let least = sync.played(MediaKind::Audio, captured, due, delay);
+                let played = Played {
+                    at: due,
+                    earliest: self.playout.earliest(timestamp),
+                    needs: self.playout.needed_delay(),
+                };
+                let least = sync.played(MediaKind::Audio, captured, played);
                 self.playout.set_min_delay(least);
             }
         }

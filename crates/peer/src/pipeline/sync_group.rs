@@ -1,7 +1,7 @@
 //! Tracks of one remote stream that are played in step.
 
 use duet_media::{MediaKind, MediaTime};
-use duet_session::LipSync;
+use duet_session::{LipSync, Played};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,18 +25,17 @@ impl SyncGroup {
         self.0.lock().offset(now)
     }
 
-    /// Tells that what was captured at `captured`, by the sender's wall clock, is played at `at` under
-    /// a playout delay of `delay`; returns the least delay to keep from now on.
+    /// Tells that what was captured at `captured`, by the sender's wall clock, is played; returns the
+    /// least delay to keep from now on.
     pub(super) fn played(
         &self,
         kind: MediaKind,
         captured: Option<Duration>,
-        at: MediaTime,
-        delay: Duration,
+        played: Played,
     ) -> Duration {
         let mut sync = self.0.lock();
-        sync.played(kind, captured, at, delay);
-        let delays = sync.update(at);
+        sync.played(kind, captured, played);
+        let delays = sync.update(played.at);
         match kind {
             MediaKind::Audio => delays.audio,
             MediaKind::Video => delays.video,

@@ -13,8 +13,8 @@ use super::stats::InboundVideoStats;
 use duet_codec::VideoDecoder;
 use duet_media::{Clock, I420Buffer, MediaKind, MediaTime, VideoFrame};
 use duet_session::{
-    AssembledFrame, ClockRate, NtpTime, PlayoutScheduler, RtpPacket, RtpTimeline, VideoEvent,
-    VideoJitterBuffer, VideoJitterConfig,
+    AssembledFrame, ClockRate, NtpTime, Played, PlayoutScheduler, RtpPacket, RtpTimeline,
+    VideoEvent, VideoJitterBuffer, VideoJitterConfig,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,6 +27,15 @@ const CAPACITY: usize = 120;
 /// A decoder that is so far behind does not catch up by itself: all that waits goes, and a key frame
 /// is asked for.
 const MAX_LATE: Duration = Duration::from_secs(1);
+
+/// A picture so late is not shown if a newer one is there…
+const STALE: Duration = Duration::from_millis(200);
+
+/// … and one so late for a loss not even if none is: a key frame, or what follows, will be there soon…
+const OUTDATED: Duration = Duration::from_millis(350);
+
+/// … unless nothing was shown for so long since the first of them.
+const BLIND: Duration = Duration::from_secs(1);
 
 /// Among so many frames at the beginning, the fastest sets the measure.
 const BEGINNING: u64 = 30;
@@ -58,6 +67,8 @@ pub(super) struct VideoPlayout {
     ready: Option<Ready>,
     /// How long before its time a frame is decoded.
     lead: Duration,
+    /// Since when outdated pictures are left out.
+    blind_since: Option<MediaTime>,
     freezes: FreezeDetector,
     shown: VecDeque<MediaTime>,
     stats: InboundVideoStats,
@@ -67,12 +78,17 @@ pub(super) struct VideoPlayout {
 struct Waiting {
     frame: AssembledFrame,
     due: MediaTime,
+    /// How much too late it came.
+    late: Duration,
 }
 
 /// A picture that is not shown yet.
 struct Ready {
     picture: Arc<I420Buffer>,
     due: MediaTime,
+    late: Duration,
+    /// It was late because a packet was lost, not because the path is slow.
+    held_up: bool,
     rtp_timestamp: i64,
     first_arrival: MediaTime,
 }
@@ -90,6 +106,7 @@ impl VideoPlayout {
             waiting: VecDeque::new(),
             ready: None,
             lead: Duration::ZERO,
+            blind_since: None,
             freezes: FreezeDetector::default(),
             shown: VecDeque::with_capacity(RATE_WINDOW),
             stats: InboundVideoStats::default(),
@@ -107,6 +124,7 @@ impl VideoPlayout {
 
     pub(super) fn set_rtt(&mut self, rtt: Duration) {
         self.jitter.set_rtt(rtt);
+        self.scheduler.set_rtt(rtt);
     }
 
     pub(super) fn set_sync_group(&mut self, group: Option<SyncGroup>) {
@@ -130,7 +148,10 @@ impl VideoPlayout {
         loop {
             let now = self.clock.now();
             if let Some(ready) = self.ready.take_if(|ready| ready.due <= now) {
-                return Some(VideoAction::Show(self.show(ready, now)));
+                if !self.is_outdated(&ready, now) {
+                    return Some(VideoAction::Show(self.show(ready, now)));
+                }
+                self.stats.frames_dropped += 1;
             }
             match self.jitter.poll(now) {
                 Some(VideoEvent::Frame(frame)) => {
@@ -205,13 +226,27 @@ impl VideoPlayout {
             }
             self.fastest = self.fastest.min(offset);
         }
-        let due = self
-            .scheduler
-            .schedule(frame.rtp_timestamp, frame.decodable_at);
-        self.waiting.push_back(Waiting { frame, due });
+        let due = self.scheduler.schedule(frame.rtp_timestamp, &frame);
+        let late = self.scheduler.lateness();
+        self.waiting.push_back(Waiting { frame, due, late });
     }
 
-    fn decode(&mut self, Waiting { frame, due }: Waiting, now: MediaTime) {
+    /// Whether a picture is better left out: those after it need it, nobody else does.
+    fn is_outdated(&mut self, ready: &Ready, now: MediaTime) -> bool {
+        let late = ready.late + now.saturating_since(ready.due);
+        let newer = self.waiting.front().is_some_and(|next| next.due <= now);
+        if late > STALE && newer {
+            return true;
+        }
+        if late <= OUTDATED || !ready.held_up {
+            self.blind_since = None;
+            return false;
+        }
+        let since = *self.blind_since.get_or_insert(now);
+        now.saturating_since(since) < BLIND
+    }
+
+    fn decode(&mut self, Waiting { frame, due, late }: Waiting, now: MediaTime) {
         self.stats.jitter_buffer_delay += now.saturating_since(frame.first_arrival);
         self.stats.jitter_buffer_emitted_count += 1;
         let decoded = self.decoder.decode(&frame.data);
@@ -233,6 +268,10 @@ impl VideoPlayout {
                         self.ready = Some(Ready {
                             picture,
                             due,
+                            late,
+                            held_up: frame
+                                .prompt_at
+                                .is_none_or(|at| frame.decodable_at.saturating_since(at) > STALE),
                             rtp_timestamp: frame.rtp_timestamp,
                             first_arrival: frame.first_arrival,
                         });
@@ -259,8 +298,12 @@ impl VideoPlayout {
         self.shown.push_back(now);
         if let Some(sync) = &self.sync {
             let captured = self.timeline.remote_time(ready.rtp_timestamp as u32);
-            let delay = self.scheduler.delay();
-            let least = sync.played(MediaKind::Video, captured, now, delay);
+            let played = Played {
+                at: now,
+                earliest: self.scheduler.earliest(ready.rtp_timestamp).unwrap_or(now),
+                needs: self.scheduler.needed_delay(),
+            };
+            let least = sync.played(MediaKind::Video, captured, played);
             self.scheduler.set_min_delay(least);
         }
         VideoFrame::new(ready.picture, ready.due)

@@ -39,7 +39,7 @@ pub struct InboundVideo {
     shared: Arc<Shared>,
     source: MediaSource,
     /// Started when the first packet comes.
-    worker: Mutex<Option<Worker>>,
+    worker: Mutex<Option<Box<Worker>>>,
 }
 
 impl InboundVideo {
@@ -73,7 +73,7 @@ impl InboundVideo {
         let inbound = InboundVideo {
             shared,
             source,
-            worker: Mutex::new(Some(worker)),
+            worker: Mutex::new(Some(Box::new(worker))),
         };
         (inbound, track)
     }
@@ -151,7 +151,7 @@ impl InboundVideo {
             return;
         };
         let clock = worker.clock.clone();
-        let started = worker::start("video-decoder", &self.shared.waker, clock, worker);
+        let started = worker::start("video-decoder", &self.shared.waker, clock, *worker);
         if let Err(error) = started {
             tracing::error!(%error, "no thread for a decoder");
             self.end();

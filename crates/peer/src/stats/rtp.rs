@@ -221,7 +221,7 @@ fn audio_members(got: &crate::pipeline::InboundAudioStats) -> Value {
         "concealmentEvents": got.concealment_events,
         "insertedSamplesForDeceleration": got.inserted_samples_for_deceleration,
         "removedSamplesForAcceleration": got.removed_samples_for_acceleration,
-        "jitterBufferDelay": got.jitter_buffer_delay,
+        "jitterBufferDelay": seconds(got.jitter_buffer_delay),
         "jitterBufferEmittedCount": got.jitter_buffer_emitted_count,
         "audioLevel": got.audio_level, "totalAudioEnergy": got.total_audio_energy,
         "totalSamplesDuration": seconds(got.total_samples_duration),

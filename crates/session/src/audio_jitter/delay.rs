@@ -50,6 +50,11 @@ impl DelayEstimator {
         offset(timestamp, now).saturating_sub(self.base)
     }
 
+    /// When a packet of RTP time `timestamp` comes if it is as fast as the fastest.
+    pub(super) fn expected(&self, timestamp: i64) -> MediaTime {
+        MediaTime::from_nanos(ClockRate::OPUS.nanos(timestamp).saturating_add(self.base))
+    }
+
     /// Notes a packet.
     pub(super) fn arrived(&mut self, timestamp: i64, now: MediaTime) {
         self.expire(now);

@@ -186,6 +186,16 @@ impl<D: AudioDecode> AudioPlayout<D> {
         self.jitter.target_delay()
     }
 
+    /// See [`AudioJitterBuffer::needed_delay`].
+    pub fn needed_delay(&self) -> Duration {
+        self.jitter.needed_delay()
+    }
+
+    /// See [`AudioJitterBuffer::earliest`].
+    pub fn earliest(&self, timestamp: i64) -> MediaTime {
+        self.jitter.earliest(timestamp)
+    }
+
     /// See [`AudioJitterBuffer::current_delay`].
     pub fn current_delay(&self) -> Option<Duration> {
         self.jitter.current_delay()

@@ -14,6 +14,8 @@ pub(super) struct Slot {
     pub(super) timestamp: i64,
     pub(super) arrival: MediaTime,
     pub(super) marker: bool,
+    /// It came after a later one.
+    pub(super) recovered: bool,
     pub(super) part: Part,
 }
 
@@ -46,6 +48,9 @@ pub(super) struct Taken {
     pub(super) timestamp: i64,
     pub(super) first_arrival: MediaTime,
     pub(super) complete_at: MediaTime,
+    /// When the last of those came that were not recovered.
+    pub(super) prompt_at: Option<MediaTime>,
+    pub(super) recovered: bool,
     pub(super) packets: usize,
 }
 
@@ -185,6 +190,8 @@ impl PacketStore {
             timestamp: first.timestamp,
             first_arrival: first.arrival,
             complete_at: first.arrival,
+            prompt_at: (!first.recovered).then_some(first.arrival),
+            recovered: first.recovered,
             packets: 1,
         };
         let rest: usize = self.slots.range(..=end).map(|(_, slot)| slot.len()).sum();
@@ -196,6 +203,10 @@ impl PacketStore {
         while let Some(slot) = self.pop_before(end + 1) {
             taken.first_arrival = taken.first_arrival.min(slot.arrival);
             taken.complete_at = taken.complete_at.max(slot.arrival);
+            taken.recovered |= slot.recovered;
+            if !slot.recovered {
+                taken.prompt_at = taken.prompt_at.max(Some(slot.arrival));
+            }
             taken.packets += 1;
             if let Part::Frame { data, .. } = slot.part {
                 whole.extend_from_slice(&data);

@@ -53,9 +53,13 @@ pub struct AssembledFrame {
     pub first_arrival: MediaTime,
     /// When its last packet came.
     pub complete_at: MediaTime,
-    /// When it could be decoded: complete, and its predecessors too. What
-    /// [`PlayoutScheduler::schedule`](crate::PlayoutScheduler::schedule) wants.
+    /// When it could be decoded: complete, and its predecessors too.
     pub decodable_at: MediaTime,
+    /// When the last of its packets came that came in their turn. `None` if all of them came after
+    /// later ones, as retransmissions do.
+    pub prompt_at: Option<MediaTime>,
+    /// Whether one of its packets came after later ones.
+    pub recovered: bool,
     /// In how many packets it came.
     pub packets: usize,
     /// Its number, if the sender counts pictures.
