@@ -36,7 +36,7 @@ const MOST_GROWTH: Duration = Duration::from_millis(200);
 const PACE: f64 = 2.5;
 const DRAIN_PACE: f64 = 1.1;
 /// So much of what the path carried is used after a queue was drained.
-const RESUME: f64 = 0.92;
+const RESUME: f64 = 0.95;
 /// After that the rate stays for so long: what is found out now is still of before.
 const REST: Duration = Duration::from_millis(800);
 /// Growth a second where nothing is known.
@@ -44,7 +44,7 @@ const FAST_GROWTH: f64 = 0.12;
 /// Growth a second near what the path carried, in bits a second: the same for all who share it, so that
 /// they come to have the same. The longer ago it was congested, the less that binds.
 const SLOW_GROWTH: f64 = 30_000.0;
-const BINDS: Duration = Duration::from_secs(3);
+const BINDS: Duration = Duration::from_secs(2);
 /// Growth a second towards what a train has shown that there is room for.
 const SHOWN_GROWTH: f64 = 3.0;
 /// So much of what trains show is believed.

@@ -4,15 +4,15 @@
 //! ([transport-wide feedback](https://datatracker.ietf.org/doc/html/draft-holmer-rmcat-transport-wide-cc-extensions-01)),
 //! it answers with a target. It grew out of
 //! [Google's](https://datatracker.ietf.org/doc/html/draft-ietf-rmcat-gcc-02) and keeps that one's sense for a
-//! queue that grows ([`trend`]), so that it shares a path with browsers as browsers do. Three things are
+//! queue that grows (`trend.rs`), so that it shares a path with browsers as browsers do. Three things are
 //! its own:
 //!
-//! - It knows the queue's length, too ([`queue`]), and what the path carried while the queue stood. So a
+//! - It knows the queue's length, too (`queue.rs`), and what the path carried while the queue stood. So a
 //!   queue is drained at once, by sending less for as long as that takes, and the rate then resumes just
 //!   below what was carried; it need not be found again.
-//! - A picture's packets leave close together, so each is a probe ([`train`]): what comes in as fast as it
+//! - A picture's packets leave close together, so each is a probe (`train.rs`): what comes in as fast as it
 //!   went out shows that the path has room, without a byte of padding.
-//! - Losses that stay the same whatever is sent are the path's nature and no congestion ([`loss`]).
+//! - Losses that stay the same whatever is sent are the path's nature and no congestion (`loss.rs`).
 //!
 //! It paces nothing and sends nothing.
 
