@@ -10,8 +10,8 @@
 use duet_devices::synthetic::marks::audio::Listener;
 use duet_devices::{AudioOutput, MediaDeviceKind, MediaDevices, SourceSpec, Speaker};
 use duet_media::{
-    AudioBuffer, Frame, FrameQueue, MediaStreamTrack, MediaTime, MediaTrackConstraints,
-    MonotonicClock, TrackEvent, TrackState,
+    AudioBuffer, Frame, FrameQueue, MediaStreamTrack, MediaTime, MediaTrackConstraintSet,
+    MediaTrackConstraints, MonotonicClock, TrackEvent, TrackState,
 };
 use std::f32::consts::TAU;
 use std::io::Read;
@@ -43,9 +43,16 @@ fn devices() -> (MediaDevices, Arc<MonotonicClock>) {
     (MediaDevices::new(clock.clone()), clock)
 }
 
+/// A microphone that hears what there is: a tone for ever is noise to one that is treated, and its own
+/// process's sound an echo.
 fn microphone(devices: &MediaDevices, id: &str) -> MediaStreamTrack {
-    let any = MediaTrackConstraints::default();
-    let opened = devices.open_audio(&SourceSpec::Device(id.into()), &any);
+    let untreated = MediaTrackConstraintSet {
+        echo_cancellation: Some(false.into()),
+        auto_gain_control: Some(false.into()),
+        noise_suppression: Some(false.into()),
+        ..Default::default()
+    };
+    let opened = devices.open_audio(&SourceSpec::Device(id.into()), &untreated.into());
     opened.unwrap().unwrap()
 }
 
