@@ -1,6 +1,6 @@
 //! The network laboratory: two whole peers, from the camera's frame to the picture shown, joined by
 //! links whose rate, delay, loss and outages are modelled, in virtual time. A minute runs in a few
-//! seconds, the same at every run with the same seed.
+//! seconds. With the same seed the same packets are lost; a few bytes of a report may differ.
 //!
 //! Nothing of a call is simulated but the machine around it: the codecs code, ICE, DTLS and SRTP do
 //! what they do on a wire. Time passes only when everybody waits, so coding takes none.

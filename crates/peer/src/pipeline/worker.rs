@@ -19,7 +19,7 @@ pub enum Workers {
     #[default]
     Threads,
     /// As tasks of the Tokio runtime on which they are started. On a runtime whose time is paused a
-    /// whole call then runs in virtual time, the same at every run; on any other, coding holds up
+    /// whole call then runs in virtual time; on any other, coding holds up
     /// whoever shares its thread.
     Tasks,
 }
