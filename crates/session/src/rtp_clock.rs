@@ -64,8 +64,9 @@ pub struct RtpClock {
 }
 
 impl RtpClock {
-    /// How far (in seconds) counted samples may be off the clock before the count is given up.
-    const MAX_SAMPLE_DRIFT: f64 = 0.1;
+    /// How far (in seconds) a block of sound may be from where the count, and its drift against the
+    /// clock so far, say that it is.
+    const MAX_SAMPLE_GAP: f64 = 0.1;
 
     /// A clock of `rate` whose origin has the timestamp `offset`, which should be random
     /// ([RFC 3550](https://www.rfc-editor.org/rfc/rfc3550#section-5.1)).
@@ -94,17 +95,23 @@ impl RtpClock {
     /// `capture_time`.
     ///
     /// Sound is continuous: blocks that follow one another get timestamps that do, however unevenly
-    /// the device hands them over. When the count is over 100 ms off the clock (the device was
-    /// reopened, the track was silent), the clock counts again.
+    /// the device hands them over, and however far its own clock has run off. When a block is over
+    /// 100 ms from where it should be by that (the device was reopened, the track was silent), there is
+    /// a pause in the timestamps too.
     pub fn stamp_samples(&mut self, capture_time: MediaTime, samples: u32) -> u32 {
         let exact = self.rate.ticks(capture_time.as_nanos());
-        let limit = Self::MAX_SAMPLE_DRIFT * f64::from(self.rate.hz());
+        let limit = Self::MAX_SAMPLE_GAP * f64::from(self.rate.hz());
         let (start, lag) = match self.samples {
-            Some((next, lag)) if (exact.abs_diff(next) as f64) <= limit => {
-                (next, lag + ((exact - next) as f64 - lag) / 64.0)
+            Some((next, lag)) => {
+                let off = exact.saturating_sub(next) as f64 - lag;
+                if off.abs() <= limit {
+                    (next, lag + off / 64.0)
+                } else {
+                    // As far off the clock as before, but never back over what was sent.
+                    let start = exact.saturating_sub(lag.round() as i64).max(next);
+                    (start, exact.saturating_sub(start) as f64)
+                }
             }
-            // Never back over what was sent.
-            Some((next, _)) => (exact.max(next), exact as f64 - exact.max(next) as f64),
             None => (exact, 0.0),
         };
         self.samples = Some((start.saturating_add(i64::from(samples)), lag));
@@ -160,7 +167,11 @@ mod tests {
         let second = clock.stamp_samples(MediaTime::from_millis(1_017), 480);
         assert_eq!(second, first + 480);
         let after_silence = clock.stamp_samples(MediaTime::from_millis(3_000), 480);
-        assert_eq!(after_silence, 3_000 * 48 + 7);
+        // But for the beginning of the drift that 7 ms may be the beginning of.
+        assert!(
+            after_silence.abs_diff(3_000 * 48 + 7) <= 6,
+            "{after_silence}"
+        );
     }
 
     #[test]
@@ -176,6 +187,24 @@ mod tests {
         let error = clock.timestamp_at(time).abs_diff(expected);
         assert!(error < 48, "{error} ticks");
         assert!(clock.rate().ticks(time.as_nanos()) - i64::from(expected) > 900);
+    }
+
+    #[test]
+    fn a_sound_card_that_runs_off_for_hours_leaves_no_gap() {
+        for ppm in [-300_i64, 300] {
+            let mut clock = RtpClock::new(ClockRate::OPUS, 0);
+            let (mut time, mut expected) = (MediaTime::ZERO, 0_u32);
+            // Four hours in blocks of 20 ms.
+            for _ in 0..4 * 3_600 * 50 {
+                assert_eq!(clock.stamp_samples(time, 960), expected);
+                expected = expected.wrapping_add(960);
+                time += Duration::from_nanos((20_000_000 + 20 * ppm).unsigned_abs());
+            }
+            // 4.3 s off the clock: a pause is as long as it is all the same.
+            time += Duration::from_secs(2);
+            let gap = clock.stamp_samples(time, 960).wrapping_sub(expected);
+            assert!(gap.abs_diff(96_000) < 48, "{ppm}: {gap}");
+        }
     }
 
     proptest! {
