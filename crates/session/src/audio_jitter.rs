@@ -13,6 +13,7 @@
 //! stream at the 48 kHz RTP clock of [RFC 7587](https://www.rfc-editor.org/rfc/rfc7587#section-4.1).
 
 mod action;
+mod copies;
 mod delay;
 mod gaps;
 mod opus;
@@ -54,8 +55,10 @@ pub struct AudioJitterBuffer {
     /// How much of the end was made up with nothing known to follow: a late packet may still have it.
     ahead: i64,
     last_sequence: Option<i64>,
-    /// Which of the 64 packets up to the last one were played.
+    /// Which of the 64 packets up to the last one were played; and which of them by a copy, while they
+    /// have not come themselves.
     played: u64,
+    by_copy: u64,
     packet_frames: usize,
     /// Samples made up in a row.
     concealed: usize,
@@ -65,6 +68,8 @@ pub struct AudioJitterBuffer {
     loss: f64,
     /// Packets until the stream no longer counts as one that carries copies.
     fec_lately: u32,
+    /// How far back whole copies reach, in samples, and packets until that is forgotten.
+    copies: (i64, u32),
     /// The delays at the last pulls, in nanoseconds. Capacity: `RECENT`; the oldest is forgotten.
     recent: VecDeque<i64>,
     /// Pulls until stretching is allowed again.
@@ -80,6 +85,8 @@ struct Held {
     sequence: i64,
     payload: Bytes,
     arrival: MediaTime,
+    /// It came within a later packet, and did not come itself so far.
+    copy: bool,
 }
 
 /// Why nothing is playing, or that something is.
@@ -154,12 +161,14 @@ impl AudioJitterBuffer {
             ahead: 0,
             last_sequence: None,
             played: 0,
+            by_copy: 0,
             packet_frames: 2 * BLOCK_FRAMES,
             concealed: 0,
             after_quiet: After::Sound,
             seam: false,
             loss: 0.0,
             fec_lately: 0,
+            copies: (0, 0),
             recent: VecDeque::with_capacity(RECENT),
             rest: 0,
             catching_up: 0,
@@ -184,7 +193,13 @@ impl AudioJitterBuffer {
         self.ssrc = Some(packet.ssrc);
         let timestamp = self.timestamps.unwrap(packet.timestamp);
         let sequence = self.sequence.unwrap(packet.sequence_number);
-        if self.packets.contains_key(&timestamp) || self.was_played(sequence) {
+        if self.came_after_its_copy(sequence) {
+            // Nothing is left to play of it, but it tells how late packets are.
+            self.delays.arrived(timestamp, now);
+            return;
+        }
+        let held = self.packets.get(&timestamp);
+        if held.is_some_and(|held| !held.copy) || self.was_played(sequence) {
             self.stats.packets_duplicated += 1;
             return;
         }
@@ -200,6 +215,7 @@ impl AudioJitterBuffer {
             sequence,
             payload: packet.payload,
             arrival: now,
+            copy: false,
         };
         self.packets.insert(timestamp, held);
     }
@@ -259,6 +275,7 @@ impl AudioJitterBuffer {
         } else {
             self.fec_lately.saturating_sub(1)
         };
+        self.copies.1 = self.copies.1.saturating_sub(1);
         if quiet && self.after_quiet == After::Sound {
             self.after_quiet = After::Quiet;
         }
@@ -342,7 +359,8 @@ impl AudioJitterBuffer {
         self.recent.clear();
         self.state = State::Starting;
         (self.position, self.last_sequence) = (None, None);
-        (self.ahead, self.played, self.concealed) = (0, 0, 0);
+        (self.played, self.by_copy) = (0, 0);
+        (self.ahead, self.concealed) = (0, 0);
         self.seam = true;
     }
 
@@ -351,23 +369,12 @@ impl AudioJitterBuffer {
         Some(self.position? - self.ahead)
     }
 
-    fn was_played(&self, sequence: i64) -> bool {
-        let back = self.last_sequence.map(|last| last - sequence);
-        back.is_some_and(|back| (0..64).contains(&back) && self.played >> back & 1 == 1)
-    }
-
     fn target(&self) -> i64 {
         self.needed().max(nanos(self.min_delay))
     }
 
     fn needed(&self) -> i64 {
-        // The copy of a lost packet comes with its successor: worth waiting for where packets get
-        // lost and carry copies.
-        let patience = if self.fec_lately > 0 && self.loss > 0.01 {
-            ClockRate::OPUS.nanos(self.packet_frames as i64)
-        } else {
-            0
-        };
+        let patience = self.patience();
         let needed = self.delays.spread() + MARGIN + patience;
         needed.clamp(MARGIN, nanos(Self::MAX_TARGET))
     }
@@ -392,21 +399,28 @@ impl AudioJitterBuffer {
             Some(last) if held.sequence > last => held.sequence - last - 1,
             _ => 0,
         };
+        // A packet that only its copy stands in for was lost all the same.
+        let lost = lost + i64::from(held.copy);
         self.loss += (lost.min(50) as f64 / (lost.min(50) + 1) as f64 - self.loss) / 100.0;
         self.loss = self.loss.min(MOST_LOSS);
         if let State::Doubt(samples) = self.state
-            && lost > 0
+            && lost > i64::from(held.copy)
         {
             self.stats.concealed_samples += samples;
             self.stats.silent_concealed_samples += samples;
             self.stats.concealment_events += 1;
         }
         let advance = held.sequence - self.last_sequence.unwrap_or(held.sequence - 1);
-        self.played = match advance {
-            1..64 => self.played << advance | 1,
-            64.. => 1,
-            back => self.played | 1_u64.checked_shl(back.unsigned_abs() as u32).unwrap_or(0),
+        let note = |mask: u64, bit: bool| match advance {
+            1..64 => mask << advance | u64::from(bit),
+            64.. => u64::from(bit),
+            back => {
+                let bit = u64::from(bit).checked_shl(back.unsigned_abs() as u32);
+                mask | bit.unwrap_or(0)
+            }
         };
+        self.by_copy = note(self.by_copy, held.copy);
+        self.played = note(self.played, true);
         self.last_sequence = self.last_sequence.max(Some(held.sequence));
         if self.state != State::Playing {
             self.recent.clear();

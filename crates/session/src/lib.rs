@@ -10,6 +10,7 @@
 //! no WebRTC stack, only the wire formats of RTP.
 
 pub mod audio_jitter;
+pub mod audio_send;
 pub mod check_pacer;
 pub mod congestion;
 pub mod keyframe_gate;
@@ -20,6 +21,7 @@ pub mod path_recovery;
 pub mod playout;
 pub mod rate_allocator;
 pub mod recovery;
+pub mod red;
 mod rng;
 pub mod rtp;
 pub mod rtp_clock;
@@ -35,6 +37,7 @@ pub use audio_jitter::{
     AudioDecode, AudioJitterBuffer, AudioJitterStats, AudioPlayout, PlayoutBlock, PlayoutKind,
     opus_has_fec,
 };
+pub use audio_send::{AudioLimits, AudioPath, AudioSendPolicy, AudioSending};
 pub use check_pacer::CheckPacer;
 pub use congestion::{CongestionConfig, CongestionController, PacketResult};
 pub use keyframe_gate::KeyFrameGate;
@@ -48,6 +51,7 @@ pub use path_recovery::{IceState, NetworkChange, PathRecovery, PathRecoveryConfi
 pub use playout::{FrameArrival, PlayoutScheduler};
 pub use rate_allocator::{Allocation, RateAllocator, RateConfig, RateInput};
 pub use recovery::{ConnectionState, ConnectionWatch, RecoveryAction, RecoveryConfig};
+pub use red::{RedCopy, RedError, RedHistory, RedPayload};
 pub use rtp::RtpPacket;
 pub use rtp_clock::{ClockRate, RtpClock};
 pub use rtp_timeline::RtpTimeline;

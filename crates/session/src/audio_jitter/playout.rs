@@ -2,7 +2,7 @@
 
 use super::stretch::Pcm;
 use super::{AudioAction, AudioJitterBuffer, AudioJitterStats, BLOCK_FRAMES, CONCEAL_FADE};
-use crate::RtpPacket;
+use crate::{RedError, RedPayload, RtpPacket};
 use duet_media::{AudioBuffer, MediaTime};
 use std::time::Duration;
 
@@ -127,6 +127,37 @@ impl<D: AudioDecode> AudioPlayout<D> {
         self.jitter.push(packet, now);
     }
 
+    /// Takes a packet of redundant sound ([`RedPayload`]) whose sound is of `payload_type`: itself, and
+    /// the copies in it.
+    ///
+    /// # Errors
+    /// If it is none; then nothing of it is taken.
+    pub fn push_red(
+        &mut self,
+        packet: &RtpPacket,
+        payload_type: u8,
+        now: MediaTime,
+    ) -> Result<(), RedError> {
+        let red = RedPayload::parse(&packet.payload, payload_type)?;
+        let own = RtpPacket {
+            payload_type,
+            payload: red.primary,
+            ..*packet
+        };
+        self.jitter.push(own.clone(), now);
+        for copy in red.copies.into_iter().rev() {
+            let earlier = RtpPacket {
+                sequence_number: own.sequence_number.wrapping_sub(copy.packets_back),
+                timestamp: own.timestamp.wrapping_sub(u32::from(copy.offset)),
+                marker: false,
+                payload: copy.payload,
+                ..own
+            };
+            self.jitter.push_copy(earlier, copy.offset, now);
+        }
+        Ok(())
+    }
+
     /// The next 480 samples of each channel, to be played at `now`. `now` should advance by 10 ms from
     /// pull to pull on average; late pulls and bursts of them only add to the delay.
     pub fn pull(&mut self, now: MediaTime, out: &mut AudioBuffer) -> PlayoutBlock {
@@ -172,7 +203,7 @@ impl<D: AudioDecode> AudioPlayout<D> {
         stats.concealed_samples += self.stats.concealed;
         stats.silent_concealed_samples += self.stats.silent;
         stats.concealment_events += self.stats.events;
-        stats.fec_packets_received = self.stats.recovered;
+        stats.fec_packets_received += self.stats.recovered;
         stats
     }
 

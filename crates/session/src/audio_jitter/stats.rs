@@ -29,8 +29,10 @@ pub struct AudioJitterStats {
     pub packets_discarded: u64,
     /// Packets that came again.
     pub packets_duplicated: u64,
-    /// Packets recovered from the copy in their successor.
+    /// Copies of packets that came within later ones; of Opus's coarse ones, those that were used.
     pub fec_packets_received: u64,
+    /// Those of them that were of no use: the packet had come, or its time was over.
+    pub fec_packets_discarded: u64,
     /// Packets that the decoder refused.
     pub packets_corrupt: u64,
 }

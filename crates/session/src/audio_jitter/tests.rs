@@ -1,6 +1,7 @@
 //! Scenarios in virtual time, over one harness.
 
 mod call;
+mod copies;
 
 use super::*;
 use crate::rng::Rng;

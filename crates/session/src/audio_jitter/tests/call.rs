@@ -1,6 +1,7 @@
 //! The harness: a sender of a known tone, a seeded link, a speaker that pulls, in virtual time.
 
 use super::super::*;
+use crate::RedHistory;
 use crate::rng::Rng;
 use duet_media::AudioBuffer;
 use std::sync::LazyLock;
@@ -102,6 +103,8 @@ pub(super) struct Call {
     pub(super) first_sequence: u16,
     pub(super) first_timestamp: u32,
     pub(super) flags: u8,
+    /// How many packets before it each one carries whole.
+    pub(super) copies: usize,
     pub(super) in_flight: BTreeMap<(i64, i64), i64>,
     pub(super) sent: i64,
     pub(super) pulled: i64,
@@ -119,6 +122,7 @@ impl Call {
             first_sequence: 7,
             first_timestamp: 100_000,
             flags: 0,
+            copies: 0,
             in_flight: BTreeMap::new(),
             sent: 0,
             pulled: 0,
@@ -157,8 +161,7 @@ impl Call {
             }
             while let Some(entry) = self.in_flight.first_entry().filter(|e| e.key().0 <= now) {
                 let ((arrival, _), n) = entry.remove_entry();
-                self.playout
-                    .push(self.packet(n), MediaTime::from_nanos(arrival));
+                self.arrive(n, MediaTime::from_nanos(arrival));
             }
             let block = self.playout.pull(MediaTime::from_nanos(now), &mut out);
             assert_eq!(
@@ -174,6 +177,22 @@ impl Call {
             self.pulled += 1;
         }
         self
+    }
+
+    /// Packet `n` comes, with its copies if it has any.
+    pub(super) fn arrive(&mut self, n: i64, at: MediaTime) {
+        let mut packet = self.packet(n);
+        if self.copies == 0 {
+            return self.playout.push(packet, at);
+        }
+        let mut history = RedHistory::new();
+        for earlier in (n - 2).max(0)..n {
+            let earlier = self.packet(earlier);
+            history.note(earlier.timestamp, earlier.payload);
+        }
+        packet.payload = history.wrap(111, packet.timestamp, packet.payload, self.copies, 1_150);
+        packet.payload_type = 63;
+        self.playout.push_red(&packet, 111, at).unwrap();
     }
 
     fn sent_at(&self, n: i64) -> f64 {
