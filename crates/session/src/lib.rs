@@ -18,7 +18,9 @@ pub mod negotiator;
 pub mod ntp;
 pub mod path_recovery;
 pub mod playout;
+pub mod quality_limitation;
 pub mod rate_allocator;
+pub mod reception;
 pub mod recovery;
 mod rng;
 pub mod rtp;
@@ -30,6 +32,7 @@ pub mod sim;
 pub mod unwrap;
 pub mod video_jitter;
 pub mod vp8_payload;
+pub mod vp8_quantizer;
 
 pub use audio_jitter::{
     AudioDecode, AudioJitterBuffer, AudioJitterStats, AudioPlayout, PlayoutBlock, PlayoutKind,
@@ -46,7 +49,9 @@ pub use negotiator::{
 pub use ntp::NtpTime;
 pub use path_recovery::{IceState, NetworkChange, PathRecovery, PathRecoveryConfig};
 pub use playout::{FrameArrival, PlayoutScheduler};
+pub use quality_limitation::{LimitationReason, QualityLimitation};
 pub use rate_allocator::{Allocation, RateAllocator, RateConfig, RateInput};
+pub use reception::{Reception, ReportBlock};
 pub use recovery::{ConnectionState, ConnectionWatch, RecoveryAction, RecoveryConfig};
 pub use rtp::RtpPacket;
 pub use rtp_clock::{ClockRate, RtpClock};
@@ -57,3 +62,4 @@ pub use video_jitter::{
     AssembledFrame, VideoEvent, VideoJitterBuffer, VideoJitterConfig, VideoJitterCounters,
 };
 pub use vp8_payload::{PictureId, Vp8Descriptor, Vp8Packetizer, Vp8PayloadError};
+pub use vp8_quantizer::vp8_quantizer;
