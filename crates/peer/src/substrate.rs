@@ -47,7 +47,8 @@ const ICE_KEEPALIVE: Duration = Duration::from_secs(1);
 const REFLEXIVE_WAIT: Duration = Duration::from_millis(50);
 const RELAY_WAIT: Duration = Duration::from_millis(200);
 
-const TWCC_URI: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+pub(crate) const TWCC_URI: &str =
+    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
 /// What packets carry beside the media.
 pub(crate) const HEADER_EXTENSIONS: [&str; 2] = [TWCC_URI, crate::sdp::MID_URI];

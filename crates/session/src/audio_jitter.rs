@@ -441,6 +441,7 @@ impl AudioJitterBuffer {
             + Duration::from_nanos(ClockRate::OPUS.nanos(pending as i64).unsigned_abs());
         self.stats.jitter_buffer_delay += waited * frames;
         self.stats.jitter_buffer_target_delay += self.target_delay() * frames;
+        self.stats.jitter_buffer_minimum_delay += self.needed_delay() * frames;
         AudioAction::Decode {
             payload: held.payload,
             seam: std::mem::take(&mut self.seam),

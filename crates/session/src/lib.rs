@@ -19,7 +19,9 @@ pub mod negotiator;
 pub mod ntp;
 pub mod path_recovery;
 pub mod playout;
+pub mod quality_limitation;
 pub mod rate_allocator;
+pub mod reception;
 pub mod recovery;
 pub mod red;
 mod rng;
@@ -32,6 +34,7 @@ pub mod sim;
 pub mod unwrap;
 pub mod video_jitter;
 pub mod vp8_payload;
+pub mod vp8_quantizer;
 
 pub use audio_jitter::{
     AudioDecode, AudioJitterBuffer, AudioJitterStats, AudioPlayout, PlayoutBlock, PlayoutKind,
@@ -49,7 +52,9 @@ pub use negotiator::{
 pub use ntp::NtpTime;
 pub use path_recovery::{IceState, NetworkChange, PathRecovery, PathRecoveryConfig};
 pub use playout::{FrameArrival, PlayoutScheduler};
+pub use quality_limitation::{LimitationReason, QualityLimitation};
 pub use rate_allocator::{Allocation, RateAllocator, RateConfig, RateInput};
+pub use reception::{Reception, ReportBlock};
 pub use recovery::{ConnectionState, ConnectionWatch, RecoveryAction, RecoveryConfig};
 pub use red::{RedCopy, RedError, RedHistory, RedPayload};
 pub use rtp::RtpPacket;
@@ -61,3 +66,4 @@ pub use video_jitter::{
     AssembledFrame, VideoEvent, VideoJitterBuffer, VideoJitterConfig, VideoJitterCounters,
 };
 pub use vp8_payload::{PictureId, Vp8Descriptor, Vp8Packetizer, Vp8PayloadError};
+pub use vp8_quantizer::vp8_quantizer;

@@ -7,16 +7,19 @@ use crate::sources::{Contributing, Heard};
 use bytes::Bytes;
 use duet_media::MediaTime;
 use duet_session::vp8_payload::is_key_frame;
-use duet_session::{DuplicateFilter, Vp8Descriptor};
+use duet_session::{DuplicateFilter, NtpTime, Reception, Vp8Descriptor};
 use parking_lot::Mutex;
 use rtc::interceptor::StreamInfo;
 use rtc::rtcp;
 use rtc::rtcp::goodbye::Goodbye;
+use rtc::rtcp::receiver_report::ReceiverReport;
+use rtc::rtcp::reception_report::ReceptionReport;
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
     TransportLayerNack, nack_pairs_from_sequence_numbers,
 };
 use rtc::rtp;
+use rtc::shared::marshal::MarshalSize;
 use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,6 +28,13 @@ use std::time::{Duration, Instant};
 
 /// A peer may not make us remember more streams than this.
 const MAX_STREAMS: usize = 64;
+
+/// The other side hears so often what came of its streams.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// And for the first time so soon: it waits to know the round trip.
+const FIRST_REPORT: Duration = Duration::from_millis(200);
+/// So many streams fit one report.
+const MAX_BLOCKS: usize = 31;
 
 /// The receiving end of a stream.
 pub(crate) enum Receive {
@@ -111,10 +121,11 @@ impl Route {
     }
 }
 
-/// What was received of a stream.
+/// What was received of a stream, retransmissions included.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct InboundCounters {
     pub(crate) ssrc: u32,
+    pub(crate) rtx_ssrc: Option<u32>,
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
     pub(crate) header_bytes: u64,
@@ -126,21 +137,14 @@ pub(crate) struct InboundCounters {
     pub(crate) nacks: u64,
     pub(crate) last_packet: Option<MediaTime>,
     pub(crate) payload_type: u8,
-    pub(crate) clock_rate: u32,
+    /// Of the stream's own packets, by their numbers.
+    pub(crate) lost: i64,
     /// Seconds.
     pub(crate) jitter: f64,
-    expected: u64,
     pub(crate) remote_packets: u32,
     pub(crate) remote_bytes: u32,
     pub(crate) remote_time: Option<(u64, MediaTime)>,
     pub(crate) reports: u64,
-}
-
-impl InboundCounters {
-    /// Packets that were sent and have not come, by the sequence numbers.
-    pub(crate) fn lost(&self) -> i64 {
-        i64::try_from(self.expected).unwrap_or(i64::MAX) - i64::try_from(self.packets).unwrap_or(0)
-    }
 }
 
 struct Stream {
@@ -149,9 +153,7 @@ struct Stream {
     nack: bool,
     filter: DuplicateFilter,
     tracker: NackTracker,
-    numbers: duet_session::SequenceUnwrapper,
-    first: Option<i64>,
-    transit: Option<(Instant, u32)>,
+    reception: Reception,
     contributing: Contributing,
     rtp_timestamp: u32,
     counters: InboundCounters,
@@ -167,7 +169,10 @@ pub(crate) struct Incoming {
     rtx: HashMap<u32, u32>,
     /// Packets that belong to no section.
     pub(crate) strangers: u64,
+    /// Streams that were forgotten for new ones.
+    pub(crate) forgotten: u64,
     sender_ssrc: u32,
+    next_report: Option<Instant>,
 }
 
 #[derive(Clone, Copy)]
@@ -215,6 +220,7 @@ impl Incoming {
             self.streams.get(primary)?.counters.last_packet
         };
         if let Some(stalest) = self.bindings.keys().copied().min_by_key(last_packet) {
+            self.forgotten += 1;
             self.unbind(stalest);
         }
     }
@@ -239,27 +245,32 @@ impl Incoming {
         } = packet;
         let (mut ssrc, mut payload_type, mut number) =
             (header.ssrc, header.payload_type, header.sequence_number);
-        let size = payload.len();
+        let size = payload.len() as u64;
         let retransmitted = self.rtx.get(&ssrc).copied();
+        if retransmitted.is_none() && !self.streams.contains_key(&ssrc) {
+            self.adopt(&header, now)?;
+        }
+        let stream = self.streams.get_mut(&retransmitted.unwrap_or(ssrc))?;
+        let counters = &mut stream.counters;
+        counters.packets += 1;
+        counters.bytes += size;
+        counters.header_bytes += header.marshal_size() as u64;
         if let Some(primary) = retransmitted {
             let original = payload.get(..2).map(|n| u16::from_be_bytes([n[0], n[1]]));
-            let stream = self.streams.get_mut(&primary)?;
-            stream.counters.retransmitted_packets += 1;
-            stream.counters.retransmitted_bytes += size as u64;
             // A probe of nothing but padding carries no packet.
             number = original?;
+            counters.retransmitted_packets += 1;
+            counters.retransmitted_bytes += size;
             payload = payload.slice(2..);
             (ssrc, payload_type) = (primary, stream.payload_type);
-        } else if !self.streams.contains_key(&ssrc) {
-            self.adopt(&header)?;
+        } else {
+            let timestamp = header.timestamp;
+            stream.reception.on_packet(number, timestamp, arrival);
         }
-        let stream = self.streams.get_mut(&ssrc)?;
         if payload_type != stream.payload_type {
             // Telephone keys, say: not ours to play, but not missing either.
             stream.counters.discarded += 1;
-            if stream.filter.insert(number) {
-                stream.count(&header, number, size, false, now);
-            }
+            stream.filter.insert(number);
             return None;
         }
         if !stream.filter.insert(number) {
@@ -279,8 +290,6 @@ impl Incoming {
         stream
             .contributing
             .note(&header.csrc, header.timestamp, arrival);
-        let size = payload.len();
-        stream.count(&header, number, size, retransmitted.is_none(), now);
         let packet = RtpPacket {
             payload_type,
             sequence_number: number,
@@ -293,7 +302,7 @@ impl Incoming {
     }
 
     /// Finds out whose a new SSRC is.
-    fn adopt(&mut self, header: &rtp::Header) -> Option<()> {
+    fn adopt(&mut self, header: &rtp::Header, now: Instant) -> Option<()> {
         let binding = self.bindings.get(&header.ssrc).copied();
         let by_ssrc = self
             .routes
@@ -309,24 +318,25 @@ impl Incoming {
             self.strangers += 1;
             return None;
         };
+        let rtx = self.rtx.iter().find(|(_, of)| **of == header.ssrc);
+        let rtx_ssrc = rtx.map(|(rtx, _)| *rtx);
         let stream = Stream {
             route: route.clone(),
             payload_type: binding.payload_type,
             nack: binding.nack,
             filter: DuplicateFilter::new(),
             tracker: NackTracker::default(),
-            numbers: duet_session::SequenceUnwrapper::new(),
-            first: None,
-            transit: None,
+            reception: Reception::new(binding.clock_rate),
             contributing: Contributing::default(),
             rtp_timestamp: header.timestamp,
             counters: InboundCounters {
                 ssrc: header.ssrc,
                 payload_type: binding.payload_type,
-                clock_rate: binding.clock_rate,
+                rtx_ssrc,
                 ..Default::default()
             },
         };
+        self.next_report.get_or_insert(now + FIRST_REPORT);
         route.media_ssrc.store(header.ssrc, Ordering::Release);
         self.streams.insert(header.ssrc, stream);
         Some(())
@@ -360,9 +370,45 @@ impl Incoming {
         requests
     }
 
+    /// What came of the other side's streams, once it is to be told.
+    pub(crate) fn due_reports(
+        &mut self,
+        now: Instant,
+        time: MediaTime,
+    ) -> Vec<Box<dyn rtcp::Packet>> {
+        if self.next_report.is_none_or(|due| due > now) {
+            return Vec::new();
+        }
+        // Nobody is reported on when all streams are gone; the next one begins again.
+        self.next_report = (!self.streams.is_empty()).then_some(now + REPORT_INTERVAL);
+        let blocks = self.streams.iter_mut().map(|(ssrc, stream)| {
+            let block = stream.reception.report(time);
+            ReceptionReport {
+                ssrc: *ssrc,
+                fraction_lost: block.fraction_lost,
+                // 24 bits, signed.
+                total_lost: block.lost.cast_unsigned() & 0x00FF_FFFF,
+                last_sequence_number: block.highest,
+                jitter: block.jitter,
+                last_sender_report: block.last_sender_report,
+                delay: block.delay,
+            }
+        });
+        let blocks: Vec<ReceptionReport> = blocks.collect();
+        let report = |blocks: &[ReceptionReport]| -> Box<dyn rtcp::Packet> {
+            Box::new(ReceiverReport {
+                ssrc: self.sender_ssrc,
+                reports: blocks.to_vec(),
+                ..Default::default()
+            })
+        };
+        blocks.chunks(MAX_BLOCKS).map(report).collect()
+    }
+
     pub(crate) fn next_due(&self) -> Option<Instant> {
         let streams = self.streams.values();
-        streams.filter_map(|stream| stream.tracker.next_due()).min()
+        let gaps = streams.filter_map(|stream| stream.tracker.next_due());
+        gaps.chain(self.next_report).min()
     }
 
     /// The sources of a route's packets, mixed ones or the streams themselves, the latest first.
@@ -395,7 +441,7 @@ impl Incoming {
             .streams
             .values()
             .filter(|s| Arc::ptr_eq(&s.route, route));
-        let mut counters: Vec<_> = of_route.map(|stream| stream.counters).collect();
+        let mut counters: Vec<_> = of_route.map(Stream::counters).collect();
         counters.sort_unstable_by_key(|c| std::cmp::Reverse(c.last_packet));
         counters
     }
@@ -408,34 +454,11 @@ fn begins_key_frame(payload: &Bytes) -> bool {
 }
 
 impl Stream {
-    fn count(
-        &mut self,
-        header: &rtp::Header,
-        number: u16,
-        size: usize,
-        original: bool,
-        now: Instant,
-    ) {
-        let counters = &mut self.counters;
-        counters.packets += 1;
-        counters.bytes += size as u64;
-        counters.header_bytes += 12;
-        let number = self.numbers.unwrap(number);
-        let first = *self.first.get_or_insert(number);
-        let highest = self.numbers.highest().unwrap_or(number);
-        counters.expected = u64::try_from(highest - first.min(number) + 1).unwrap_or(0);
-        self.first = Some(first.min(number));
-        if original {
-            // RFC 3550, A.8.
-            if let Some((at, timestamp)) = self.transit
-                && timestamp != header.timestamp
-            {
-                let rate = f64::from(counters.clock_rate.max(1));
-                let arrived = now.saturating_duration_since(at).as_secs_f64();
-                let sent = f64::from(header.timestamp.wrapping_sub(timestamp).cast_signed()) / rate;
-                counters.jitter += ((arrived - sent).abs() - counters.jitter) / 16.0;
-            }
-            self.transit = Some((now, header.timestamp));
+    fn counters(&self) -> InboundCounters {
+        InboundCounters {
+            lost: self.reception.lost(),
+            jitter: self.reception.jitter(),
+            ..self.counters
         }
     }
 }
@@ -452,6 +475,8 @@ pub(super) fn on_report(incoming: &Mutex<Incoming>, packet: &dyn Any, arrival: M
             stream.counters.remote_bytes = report.octet_count;
             stream.counters.remote_time = Some((report.ntp_time, arrival));
             stream.counters.reports += 1;
+            let ntp = NtpTime(report.ntp_time);
+            stream.reception.on_sender_report(ntp, arrival);
             stream.route.receive.clone()
         };
         receive.on_sender_report(report.ntp_time, report.rtp_time);

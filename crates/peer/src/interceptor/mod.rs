@@ -1,7 +1,7 @@
 //! The media path of one connection, as links of the substrate's chain.
 //!
 //! From the wire inwards: congestion control's history, transport-wide numbers, the memory for
-//! retransmissions, the two recorders of arrivals, and last a [`MediaLink`] of ours. There packets
+//! retransmissions, the recorder of arrivals, and last a [`MediaLink`] of ours. There packets
 //! enter and leave: a frame's packets are cut and queued by the sender's own task, and wake the
 //! driver once; what comes in is unwrapped, filtered and handed to its receiver at once. No packet
 //! takes the substrate's own way through tracks and channels.
@@ -29,8 +29,8 @@ use outgoing::Outgoing;
 use parking_lot::Mutex;
 use retransmissions::RetransmissionCounter;
 use rtc::interceptor::{
-    CongestionControlBuilder, Interceptor, NackResponderBuilder, Packet, ReceiverReportBuilder,
-    Registry, Slot, StreamInfo, TaggedPacket, TwccReceiverBuilder, TwccSenderBuilder,
+    CongestionControlBuilder, Interceptor, NackResponderBuilder, Packet, Registry, Slot,
+    StreamInfo, TaggedPacket, TwccReceiverBuilder, TwccSenderBuilder,
 };
 use rtc::rtcp;
 use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
@@ -112,7 +112,6 @@ impl MediaPath {
                     .with_interval(FEEDBACK_INTERVAL)
                     .build(),
             )
-            .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
             .with(Slot::Custom(20_000), MediaLink::new(path.clone()));
         (path, chain)
     }
@@ -439,7 +438,10 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for MediaLink {
         self.note_ready();
         let wanted = {
             let round_trip = self.path.round_trip();
-            self.path.incoming.lock().due_nacks(now, round_trip)
+            let mut incoming = self.path.incoming.lock();
+            let mut wanted = incoming.due_nacks(now, round_trip);
+            wanted.extend(incoming.due_reports(now, self.path.now()));
+            wanted
         };
         let mut out = self.path.out.lock();
         wanted.into_iter().for_each(|packet| out.push_rtcp(packet));

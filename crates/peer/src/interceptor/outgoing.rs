@@ -1,7 +1,10 @@
 //! Streams that are sent: cut into packets, numbered, counted, reported on.
 
+mod departures;
+
 use super::pacer::Pacer;
 use bytes::Bytes;
+use departures::Departures;
 use duet_media::{MediaKind, MediaTime};
 use duet_session::ntp::round_trip;
 use duet_session::{ClockRate, NtpTime, RtpClock, Vp8Packetizer};
@@ -47,6 +50,11 @@ pub(crate) struct OutboundCounters {
     pub(crate) bytes: u64,
     pub(crate) header_bytes: u64,
     pub(crate) frames: u64,
+    pub(crate) huge_frames: u64,
+    /// From being cut and numbered to leaving, summed over the packets.
+    pub(crate) send_delay: Duration,
+    /// Whether it was agreed on.
+    pub(crate) agreed: bool,
     pub(crate) nacks: u64,
     pub(crate) retransmitted_packets: u64,
     pub(crate) retransmitted_bytes: u64,
@@ -60,6 +68,8 @@ pub(crate) struct OutboundCounters {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RemoteReport {
     pub(crate) arrival: MediaTime,
+    /// By the numbers that it has seen and what it lost of them.
+    pub(crate) packets_received: u64,
     pub(crate) packets_lost: i64,
     pub(crate) fraction_lost: f64,
     /// Seconds.
@@ -72,6 +82,8 @@ pub(crate) struct RemoteReport {
 struct Binding {
     payload_type: u8,
     mid_extension: Option<u8>,
+    /// The transport numbers its packets.
+    numbered: bool,
 }
 
 struct Stream {
@@ -81,7 +93,11 @@ struct Stream {
     mid: Bytes,
     clock: RtpClock,
     packetizer: Vp8Packetizer,
+    first_sequence_number: u16,
     next_sequence_number: u16,
+    departures: Departures,
+    /// Packets that were numbered.
+    made: u64,
     /// The number of the last key frame's first packet.
     key_frame: Option<u16>,
     counters: OutboundCounters,
@@ -123,6 +139,8 @@ impl Outgoing {
             MediaKind::Audio => ClockRate::OPUS,
             MediaKind::Video => ClockRate::VIDEO,
         };
+        // Half of the space, so that the first wrap does not come before the first report.
+        let first_sequence_number = rand::random::<u16>() >> 1;
         let stream = Stream {
             kind,
             feedback,
@@ -130,8 +148,10 @@ impl Outgoing {
             mid: Bytes::new(),
             clock: RtpClock::new(rate, rand::random()),
             packetizer: Vp8Packetizer::new(MAX_PAYLOAD, rand::random()),
-            // Half of the space, so that the first wrap does not come before the first report.
-            next_sequence_number: rand::random::<u16>() >> 1,
+            first_sequence_number,
+            next_sequence_number: first_sequence_number,
+            departures: Departures::default(),
+            made: 0,
             key_frame: None,
             counters: OutboundCounters::default(),
             remote: None,
@@ -157,14 +177,17 @@ impl Outgoing {
         let Some(stream) = self.streams.get_mut(&info.ssrc) else {
             return;
         };
-        let mid = info
-            .rtp_header_extensions
-            .iter()
-            .find(|extension| extension.uri == crate::sdp::MID_URI);
+        let extension = |uri| {
+            let mut extensions = info.rtp_header_extensions.iter();
+            extensions.find(|extension| extension.uri == uri)
+        };
+        let mid = extension(crate::sdp::MID_URI);
         stream.binding = Some(Binding {
             payload_type: info.payload_type,
             mid_extension: mid.and_then(|extension| u8::try_from(extension.id).ok()),
+            numbered: extension(crate::substrate::TWCC_URI).is_some(),
         });
+        stream.counters.agreed = true;
         stream.counters.payload_type = info.payload_type;
         stream.counters.rtx_ssrc = info.payload_type_rtx.and(info.ssrc_rtx);
     }
@@ -175,8 +198,16 @@ impl Outgoing {
         }
     }
 
+    /// What of a stream has not left never will. Its numbers are given again: what was never sent is not
+    /// to be missed.
     pub(crate) fn discard(&mut self, ssrc: u32) {
         self.pacer.drop_video(ssrc);
+        let video = self.streams.get_mut(&ssrc);
+        if let Some(stream) = video.filter(|stream| stream.kind == MediaKind::Video)
+            && let Some(first) = stream.departures.take_back()
+        {
+            stream.next_sequence_number = first;
+        }
     }
 
     pub(crate) fn has_room(&self) -> bool {
@@ -207,7 +238,6 @@ impl Outgoing {
                 self.pacer.push_video(packet);
             }
         }
-        stream.counters.frames += 1;
         true
     }
 
@@ -260,11 +290,14 @@ impl Outgoing {
             return Some(Packet::Rtcp(self.rtcp.drain(..some).collect()));
         }
         let packet = self.pacer.pop(now)?;
-        if let Some(stream) = self.streams.get_mut(&packet.header.ssrc)
-            && stream.next_report.is_none()
-        {
+        if let Some(stream) = self.streams.get_mut(&packet.header.ssrc) {
             // The first report at once: the other side needs it to play sound and picture in step.
-            stream.next_report = Some(now);
+            stream.next_report.get_or_insert(now);
+            let numbered = stream.binding.as_ref().is_some_and(|b| b.numbered);
+            let (kind, counters) = (stream.kind, &mut stream.counters);
+            stream
+                .departures
+                .left(&packet, kind, numbered, now, counters);
         }
         Some(Packet::Rtp(packet))
     }
@@ -333,15 +366,15 @@ impl Outgoing {
         let of = |stream: &&mut Stream| stream.counters.rtx_ssrc == Some(ssrc);
         if let Some(stream) = self.streams.values_mut().find(of) {
             stream.counters.retransmitted_packets += 1;
-            // Less the number of the original packet.
-            stream.counters.retransmitted_bytes += packet.payload.len().saturating_sub(2) as u64;
+            // With the number of the original packet.
+            stream.counters.retransmitted_bytes += packet.payload.len() as u64;
         }
     }
 
     pub(crate) fn goodbye(&mut self) {
         let mut sources = Vec::new();
         for (ssrc, stream) in &mut self.streams {
-            if stream.counters.packets > 0 && !stream.said_goodbye {
+            if stream.made > 0 && !stream.said_goodbye {
                 stream.said_goodbye = true;
                 stream.next_report = None;
                 sources.push(*ssrc);
@@ -377,8 +410,13 @@ impl Outgoing {
         let before = stream.remote;
         // 24 bits, signed: duplicates make it negative.
         let lost = i64::from(report.total_lost << 8).wrapping_shl(32) >> 40;
+        let seen = report
+            .last_sequence_number
+            .wrapping_sub(stream.first_sequence_number.into());
+        let seen = i64::from(seen.wrapping_add(1)).min(stream.counters.packets.cast_signed());
         stream.remote = Some(RemoteReport {
             arrival,
+            packets_received: u64::try_from(seen.saturating_sub(lost)).unwrap_or(0),
             packets_lost: lost,
             fraction_lost: f64::from(report.fraction_lost) / 256.0,
             jitter: f64::from(report.jitter) / f64::from(stream.clock.rate().hz()),
@@ -411,14 +449,14 @@ impl Stream {
         self.next_sequence_number = self.next_sequence_number.wrapping_add(1);
         if let Some(id) = binding.mid_extension
             && !self.mid.is_empty()
-            && self.counters.packets < MID_PACKETS
+            && self.made < MID_PACKETS
         {
             // Fails only for an id that no extension can have.
             let _ = header.set_extension(id, self.mid.clone());
         }
-        self.counters.packets += 1;
-        self.counters.bytes += payload.len() as u64;
-        self.counters.header_bytes += 12;
+        self.made += 1;
+        let now = tokio::time::Instant::now().into_std();
+        self.departures.queued(header.sequence_number, now);
         self.said_goodbye = false;
         Some(rtp::Packet { header, payload })
     }

@@ -348,8 +348,12 @@ impl Player {
             if matches!(block.kind, PlayoutKind::Normal) {
                 self.stats.first_sound_time.get_or_insert(due);
             }
+            let captured = block.rtp_timestamp;
+            let captured = captured.and_then(|at| self.timeline.remote_time(at as u32));
+            self.stats.shown = captured
+                .map(|captured| (captured, due))
+                .or(self.stats.shown);
             if let (Some(sync), Some(timestamp)) = (&self.sync, block.rtp_timestamp) {
-                let captured = self.timeline.remote_time(timestamp as u32);
                 let played = Played {
                     at: due,
                     earliest: self.playout.earliest(timestamp),
@@ -382,6 +386,9 @@ impl Player {
             fec_packets_received: jitter.fec_packets_received,
             jitter_buffer_delay: jitter.jitter_buffer_delay,
             jitter_buffer_emitted_count: jitter.jitter_buffer_emitted_count,
+            jitter_buffer_target_delay: jitter.jitter_buffer_target_delay,
+            jitter_buffer_minimum_delay: jitter.jitter_buffer_minimum_delay,
+            shown: self.stats.shown,
             target_delay: self.playout.target_delay(),
             audio_level: mean.sqrt().min(1.0),
             total_audio_energy: self.stats.total_audio_energy

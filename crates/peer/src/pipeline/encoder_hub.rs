@@ -175,6 +175,10 @@ impl OutboundVideo {
             frame_height: encoder.height,
             frames_per_second: encoder.frame_rate,
             target_bitrate: encoder.target_bitrate,
+            qp_sum: encoder.qp_sum,
+            encoded_bytes_target: encoder.bytes_target,
+            source_frames: encoder.source_frames,
+            source_frames_per_second: encoder.source_frame_rate,
         }
     }
 }

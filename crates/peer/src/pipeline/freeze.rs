@@ -13,10 +13,16 @@ const ENOUGH: usize = 5;
 /// What is over the average by so much is a freeze.
 const MARGIN: Duration = Duration::from_millis(150);
 
+/// A longer gap is a [pause](https://www.w3.org/TR/webrtc-stats/#dom-rtcinboundrtpstreamstats-pausecount),
+/// and no freeze.
+const PAUSE: Duration = Duration::from_secs(5);
+
 /// Follows the times at which pictures are shown.
 #[derive(Debug, Default)]
 pub(super) struct FreezeDetector {
     last: Option<MediaTime>,
+    /// The sender stopped on purpose since.
+    paused: bool,
     /// At most [`WINDOW`]; the oldest is forgotten.
     gaps: VecDeque<Duration>,
     pub(super) totals: FreezeTotals,
@@ -27,6 +33,8 @@ pub(super) struct FreezeDetector {
 pub(super) struct FreezeTotals {
     pub(super) freezes: u64,
     pub(super) freezes_duration: Duration,
+    pub(super) pauses: u64,
+    pub(super) pauses_duration: Duration,
     pub(super) inter_frame_delay: Duration,
     /// Seconds squared.
     pub(super) squared_inter_frame_delay: f64,
@@ -39,8 +47,18 @@ impl FreezeDetector {
             return;
         };
         let gap = time.saturating_since(last);
+        if gap > PAUSE {
+            self.totals.pauses += 1;
+            self.totals.pauses_duration += gap;
+        }
+        if std::mem::take(&mut self.paused) {
+            return;
+        }
         self.totals.inter_frame_delay += gap;
         self.totals.squared_inter_frame_delay += gap.as_secs_f64().powi(2);
+        if gap > PAUSE {
+            return;
+        }
         if self.gaps.len() >= ENOUGH {
             let average = self.gaps.iter().sum::<Duration>() / self.gaps.len() as u32;
             if gap >= (3 * average).max(average + MARGIN) {
@@ -54,9 +72,9 @@ impl FreezeDetector {
         self.gaps.push_back(gap);
     }
 
-    /// The sender stopped on purpose: the gap that follows is a pause.
+    /// The sender stopped on purpose: the gap that follows is no freeze.
     pub(super) fn paused(&mut self) {
-        self.last = None;
+        self.paused = true;
     }
 }
 
@@ -96,5 +114,18 @@ mod tests {
         detector.shown(MediaTime::from_millis(60_000));
         assert_eq!(detector.totals.freezes, 0);
         assert!(detector.totals.inter_frame_delay < Duration::from_secs(1));
+        assert_eq!(detector.totals.pauses, 1);
+        detector.paused();
+        detector.shown(MediaTime::from_millis(61_000));
+        assert_eq!(detector.totals.pauses, 1, "a short one");
+    }
+
+    #[test]
+    fn a_long_outage_is_a_pause_and_no_freeze() {
+        let outage = (0..30).map(|n| n * 33).chain([11_000, 11_033, 11_066]);
+        let totals = shown(outage);
+        assert_eq!((totals.freezes, totals.pauses), (0, 1));
+        assert_eq!(totals.pauses_duration, Duration::from_millis(11_000 - 957));
+        assert_eq!(totals.inter_frame_delay, Duration::from_millis(11_066));
     }
 }

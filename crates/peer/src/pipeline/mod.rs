@@ -16,6 +16,7 @@ mod audio_hub;
 mod audio_receive;
 mod encoder_hub;
 mod freeze;
+mod last_second;
 mod outbox;
 mod resample;
 mod shaper;

@@ -26,10 +26,18 @@ pub struct OutboundVideoStats {
     pub frame_width: u32,
     /// `frameHeight`.
     pub frame_height: u32,
-    /// `framesPerSecond` that the encoder is set to.
+    /// `framesPerSecond`: encoded in the last second.
     pub frames_per_second: f64,
     /// `targetBitrate` of the encoder, in bits a second.
     pub target_bitrate: u32,
+    /// `qpSum`: of what was encoded, each 0 to 127.
+    pub qp_sum: u64,
+    /// `totalEncodedBytesTarget`.
+    pub encoded_bytes_target: u64,
+    /// `frames` of the source since its encoder was made.
+    pub source_frames: u64,
+    /// `framesPerSecond` of the source: came in the last second.
+    pub source_frames_per_second: f64,
 }
 
 /// Of one [`OutboundAudio`](super::OutboundAudio).
@@ -79,6 +87,24 @@ pub struct InboundVideoStats {
     pub freeze_count: u64,
     /// `totalFreezesDuration`.
     pub total_freezes_duration: Duration,
+    /// `pauseCount`: gaps of over five seconds.
+    pub pause_count: u64,
+    /// `totalPausesDuration`.
+    pub total_pauses_duration: Duration,
+    /// `framesRendered`: shown.
+    pub frames_rendered: u64,
+    /// `qpSum`: of what was decoded, each 0 to 127.
+    pub qp_sum: u64,
+    /// `framesAssembledFromMultiplePackets`.
+    pub frames_assembled_from_multiple_packets: u64,
+    /// `totalAssemblyTime`: of those, from the first packet to the last.
+    pub total_assembly_time: Duration,
+    /// `jitterBufferTargetDelay`: what the buffer aimed at, summed over the frames that left it.
+    pub jitter_buffer_target_delay: Duration,
+    /// `jitterBufferMinimumDelay`: the same without what lip-sync asks for.
+    pub jitter_buffer_minimum_delay: Duration,
+    /// What was shown last, by the sender's wall clock (since the Unix epoch), and when.
+    pub shown: Option<(Duration, MediaTime)>,
     /// `totalDecodeTime`.
     pub total_decode_time: Duration,
     /// `jitterBufferDelay`: summed over the frames that left it, from first packet to decoder.
@@ -128,6 +154,12 @@ pub struct InboundAudioStats {
     pub jitter_buffer_delay: Duration,
     /// `jitterBufferEmittedCount`, in samples.
     pub jitter_buffer_emitted_count: u64,
+    /// `jitterBufferTargetDelay`: what the buffer aimed at, summed over the samples that left it.
+    pub jitter_buffer_target_delay: Duration,
+    /// `jitterBufferMinimumDelay`: the same without what lip-sync asks for.
+    pub jitter_buffer_minimum_delay: Duration,
+    /// What was played last, by the sender's wall clock (since the Unix epoch), and when.
+    pub shown: Option<(Duration, MediaTime)>,
     /// What the jitter buffer aims at now.
     pub target_delay: Duration,
     /// `audioLevel` of the last stretch: its root mean square, 0 to 1.

@@ -4,12 +4,13 @@
 
 use super::VideoSendSettings;
 use super::encoder_hub::MakeVideoEncoder;
+use super::last_second::LastSecond;
 use super::outbox::Outbox;
 use super::shaper::{RateMeter, Shaper};
 use super::worker::{self, Next, Waker, Work, Workers};
 use duet_codec::{CodecError, EncodedVideo, VideoEncoder, VideoEncoderConfig};
 use duet_media::{Clock, Frame, MediaStreamTrack, MediaTime, Sink, SinkHandle, VideoFrame};
-use duet_session::KeyFrameGate;
+use duet_session::{KeyFrameGate, vp8_quantizer};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -55,10 +56,15 @@ pub(super) struct EncoderCounters {
     pub(super) skipped: u64,
     pub(super) overwritten: u64,
     pub(super) encode_time: Duration,
+    pub(super) qp_sum: u64,
+    pub(super) bytes_target: u64,
+    pub(super) source_frames: u64,
     pub(super) width: u32,
     pub(super) height: u32,
-    pub(super) frame_rate: f64,
     pub(super) target_bitrate: u32,
+    /// In the last second.
+    pub(super) frame_rate: f64,
+    pub(super) source_frame_rate: f64,
 }
 
 struct Shared {
@@ -67,6 +73,9 @@ struct Shared {
     waker: Waker,
     viewers: Mutex<Vec<Arc<Viewer>>>,
     counters: Mutex<EncoderCounters>,
+    /// Pictures that the source gave, and that were encoded.
+    given: Mutex<LastSecond>,
+    made: Mutex<LastSecond>,
 }
 
 /// What the worker waits on.
@@ -116,6 +125,8 @@ impl VideoEncoding {
             waker: workers.waker(),
             viewers: Mutex::default(),
             counters: Mutex::default(),
+            given: Mutex::default(),
+            made: Mutex::default(),
         });
         let frame_rate = track.get_settings().frame_rate.unwrap_or(30.0);
         let frame_rate = settings
@@ -228,6 +239,8 @@ impl Ledger {
             skipped: past.skipped + now.skipped - before.skipped,
             overwritten: past.overwritten + now.overwritten - before.overwritten,
             encode_time: past.encode_time + now.encode_time - before.encode_time,
+            qp_sum: past.qp_sum + now.qp_sum - before.qp_sum,
+            bytes_target: past.bytes_target + now.bytes_target - before.bytes_target,
             ..now
         }
     }
@@ -244,9 +257,11 @@ impl Sink for Shared {
         let lost = inbox.picture.replace(picture.clone());
         let late = lost.is_some() && inbox.watched;
         drop(inbox);
-        if late {
-            self.counters.lock().overwritten += 1;
-        }
+        let mut counters = self.counters.lock();
+        counters.source_frames += 1;
+        counters.overwritten += u64::from(late);
+        drop(counters);
+        self.given.lock().note(self.clock.now());
         if wake {
             self.waker.wake();
         }
@@ -255,7 +270,12 @@ impl Sink for Shared {
 
 impl Shared {
     fn counters(&self) -> EncoderCounters {
-        *self.counters.lock()
+        let now = self.clock.now();
+        EncoderCounters {
+            frame_rate: self.made.lock().count(now) as f64,
+            source_frame_rate: self.given.lock().count(now) as f64,
+            ..*self.counters.lock()
+        }
     }
 
     /// Something to do, or when there may be.
@@ -357,7 +377,6 @@ impl Worker {
         let mut counters = self.shared.counters.lock();
         counters.encode_time += started.elapsed();
         counters.target_bitrate = target;
-        counters.frame_rate = self.meter.rate();
         let Some(encoded) = encoded else {
             counters.skipped += 1;
             return;
@@ -365,9 +384,12 @@ impl Worker {
         self.failing = false;
         counters.encoded += 1;
         counters.key_frames += u64::from(encoded.key_frame);
+        counters.qp_sum += vp8_quantizer(&encoded.data).map_or(0, u64::from);
+        counters.bytes_target += (f64::from(target) / 8.0 / self.meter.rate()) as u64;
         counters.width = encoded.width;
         counters.height = encoded.height;
         drop(counters);
+        self.shared.made.lock().note(now);
         let viewers = self.shared.viewers.lock();
         let mut wanted = false;
         for viewer in viewers.iter() {

@@ -9,12 +9,13 @@ mod tests;
 
 use super::SyncGroup;
 use super::freeze::FreezeDetector;
+use super::last_second::LastSecond;
 use super::stats::InboundVideoStats;
 use duet_codec::VideoDecoder;
 use duet_media::{Clock, I420Buffer, MediaKind, MediaTime, VideoFrame};
 use duet_session::{
     AssembledFrame, ClockRate, NtpTime, Played, PlayoutScheduler, RtpPacket, RtpTimeline,
-    VideoEvent, VideoJitterBuffer, VideoJitterConfig,
+    VideoEvent, VideoJitterBuffer, VideoJitterConfig, vp8_quantizer,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -43,9 +44,6 @@ const BEGINNING: u64 = 30;
 /// So much faster than all before (nanoseconds) is another measure.
 const FASTER: i64 = 5_000_000;
 
-/// Shown pictures that the frame rate is counted from.
-const RATE_WINDOW: usize = 256;
-
 /// What is to be done.
 pub(super) enum VideoAction {
     /// Show it now.
@@ -70,7 +68,7 @@ pub(super) struct VideoPlayout {
     /// Since when outdated pictures are left out.
     blind_since: Option<MediaTime>,
     freezes: FreezeDetector,
-    shown: VecDeque<MediaTime>,
+    shown: LastSecond,
     stats: InboundVideoStats,
 }
 
@@ -108,7 +106,7 @@ impl VideoPlayout {
             lead: Duration::ZERO,
             blind_since: None,
             freezes: FreezeDetector::default(),
-            shown: VecDeque::with_capacity(RATE_WINDOW),
+            shown: LastSecond::default(),
             stats: InboundVideoStats::default(),
         }
     }
@@ -192,16 +190,16 @@ impl VideoPlayout {
     pub(super) fn stats(&self) -> InboundVideoStats {
         let (jitter, freezes) = (self.jitter.counters(), self.freezes.totals);
         let now = self.clock.now();
-        let recent = self.shown.iter().rev();
-        let recent = recent.take_while(|at| now.saturating_since(**at) < Duration::from_secs(1));
         InboundVideoStats {
             packets_received: jitter.received,
             packets_discarded: jitter.duplicates + jitter.late + jitter.malformed + jitter.dropped,
             freeze_count: freezes.freezes,
             total_freezes_duration: freezes.freezes_duration,
+            pause_count: freezes.pauses,
+            total_pauses_duration: freezes.pauses_duration,
             total_inter_frame_delay: freezes.inter_frame_delay,
             total_squared_inter_frame_delay: freezes.squared_inter_frame_delay,
-            frames_per_second: recent.count() as f64,
+            frames_per_second: self.shown.count(now) as f64,
             playout_delay: self.scheduler.delay(),
             ..self.stats
         }
@@ -209,6 +207,11 @@ impl VideoPlayout {
 
     fn schedule(&mut self, frame: AssembledFrame) {
         self.stats.frames_received += 1;
+        if frame.packets > 1 {
+            self.stats.frames_assembled_from_multiple_packets += 1;
+            self.stats.total_assembly_time +=
+                frame.complete_at.saturating_since(frame.first_arrival);
+        }
         self.timeline
             .on_arrival(frame.rtp_timestamp as u32, frame.complete_at);
         if self.waiting.len() == CAPACITY {
@@ -249,6 +252,8 @@ impl VideoPlayout {
     fn decode(&mut self, Waiting { frame, due, late }: Waiting, now: MediaTime) {
         self.stats.jitter_buffer_delay += now.saturating_since(frame.first_arrival);
         self.stats.jitter_buffer_emitted_count += 1;
+        self.stats.jitter_buffer_target_delay += self.scheduler.delay();
+        self.stats.jitter_buffer_minimum_delay += self.scheduler.needed_delay();
         let decoded = self.decoder.decode(&frame.data);
         let after = self.clock.now();
         let took = after.saturating_since(now);
@@ -261,6 +266,7 @@ impl VideoPlayout {
             Ok(picture) => {
                 self.stats.frames_decoded += 1;
                 self.stats.key_frames_decoded += u64::from(frame.key_frame);
+                self.stats.qp_sum += vp8_quantizer(&frame.data).map_or(0, u64::from);
                 match picture {
                     Some(picture) => {
                         self.stats.frame_width = picture.width();
@@ -292,12 +298,11 @@ impl VideoPlayout {
         self.stats.first_frame_time.get_or_insert(now);
         self.stats.total_processing_delay += now.saturating_since(ready.first_arrival);
         self.freezes.shown(now);
-        if self.shown.len() == RATE_WINDOW {
-            self.shown.pop_front();
-        }
-        self.shown.push_back(now);
+        self.shown.note(now);
+        self.stats.frames_rendered += 1;
+        let captured = self.timeline.remote_time(ready.rtp_timestamp as u32);
+        self.stats.shown = captured.map(|captured| (captured, now));
         if let Some(sync) = &self.sync {
-            let captured = self.timeline.remote_time(ready.rtp_timestamp as u32);
             let played = Played {
                 at: now,
                 earliest: self.scheduler.earliest(ready.rtp_timestamp).unwrap_or(now),

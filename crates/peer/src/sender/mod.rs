@@ -16,6 +16,7 @@ use crate::{
     RTCRtpEncodingParameters, RTCRtpSendParameters,
 };
 use duet_media::{MediaKind, MediaStreamTrack};
+use duet_session::QualityLimitation;
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -68,6 +69,7 @@ struct SenderState {
     /// Divided up anew by what the path carries.
     scale: f64,
     frame_rate: Option<f64>,
+    limitation: QualityLimitation,
     opus: AudioSendSettings,
 }
 
@@ -118,6 +120,7 @@ impl RTCRtpSender {
                 resting: false,
                 scale: 1.0,
                 frame_rate: None,
+                limitation: QualityLimitation::default(),
                 opus,
             }),
             returned: Mutex::default(),
@@ -398,13 +401,28 @@ impl RTCRtpSender {
                 Outbound::Video(video) => video.set_target_bitrate(bits),
             }
             let frame_rate = (scale > 1.0 || frame_rate < 29.0).then_some(frame_rate);
-            let changed = state.scale != scale || state.frame_rate != frame_rate;
+            let resized = state.scale != scale;
+            let changed = resized || state.frame_rate != frame_rate;
             (state.scale, state.frame_rate) = (scale, frame_rate);
+            if let Outbound::Video(video) = &self.0.outbound {
+                let (made, now) = (video.stats(), self.0.path.now());
+                let limitation = &mut state.limitation;
+                limitation.watch_encoder(made.frames_encoded, made.frames_overwritten, now);
+                limitation.set(scale > 1.0 || frame_rate.is_some(), now);
+                if resized {
+                    limitation.resized();
+                }
+            }
             changed
         };
         if changed {
             self.apply_settings();
         }
+    }
+
+    /// What kept its pictures smaller or fewer than they could be.
+    pub(crate) fn limitation(&self) -> QualityLimitation {
+        self.0.state.lock().limitation.clone()
     }
 
     /// Forgets what waits to leave, and goes on with a key frame.

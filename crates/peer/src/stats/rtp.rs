@@ -1,11 +1,17 @@
 //! Streams that are sent and received, their codecs and sources.
 
 use super::{Report, seconds, unix_ms};
-use crate::interceptor::{InboundCounters, Receive};
+use crate::interceptor::{InboundCounters, OutboundCounters, Receive, RemoteReport};
+use crate::pipeline::OutboundVideoStats;
 use crate::sender::Outbound;
 use crate::{RTCRtpCodecParameters, RTCRtpSender, RTCRtpTransceiver};
-use duet_media::MediaKind;
-use serde_json::{Value, json};
+use duet_media::{MediaKind, MediaTime};
+use duet_session::LimitationReason;
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+/// From 1900 to 1970.
+const NTP_EPOCH: Duration = Duration::from_secs(2_208_988_800);
 
 impl Report<'_> {
     /// A codec of those agreed on; both sides may have settings of their own.
@@ -39,36 +45,33 @@ impl Report<'_> {
         let Some(sent) = self.peer.path.outbound_counters(ssrc) else {
             return;
         };
-        if sent.packets == 0 {
+        if !sent.agreed {
             return;
         }
         let codec = self.add_codec(&sender.agreed_codecs(), sent.payload_type);
         let id = format!("outbound-{ssrc}");
         let source = sender.track().map(|_| format!("source-{ssrc}"));
         let remote = self.peer.path.remote_report(ssrc);
-        let members = json!({
-            "ssrc": ssrc, "kind": kind.as_str(), "mid": transceiver.mid(),
-            "transportId": "transport", "codecId": codec, "mediaSourceId": source,
-            "rtxSsrc": sent.rtx_ssrc,
-            "remoteId": remote.map(|_| format!("remote-inbound-{ssrc}")),
-            "packetsSent": sent.packets, "bytesSent": sent.bytes,
-            "headerBytesSent": sent.header_bytes, "active": sender.is_sending(),
-            "nackCount": sent.nacks, "retransmittedPacketsSent": sent.retransmitted_packets,
-            "retransmittedBytesSent": sent.retransmitted_bytes,
-        });
-        self.add("outbound-rtp", id.clone(), members);
+        self.add(
+            "outbound-rtp",
+            id.clone(),
+            json!({
+                "ssrc": ssrc, "kind": kind.as_str(), "mid": transceiver.mid(),
+                "transportId": "transport", "codecId": codec, "mediaSourceId": source,
+                "rtxSsrc": sent.rtx_ssrc,
+                "remoteId": remote.map(|_| format!("remote-inbound-{ssrc}")),
+                "packetsSent": sent.packets + sent.retransmitted_packets,
+                "bytesSent": sent.bytes + sent.retransmitted_bytes,
+                "headerBytesSent": sent.header_bytes, "active": sender.is_sending(),
+                "totalPacketSendDelay": seconds(sent.send_delay),
+                "nackCount": sent.nacks, "retransmittedPacketsSent": sent.retransmitted_packets,
+                "retransmittedBytesSent": sent.retransmitted_bytes,
+            }),
+        );
         match sender.outbound() {
             Outbound::Video(video) => {
-                let made = video.stats();
-                self.merge(json!({
-                    "pliCount": sent.plis, "firCount": sent.firs, "framesSent": sent.frames,
-                    "framesEncoded": made.frames_encoded,
-                    "keyFramesEncoded": made.key_frames_encoded,
-                    "totalEncodeTime": seconds(made.total_encode_time),
-                    "frameWidth": made.frame_width, "frameHeight": made.frame_height,
-                    "framesPerSecond": made.frames_per_second,
-                    "targetBitrate": made.target_bitrate,
-                }));
+                self.merge(video_out_members(&video.stats(), &sent));
+                self.merge(self.limitation_members(sender));
             }
             Outbound::Audio(audio) => {
                 let made = audio.stats();
@@ -76,24 +79,54 @@ impl Report<'_> {
             }
         }
         if let Some(remote) = remote {
-            let trips = remote.round_trips;
-            let timestamp = unix_ms(self.peer, remote.arrival);
-            self.add(
-                "remote-inbound-rtp",
-                format!("remote-inbound-{ssrc}"),
-                json!({
-                    "ssrc": ssrc, "kind": kind.as_str(), "transportId": "transport",
-                    "codecId": codec, "localId": id,
-                    "packetsLost": remote.packets_lost, "fractionLost": remote.fraction_lost,
-                    "jitter": remote.jitter,
-                    "roundTripTime": remote.round_trip.map(seconds),
-                    "totalRoundTripTime": (trips > 0).then(|| seconds(remote.total_round_trip)),
-                    "roundTripTimeMeasurements": trips,
-                }),
-            );
-            if let Some(last) = self.list.last_mut() {
-                last.timestamp = timestamp;
-            }
+            self.add_remote_inbound(kind, ssrc, codec.as_deref(), &remote);
+        }
+    }
+
+    fn limitation_members(&self, sender: &RTCRtpSender) -> Value {
+        let limitation = sender.limitation();
+        let spent = limitation.durations(self.peer.path.now());
+        let reasons = LimitationReason::ALL.into_iter().zip(spent);
+        let durations: Map<String, Value> = reasons
+            .map(|(reason, spent)| (reason.as_str().to_owned(), json!(seconds(spent))))
+            .collect();
+        json!({
+            "qualityLimitationReason": limitation.reason().as_str(),
+            "qualityLimitationDurations": durations,
+            "qualityLimitationResolutionChanges": limitation.resolution_changes(),
+        })
+    }
+
+    fn add_remote_inbound(
+        &mut self,
+        kind: MediaKind,
+        ssrc: u32,
+        codec: Option<&str>,
+        remote: &RemoteReport,
+    ) {
+        let trips = remote.round_trips;
+        self.add(
+            "remote-inbound-rtp",
+            format!("remote-inbound-{ssrc}"),
+            json!({
+                "ssrc": ssrc, "kind": kind.as_str(), "transportId": "transport",
+                "codecId": codec, "localId": format!("outbound-{ssrc}"),
+                "packetsReceived": remote.packets_received,
+                "packetsLost": remote.packets_lost, "fractionLost": remote.fraction_lost,
+                "jitter": remote.jitter,
+                "roundTripTime": remote.round_trip.map(seconds),
+                "totalRoundTripTime": seconds(remote.total_round_trip),
+                "roundTripTimeMeasurements": trips,
+            }),
+        );
+        self.date_last(remote.arrival);
+    }
+
+    /// The last one was true at `time`.
+    fn date_last(&mut self, time: MediaTime) {
+        let timestamp = unix_ms(self.peer, time);
+        if let Some(last) = self.list.last_mut() {
+            last.timestamp = timestamp;
         }
     }
 
@@ -106,16 +139,30 @@ impl Report<'_> {
         // has changed its own.
         let streams = self.peer.path.inbound_counters(&route);
         for (at, stream) in streams.into_iter().enumerate() {
-            self.add_inbound_stream(transceiver, &stream);
+            let codec = self.add_inbound_stream(transceiver, &stream);
             if at == 0 {
-                let made = match receiver.receive() {
-                    Receive::Video(video) => video_members(&video.stats()),
-                    Receive::Audio(audio) => audio_members(&audio.stats()),
+                let (made, shown) = match receiver.receive() {
+                    Receive::Video(video) => {
+                        let got = video.stats();
+                        (video_members(&got), got.shown)
+                    }
+                    Receive::Audio(audio) => {
+                        let got = audio.stats();
+                        (audio_members(&got), got.shown)
+                    }
                 };
                 self.merge(made);
+                let playout = shown.map(|shown| self.playout_timestamp(shown));
+                self.merge(json!({ "estimatedPlayoutTimestamp": playout }));
             }
-            self.add_remote_outbound(transceiver.0.kind, &stream);
+            self.add_remote_outbound(transceiver.0.kind, &stream, codec.as_deref());
         }
+    }
+
+    /// What is shown now, by the sender's clock, in milliseconds since 1900.
+    fn playout_timestamp(&self, (captured, at): (Duration, MediaTime)) -> f64 {
+        let since = self.peer.path.now().saturating_since(at);
+        seconds(captured.saturating_add(since) + NTP_EPOCH) * 1e3
     }
 
     /// What a sender's track shows or says.
@@ -134,19 +181,26 @@ impl Report<'_> {
                     "totalSamplesDuration": seconds(made.total_samples_duration),
                 })
             }
-            Outbound::Video(_) => {
-                let settings = track.get_settings();
+            Outbound::Video(video) => {
+                let (settings, made) = (track.get_settings(), video.stats());
+                // Counted while somebody encodes it; before, what the source says of itself.
+                let counted = (made.source_frames > 0).then_some(made.source_frames_per_second);
                 json!({
                     "kind": "video", "trackIdentifier": track.id(),
                     "width": settings.width, "height": settings.height,
-                    "framesPerSecond": settings.frame_rate,
+                    "frames": made.source_frames,
+                    "framesPerSecond": counted.or(settings.frame_rate),
                 })
             }
         };
         self.add("media-source", id, members);
     }
 
-    fn add_inbound_stream(&mut self, transceiver: &RTCRtpTransceiver, got: &InboundCounters) {
+    fn add_inbound_stream(
+        &mut self,
+        transceiver: &RTCRtpTransceiver,
+        got: &InboundCounters,
+    ) -> Option<String> {
         let kind = transceiver.0.kind;
         let agreed = transceiver.0.receiver.get_parameters().codecs;
         let codec = self.add_codec(&agreed, got.payload_type);
@@ -158,11 +212,12 @@ impl Report<'_> {
             "inbound-rtp",
             format!("inbound-{}", got.ssrc),
             json!({
-                "ssrc": got.ssrc, "kind": kind.as_str(), "mid": transceiver.mid(),
+                "ssrc": got.ssrc, "rtxSsrc": got.rtx_ssrc,
+                "kind": kind.as_str(), "mid": transceiver.mid(),
                 "transportId": "transport", "codecId": codec, "remoteId": remote,
                 "trackIdentifier": transceiver.0.receiver.track().id(),
                 "packetsReceived": got.packets, "bytesReceived": got.bytes,
-                "headerBytesReceived": got.header_bytes, "packetsLost": got.lost(),
+                "headerBytesReceived": got.header_bytes, "packetsLost": got.lost,
                 "jitter": got.jitter, "nackCount": got.nacks,
                 "retransmittedPacketsReceived": got.retransmitted_packets,
                 "retransmittedBytesReceived": got.retransmitted_bytes,
@@ -170,9 +225,10 @@ impl Report<'_> {
                 "lastPacketReceivedTimestamp": last,
             }),
         );
+        codec
     }
 
-    fn add_remote_outbound(&mut self, kind: MediaKind, got: &InboundCounters) {
+    fn add_remote_outbound(&mut self, kind: MediaKind, got: &InboundCounters, codec: Option<&str>) {
         let Some((ntp, arrival)) = got.remote_time else {
             return;
         };
@@ -182,32 +238,52 @@ impl Report<'_> {
             format!("remote-outbound-{}", got.ssrc),
             json!({
                 "ssrc": got.ssrc, "kind": kind.as_str(), "transportId": "transport",
-                "localId": format!("inbound-{}", got.ssrc),
+                "codecId": codec, "localId": format!("inbound-{}", got.ssrc),
                 "packetsSent": got.remote_packets, "bytesSent": got.remote_bytes,
                 "remoteTimestamp": seconds(sent) * 1e3, "reportsSent": got.reports,
             }),
         );
-        let timestamp = unix_ms(self.peer, arrival);
-        if let Some(last) = self.list.last_mut() {
-            last.timestamp = timestamp;
-        }
+        self.date_last(arrival);
     }
 }
 
+fn video_out_members(made: &OutboundVideoStats, sent: &OutboundCounters) -> Value {
+    let known = |length: u32| (length > 0).then_some(length);
+    json!({
+        "pliCount": sent.plis, "firCount": sent.firs, "framesSent": sent.frames,
+        "hugeFramesSent": sent.huge_frames,
+        "framesEncoded": made.frames_encoded, "keyFramesEncoded": made.key_frames_encoded,
+        "totalEncodeTime": seconds(made.total_encode_time), "qpSum": made.qp_sum,
+        "totalEncodedBytesTarget": made.encoded_bytes_target,
+        "frameWidth": known(made.frame_width), "frameHeight": known(made.frame_height),
+        "framesPerSecond": made.frames_per_second, "targetBitrate": made.target_bitrate,
+    })
+}
+
 fn video_members(got: &crate::pipeline::InboundVideoStats) -> Value {
+    let known = |length: u32| (length > 0).then_some(length);
     json!({
         "framesReceived": got.frames_received, "framesDecoded": got.frames_decoded,
         "framesDropped": got.frames_dropped, "keyFramesDecoded": got.key_frames_decoded,
-        "pliCount": got.key_frame_requests, "packetsDiscarded": got.packets_discarded,
+        "framesRendered": got.frames_rendered,
+        "framesAssembledFromMultiplePackets": got.frames_assembled_from_multiple_packets,
+        "totalAssemblyTime": seconds(got.total_assembly_time), "qpSum": got.qp_sum,
+        // Key frames are asked for by PLI, never by FIR.
+        "pliCount": got.key_frame_requests, "firCount": 0,
+        "packetsDiscarded": got.packets_discarded,
         "freezeCount": got.freeze_count,
         "totalFreezesDuration": seconds(got.total_freezes_duration),
+        "pauseCount": got.pause_count,
+        "totalPausesDuration": seconds(got.total_pauses_duration),
         "totalDecodeTime": seconds(got.total_decode_time),
         "jitterBufferDelay": seconds(got.jitter_buffer_delay),
+        "jitterBufferTargetDelay": seconds(got.jitter_buffer_target_delay),
+        "jitterBufferMinimumDelay": seconds(got.jitter_buffer_minimum_delay),
         "jitterBufferEmittedCount": got.jitter_buffer_emitted_count,
         "totalProcessingDelay": seconds(got.total_processing_delay),
         "totalInterFrameDelay": seconds(got.total_inter_frame_delay),
         "totalSquaredInterFrameDelay": got.total_squared_inter_frame_delay,
-        "frameWidth": got.frame_width, "frameHeight": got.frame_height,
+        "frameWidth": known(got.frame_width), "frameHeight": known(got.frame_height),
         "framesPerSecond": got.frames_per_second,
     })
 }
@@ -215,6 +291,9 @@ fn video_members(got: &crate::pipeline::InboundVideoStats) -> Value {
 fn audio_members(got: &crate::pipeline::InboundAudioStats) -> Value {
     json!({
         "packetsDiscarded": got.packets_discarded,
+        "fecPacketsReceived": got.fec_packets_received,
+        // Decoded the moment that it leaves the buffer.
+        "totalProcessingDelay": seconds(got.jitter_buffer_delay),
         "totalSamplesReceived": got.total_samples_received,
         "concealedSamples": got.concealed_samples,
         "silentConcealedSamples": got.silent_concealed_samples,
@@ -222,6 +301,8 @@ fn audio_members(got: &crate::pipeline::InboundAudioStats) -> Value {
         "insertedSamplesForDeceleration": got.inserted_samples_for_deceleration,
         "removedSamplesForAcceleration": got.removed_samples_for_acceleration,
         "jitterBufferDelay": seconds(got.jitter_buffer_delay),
+        "jitterBufferTargetDelay": seconds(got.jitter_buffer_target_delay),
+        "jitterBufferMinimumDelay": seconds(got.jitter_buffer_minimum_delay),
         "jitterBufferEmittedCount": got.jitter_buffer_emitted_count,
         "audioLevel": got.audio_level, "totalAudioEnergy": got.total_audio_energy,
         "totalSamplesDuration": seconds(got.total_samples_duration),

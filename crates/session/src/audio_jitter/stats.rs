@@ -23,6 +23,8 @@ pub struct AudioJitterStats {
     pub jitter_buffer_delay: Duration,
     /// Sum over emitted samples of the target delay.
     pub jitter_buffer_target_delay: Duration,
+    /// The same if nobody had asked for more, as lip-sync does.
+    pub jitter_buffer_minimum_delay: Duration,
     /// Samples that left the buffer decoded.
     pub jitter_buffer_emitted_count: u64,
     /// Packets that came too late, or that a full or overdue buffer gave up.
