@@ -49,6 +49,8 @@ const BINDS: Duration = Duration::from_secs(2);
 const SHOWN_GROWTH: f64 = 3.0;
 /// So much of what trains show is believed.
 const SHOWN_SHARE: f64 = 0.85;
+/// … and no more than the share of it that was ours when the queue stood, but for this at least.
+const LEAST_SHARE: f64 = 0.05;
 /// The target may be so much above what arrived.
 const HEADROOM: f64 = 1.5;
 /// Below this share of the known capacity growth is fast, and above that one the capacity is another.
@@ -105,6 +107,9 @@ pub struct CongestionController {
     capacity: Option<f64>,
     /// When it last did.
     congested: MediaTime,
+    /// The share of what trains showed that the path carried of ours when its queue stood: the rest is
+    /// others'. A train is over before it learns of them all.
+    share: f64,
     /// A queue this long is not ours: it stayed when we sent less.
     foreign_queue: Duration,
     acknowledged: Acknowledged,
@@ -139,6 +144,7 @@ impl CongestionController {
             phase: Phase::Growing,
             capacity: None,
             congested: MediaTime::ZERO,
+            share: 1.0,
             foreign_queue: Duration::ZERO,
             acknowledged: Acknowledged::default(),
             trend: Trend::new(),
@@ -354,6 +360,9 @@ impl CongestionController {
         }
         self.capacity = Some(carried);
         self.congested = now;
+        if let Some(shown) = self.trains.shown(now) {
+            self.share = (carried / shown).clamp(LEAST_SHARE, 1.0);
+        }
         self.loss.break_off();
         // What left in the last round trip is still to come into it.
         let grows = (self.target / carried - 1.0).max(0.0) * self.round_trip.as_secs_f64();
@@ -392,7 +401,13 @@ impl CongestionController {
     }
 
     fn grow(&mut self, elapsed: f64, now: MediaTime) {
-        let shown = self.trains.shown(now).unwrap_or(0.0) * SHOWN_SHARE;
+        // Beside somebody who fills the queue whatever it costs, who is modest has nothing.
+        let others = if self.foreign_queue > NO_QUEUE {
+            1.0
+        } else {
+            self.share
+        };
+        let shown = self.trains.shown(now).unwrap_or(0.0) * SHOWN_SHARE.min(others);
         if self.capacity.is_some_and(|capacity| {
             self.target > capacity * NEAR.1 || shown > capacity * NEAR.1 * 1.2
         }) {
