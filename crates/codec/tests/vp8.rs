@@ -8,6 +8,7 @@ use duet_codec::{
     CodecError, EncodedVideo, VideoDecoder, VideoEncoder, VideoEncoderConfig, Vp8Decoder,
     Vp8DecoderOptions, Vp8Encoder, Vp8EncoderOptions,
 };
+use duet_session::vp8_quantizer;
 use scene::{Scene, psnr};
 use std::time::Duration;
 
@@ -208,4 +209,33 @@ fn the_decoders_limit_is_the_callers() {
         let shown = decoder.decode(&key.data);
         assert_eq!(shown.is_ok(), fits, "{width}x{height}: {shown:?}");
     }
+}
+
+/// The encoder is told to stay within 2 and 56 of libvpx's 64 steps: 2 and 106 of the 128 that a frame's header has
+/// ([RFC 6386, section 9.6](https://www.rfc-editor.org/rfc/rfc6386#section-9.6)).
+#[test]
+fn quantizers_that_are_read_from_frames_are_those_that_the_encoder_is_held_to() {
+    let options = || Vp8EncoderOptions {
+        drop_threshold: 0,
+        ..Vp8EncoderOptions::default()
+    };
+    let quantizers = |bitrate| {
+        let encoded = encoded(&VideoEncoderConfig { bitrate, ..CONFIG }, options(), 60);
+        let frames = encoded.into_iter().flatten();
+        let quantizers: Vec<_> = frames.map(|frame| vp8_quantizer(&frame.data)).collect();
+        assert_eq!(quantizers.len(), 60);
+        quantizers
+    };
+    let starved = quantizers(20_000);
+    assert_eq!(starved.iter().max(), Some(&Some(106)), "{starved:?}");
+    assert!(starved[30..].iter().all(|q| *q == Some(106)), "{starved:?}");
+    let lavish = quantizers(50_000_000);
+    assert!(lavish[30..].iter().all(|q| *q == Some(2)), "{lavish:?}");
+    let between = quantizers(600_000);
+    assert!(
+        between[30..]
+            .iter()
+            .all(|q| q.is_some_and(|q| (3..106).contains(&q))),
+        "{between:?}"
+    );
 }

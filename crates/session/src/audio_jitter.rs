@@ -211,13 +211,17 @@ impl AudioJitterBuffer {
         if self.packets.len() == Self::CAPACITY {
             self.give_up_first();
         }
+        self.hold(timestamp, sequence, packet.payload, now, false);
+    }
+
+    fn hold(&mut self, at: i64, sequence: i64, payload: Bytes, arrival: MediaTime, copy: bool) {
         let held = Held {
             sequence,
-            payload: packet.payload,
-            arrival: now,
-            copy: false,
+            payload,
+            arrival,
+            copy,
         };
-        self.packets.insert(timestamp, held);
+        self.packets.insert(at, held);
     }
 
     /// What to do at `now`, when `pending` samples a channel are decoded and not yet played. To be

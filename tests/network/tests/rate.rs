@@ -1,7 +1,8 @@
 //! What is sent follows what the path carries: [RFC 8867](https://www.rfc-editor.org/rfc/rfc8867#section-5.1)'s
-//! first case, and a start on a wide path.
+//! first case, calls that share a link as in its fourth, and a start on a wide path.
 
-use duet_network::{Call, CallConfig, LinkConfig, Sends, run};
+use duet_network::{Call, CallConfig, LinkConfig, Sends, VirtualClock, Wire, run};
+use std::sync::Arc;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -96,5 +97,36 @@ fn losses_that_are_no_congestion_cost_no_rate() {
         assert!(shown >= 890, "{shown}");
         assert!(call.ends[1].viewed.freezes(from, until).is_empty());
         call.end().await;
+    });
+}
+
+#[test]
+fn calls_that_share_a_link_do_not_seize_it_in_turns() {
+    run(async {
+        let wire = Wire::new(Arc::new(VirtualClock::start()), 1);
+        let ([a, b], ours) = (Call::addresses(0), limited(3_500));
+        wire.set_link(a, b, ours);
+        wire.set_link(b, a, back());
+        let mut calls = Vec::new();
+        for n in 0..3 {
+            let [from, to] = Call::addresses(n);
+            if n > 0 {
+                wire.share((from, to), (a, b));
+                wire.share((to, from), (b, a));
+            }
+            calls.push(Call::over(&wire, n, &CallConfig::default()).await);
+            calls[0].pass(20 * SECOND).await;
+        }
+        let (from, until) = calls[0].pass(30 * SECOND).await;
+        let rates: Vec<f64> = calls.iter().map(|call| call.rate(from, until)).collect();
+        let used = rates.iter().sum::<f64>() / 3_500e3;
+        assert!(used > 0.86, "{used:.2} are used: {rates:?}");
+        // How evenly they share it is another matter: docs/network.md.
+        assert!(rates.iter().all(|rate| *rate > 350e3), "{rates:?}");
+        let queue = calls[0].delay(from, until, 0.95).saturating_sub(WAY);
+        assert!(queue < 75 * SECOND / 1_000, "{queue:?}");
+        for call in calls {
+            call.end().await;
+        }
     });
 }

@@ -169,8 +169,6 @@ pub(crate) struct Incoming {
     rtx: HashMap<u32, u32>,
     /// Packets that belong to no section.
     pub(crate) strangers: u64,
-    /// Streams that were forgotten for new ones.
-    pub(crate) forgotten: u64,
     sender_ssrc: u32,
     next_report: Option<Instant>,
 }
@@ -220,7 +218,6 @@ impl Incoming {
             self.streams.get(primary)?.counters.last_packet
         };
         if let Some(stalest) = self.bindings.keys().copied().min_by_key(last_packet) {
-            self.forgotten += 1;
             self.unbind(stalest);
         }
     }

@@ -32,7 +32,7 @@ pub struct OutboundVideoStats {
     pub target_bitrate: u32,
     /// `qpSum`: of what was encoded, each 0 to 127.
     pub qp_sum: u64,
-    /// `totalEncodedBytesTarget`.
+    /// `totalEncodedBytesTarget`: bytes that the target rate allowed each picture, summed.
     pub encoded_bytes_target: u64,
     /// `frames` of the source since its encoder was made.
     pub source_frames: u64,

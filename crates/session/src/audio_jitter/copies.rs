@@ -1,6 +1,6 @@
 //! Packets that come twice: whole within later ones, or coarsely in their successors.
 
-use super::{AudioJitterBuffer, FEC_MEMORY, Held};
+use super::{AudioJitterBuffer, FEC_MEMORY};
 use crate::{ClockRate, RtpPacket};
 use duet_media::MediaTime;
 
@@ -36,13 +36,7 @@ impl AudioJitterBuffer {
             self.stats.fec_packets_discarded += 1;
             return;
         }
-        let held = Held {
-            sequence,
-            payload: packet.payload,
-            arrival: now,
-            copy: true,
-        };
-        self.packets.insert(timestamp, held);
+        self.hold(timestamp, sequence, packet.payload, now, true);
     }
 
     /// Whether a packet of this number was played, by itself or a copy.

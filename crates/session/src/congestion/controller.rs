@@ -402,12 +402,12 @@ impl CongestionController {
 
     fn grow(&mut self, elapsed: f64, now: MediaTime) {
         // Beside somebody who fills the queue whatever it costs, who is modest has nothing.
-        let others = if self.foreign_queue > NO_QUEUE {
+        let ours = if self.foreign_queue > NO_QUEUE {
             1.0
         } else {
             self.share
         };
-        let shown = self.trains.shown(now).unwrap_or(0.0) * SHOWN_SHARE.min(others);
+        let shown = self.trains.shown(now).unwrap_or(0.0) * SHOWN_SHARE.min(ours);
         if self.capacity.is_some_and(|capacity| {
             self.target > capacity * NEAR.1 || shown > capacity * NEAR.1 * 1.2
         }) {
