@@ -8,6 +8,7 @@
 
 use crate::recovery::PacedSocket;
 use crate::sockets::{Attached, Network};
+use crate::source_gate::SourceGate;
 use duet_media::Clock;
 use socket2::SockRef;
 use std::fmt;
@@ -41,16 +42,18 @@ pub(crate) struct PeerRuntime {
     /// Paces checks.
     clock: Arc<dyn Clock>,
     consent: Arc<AtomicBool>,
+    gate: Arc<SourceGate>,
 }
 
 impl PeerRuntime {
     /// A runtime whose driver wakes when `wake` is notified, and whose sockets send nothing but checks
-    /// without `consent`.
+    /// without `consent` and take in what `gate` admits.
     pub(crate) fn new(
         wake: Arc<Notify>,
         network: Option<Arc<dyn Network>>,
         clock: Arc<dyn Clock>,
         consent: Arc<AtomicBool>,
+        gate: Arc<SourceGate>,
     ) -> Self {
         PeerRuntime {
             wake,
@@ -58,12 +61,13 @@ impl PeerRuntime {
             network,
             clock,
             consent,
+            gate,
         }
     }
 
     fn paced(&self, socket: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
         let (clock, consent) = (self.clock.clone(), self.consent.clone());
-        Arc::new(PacedSocket::new(socket, clock, consent))
+        Arc::new(PacedSocket::new(socket, clock, consent, self.gate.clone()))
     }
 }
 
