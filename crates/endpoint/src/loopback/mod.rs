@@ -35,7 +35,7 @@ const CONNECT: Duration = Duration::from_secs(15);
 pub(crate) async fn run(options: Loopback, tell: &Tell) -> Result<ExitCode, Failure> {
     let clock = Arc::new(MonotonicClock::new());
     let mut stats = options
-        .stats
+        .stats_file
         .as_deref()
         .map(StatsFile::create)
         .transpose()?;
