@@ -173,7 +173,6 @@ async fn a_relay_that_is_killed_and_started_again_is_found_again() {
     call.read_pictures(5).await;
     let (one, other) = (call.a.pc.clone(), call.b.pc.clone());
     let (mut of_one, mut of_other) = (one.events(), other.events());
-    let begun = Instant::now();
     // What every program does.
     let negotiating = tokio::spawn(async move {
         loop {
@@ -181,7 +180,6 @@ async fn a_relay_that_is_killed_and_started_again_is_found_again() {
                 event = of_one.recv() => (event, &one, &other),
                 event = of_other.recv() => (event, &other, &one),
             };
-            eprintln!("DBG {:?} {:?}", begun.elapsed(), event);
             match event {
                 Some(Event::NegotiationNeeded) if from.negotiation_needed() => {
                     negotiate(from, to).await;
