@@ -1,9 +1,11 @@
 //! A connection's two tasks: one tells the program what happened, one divides up the bandwidth.
 
+use crate::ice_candidate::without_base;
 use crate::interceptor::{MediaPath, Route};
 use crate::peer_connection::Shared;
 use crate::{
-    PeerConnectionEvent, PeerContext, RTCIceConnectionState, RTCIceGatheringState, RTCRtpSender,
+    PeerConnectionEvent, PeerContext, RTCIceConnectionState, RTCIceGatheringState,
+    RTCIceTransportPolicy, RTCRtpSender,
 };
 use duet_media::{EventTarget, MediaKind};
 use duet_session::{RateAllocator, RateConfig, RateInput};
@@ -121,6 +123,10 @@ impl Dispatcher {
                     if let Some(peer) = peer {
                         let mut negotiation = peer.negotiation.lock();
                         candidate.sdp_mid = negotiation.first_mid();
+                        let policy = peer.configuration.lock().ice_transport_policy;
+                        if policy == RTCIceTransportPolicy::Relay {
+                            candidate.candidate = without_base(&candidate.candidate);
+                        }
                         negotiation.note_local_candidate(&candidate);
                     }
                     let event = PeerConnectionEvent::IceCandidate(Some(candidate));

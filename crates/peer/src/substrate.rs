@@ -55,7 +55,13 @@ pub(crate) const HEADER_EXTENSIONS: [&str; 2] = [TWCC_URI, crate::sdp::MID_URI];
 
 pub(crate) const OPUS_FMTP: &str = "minptime=10;useinbandfec=1;stereo=1";
 
-pub(crate) fn setting_engine(mdns: MulticastDnsMode) -> SettingEngine {
+/// `relay_only`: there is nothing better to wait for.
+pub(crate) fn setting_engine(mdns: MulticastDnsMode, relay_only: bool) -> SettingEngine {
+    let relay_wait = if relay_only {
+        Duration::ZERO
+    } else {
+        RELAY_WAIT
+    };
     SettingEngineBuilder::new()
         .with_multicast_dns_mode(mdns)
         .with_include_loopback_candidate(true)
@@ -68,7 +74,7 @@ pub(crate) fn setting_engine(mdns: MulticastDnsMode) -> SettingEngine {
         .with_host_acceptance_min_wait(Some(Duration::ZERO))
         .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
         .with_srflx_acceptance_min_wait(Some(REFLEXIVE_WAIT))
-        .with_relay_acceptance_min_wait(Some(RELAY_WAIT))
+        .with_relay_acceptance_min_wait(Some(relay_wait))
         .with_discard_local_candidates_during_ice_restart(true)
         .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(
             SctpMaxMessageSize::MAX_MESSAGE_SIZE,
