@@ -1,16 +1,14 @@
 //! What sends a track.
 
 mod dtmf;
+mod sound;
 mod tasks;
 
 pub use dtmf::{RTCDTMFSender, RTCDTMFToneChangeEvent};
 
 use crate::interceptor::{Feedbacks, MediaPath};
 use crate::peer_connection::Shared;
-use crate::pipeline::{
-    AudioSendSettings, EncoderHub, OutboundAudio, OutboundVideo, VideoSendSettings,
-};
-use crate::sdp::OpusParameters;
+use crate::pipeline::{EncoderHub, OutboundAudio, OutboundVideo, VideoSendSettings};
 use crate::{
     RTCDtlsTransport, RTCError, RTCRtpCapabilities, RTCRtpCodecParameters,
     RTCRtpEncodingParameters, RTCRtpSendParameters,
@@ -18,6 +16,7 @@ use crate::{
 use duet_media::{MediaKind, MediaStreamTrack};
 use duet_session::QualityLimitation;
 use parking_lot::Mutex;
+use sound::Sound;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -70,7 +69,7 @@ struct SenderState {
     scale: f64,
     frame_rate: Option<f64>,
     limitation: QualityLimitation,
-    opus: AudioSendSettings,
+    sound: Sound,
 }
 
 struct AskEncoder(Outbound);
@@ -93,9 +92,12 @@ impl RTCRtpSender {
         encoding: RTCRtpEncodingParameters,
         peer: Weak<Shared>,
     ) -> Self {
-        let opus = AudioSendSettings::default();
+        let sound = Sound::default();
         let outbound = match kind {
-            MediaKind::Audio => Outbound::Audio(Arc::new(encoders.subscribe_audio(None, opus))),
+            MediaKind::Audio => {
+                let audio = encoders.subscribe_audio(None, sound.settings);
+                Outbound::Audio(Arc::new(audio))
+            }
             MediaKind::Video => {
                 let start = encoding.max_bitrate.unwrap_or(u32::MAX).min(start_bitrate);
                 let settings = VideoSendSettings::default();
@@ -121,7 +123,7 @@ impl RTCRtpSender {
                 scale: 1.0,
                 frame_rate: None,
                 limitation: QualityLimitation::default(),
-                opus,
+                sound,
             }),
             returned: Mutex::default(),
             agreed: Mutex::default(),
@@ -275,6 +277,7 @@ impl RTCRtpSender {
 
     /// What the descriptions agreed on. What `get_parameters` returned before is void.
     pub(crate) fn agree(&self, agreed: RTCRtpSendParameters) {
+        self.agree_on_sound(&agreed.codecs);
         *self.0.agreed.lock() = agreed;
         *self.0.returned.lock() = None;
     }
@@ -375,43 +378,26 @@ impl RTCRtpSender {
         }
     }
 
-    /// What the other side wishes of its sound.
-    pub(crate) fn set_opus(&self, wished: OpusParameters) {
-        let Outbound::Audio(audio) = &self.0.outbound else {
+    /// Takes on its share of what the path carries, of pictures.
+    pub(crate) fn allot(&self, bits_per_second: u64, scale: f64, frame_rate: f64) {
+        let Outbound::Video(video) = &self.0.outbound else {
             return;
         };
-        let mut state = self.0.state.lock();
-        state.opus.channels = if wished.stereo { 2 } else { 1 };
-        state.opus.fec = wished.fec;
-        state.opus.dtx = wished.dtx;
-        audio.set_settings(state.opus);
-    }
-
-    /// Takes on its share of what the path carries.
-    pub(crate) fn allot(&self, bits_per_second: u64, loss: f64, scale: f64, frame_rate: f64) {
         let bits = u32::try_from(bits_per_second).unwrap_or(u32::MAX);
         let changed = {
             let mut state = self.0.state.lock();
             let bits = state.encoding.max_bitrate.unwrap_or(u32::MAX).min(bits);
-            match &self.0.outbound {
-                Outbound::Audio(audio) => {
-                    audio.set_target_bitrate(bits);
-                    audio.set_expected_loss((loss * 100.0).clamp(0.0, 50.0) as u8);
-                }
-                Outbound::Video(video) => video.set_target_bitrate(bits),
-            }
+            video.set_target_bitrate(bits);
             let frame_rate = (scale > 1.0 || frame_rate < 29.0).then_some(frame_rate);
             let resized = state.scale != scale;
             let changed = resized || state.frame_rate != frame_rate;
             (state.scale, state.frame_rate) = (scale, frame_rate);
-            if let Outbound::Video(video) = &self.0.outbound {
-                let (made, now) = (video.stats(), self.0.path.now());
-                let limitation = &mut state.limitation;
-                limitation.watch_encoder(made.frames_encoded, made.frames_overwritten, now);
-                limitation.set(scale > 1.0 || frame_rate.is_some(), now);
-                if resized {
-                    limitation.resized();
-                }
+            let (made, now) = (video.stats(), self.0.path.now());
+            let limitation = &mut state.limitation;
+            limitation.watch_encoder(made.frames_encoded, made.frames_overwritten, now);
+            limitation.set(scale > 1.0 || frame_rate.is_some(), now);
+            if resized {
+                limitation.resized();
             }
             changed
         };
