@@ -4,6 +4,7 @@
 
 use crate::RTCError;
 use duet_media::MediaKind;
+use duet_session::DegradationPreference;
 use serde::{Deserialize, Serialize};
 
 /// [`RTCRtpEncodingParameters`](https://w3c.github.io/webrtc-pc/#dom-rtcrtpencodingparameters): how a
@@ -169,6 +170,39 @@ pub struct RTCRtcpParameters {
     pub reduced_size: bool,
 }
 
+/// [`RTCDegradationPreference`](https://w3c.github.io/mst-content-hint/#dom-rtcdegradationpreference): what
+/// of a picture gives way when the path does not carry all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RTCDegradationPreference {
+    /// Its size.
+    MaintainFramerate,
+    /// Its rate.
+    MaintainResolution,
+    /// Some of both.
+    Balanced,
+}
+
+impl From<RTCDegradationPreference> for DegradationPreference {
+    fn from(preference: RTCDegradationPreference) -> Self {
+        match preference {
+            RTCDegradationPreference::MaintainFramerate => Self::MaintainFramerate,
+            RTCDegradationPreference::MaintainResolution => Self::MaintainResolution,
+            RTCDegradationPreference::Balanced => Self::Balanced,
+        }
+    }
+}
+
+impl From<DegradationPreference> for RTCDegradationPreference {
+    fn from(preference: DegradationPreference) -> Self {
+        match preference {
+            DegradationPreference::MaintainFramerate => Self::MaintainFramerate,
+            DegradationPreference::MaintainResolution => Self::MaintainResolution,
+            DegradationPreference::Balanced => Self::Balanced,
+        }
+    }
+}
+
 /// [`RTCRtpSendParameters`](https://w3c.github.io/webrtc-pc/#dom-rtcrtpsendparameters).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -177,6 +211,12 @@ pub struct RTCRtpSendParameters {
     pub transaction_id: String,
     /// How the track is encoded: one.
     pub encodings: Vec<RTCRtpEncodingParameters>,
+    /// [`degradationPreference`](https://w3c.github.io/mst-content-hint/#dom-rtcrtpsendparameters-degradationpreference),
+    /// of pictures. Without one the track's
+    /// [`content_hint`](duet_media::MediaStreamTrack::content_hint) says it: details and text keep their
+    /// size, motion its rate, all else gives up some of both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degradation_preference: Option<RTCDegradationPreference>,
     /// As agreed on.
     pub header_extensions: Vec<RTCRtpHeaderExtensionParameters>,
     /// As agreed on.

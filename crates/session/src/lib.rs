@@ -13,6 +13,7 @@ pub mod audio_jitter;
 pub mod audio_send;
 pub mod check_pacer;
 pub mod congestion;
+pub mod degradation;
 pub mod keyframe_gate;
 pub mod lip_sync;
 pub mod negotiator;
@@ -43,6 +44,7 @@ pub use audio_jitter::{
 pub use audio_send::{AudioLimits, AudioPath, AudioSendPolicy, AudioSending};
 pub use check_pacer::CheckPacer;
 pub use congestion::{CongestionConfig, CongestionController, PacketResult};
+pub use degradation::{Degradation, DegradationPreference, PictureShape, PictureSource};
 pub use keyframe_gate::KeyFrameGate;
 pub use lip_sync::{LipSync, MinDelays, Played};
 pub use negotiator::{

@@ -60,6 +60,7 @@ const codecCapability = convert.dictionary({
 
 const sendParameters = convert.dictionary({
   transactionId: convert.string,
+  degradationPreference: enumeration("maintain-framerate", "maintain-resolution", "balanced"),
   encodings: convert.sequence(encodingParameters),
   headerExtensions: convert.sequence(dictionaryWith(
     { uri: convert.string, id: wrapping(16), encrypted: convert.boolean }, { encrypted: false }, ["uri", "id"],

@@ -173,6 +173,8 @@ impl OutboundVideo {
             frames_dropped: outbox.dropped,
             frame_width: encoder.width,
             frame_height: encoder.height,
+            source_width: encoder.source_width,
+            source_height: encoder.source_height,
             frames_per_second: encoder.frame_rate,
             target_bitrate: encoder.target_bitrate,
             qp_sum: encoder.qp_sum,

@@ -28,6 +28,10 @@ pub struct OutboundVideoStats {
     pub frame_height: u32,
     /// `framesPerSecond`: encoded in the last second.
     pub frames_per_second: f64,
+    /// Width of the picture that it was made from, in pixels; 0 before the first.
+    pub source_width: u32,
+    /// Height of that picture.
+    pub source_height: u32,
     /// `targetBitrate` of the encoder, in bits a second.
     pub target_bitrate: u32,
     /// `qpSum`: of what was encoded, each 0 to 127.

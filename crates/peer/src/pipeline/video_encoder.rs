@@ -61,6 +61,8 @@ pub(super) struct EncoderCounters {
     pub(super) source_frames: u64,
     pub(super) width: u32,
     pub(super) height: u32,
+    pub(super) source_width: u32,
+    pub(super) source_height: u32,
     pub(super) target_bitrate: u32,
     /// In the last second.
     pub(super) frame_rate: f64,
@@ -98,6 +100,8 @@ enum Job {
     /// Make an encoder for pictures of this size, so that the first one need not wait for that.
     Prepare((u32, u32), u32),
     Encode(VideoFrame, u32),
+    /// The last one again, at once: somebody needs a key frame, and no other picture comes.
+    Again(VideoFrame, u32),
 }
 
 impl VideoEncoding {
@@ -298,7 +302,7 @@ impl Shared {
             Some(due) if due > now => Err(Next::At(due)),
             Some(_) => {
                 let repeated = inbox.repeated(now).ok_or(Next::Woken)?;
-                Ok(Job::Encode(repeated, inbox.target_bitrate))
+                Ok(Job::Again(repeated, inbox.target_bitrate))
             }
             None => Err(Next::Woken),
         }
@@ -353,6 +357,7 @@ impl Work for Worker {
                         self.encode(&picture, target);
                     }
                 }
+                Job::Again(picture, target) => self.encode(&picture, target),
             }
         }
     }
@@ -388,6 +393,8 @@ impl Worker {
         counters.bytes_target += (f64::from(target) / 8.0 / self.meter.rate()) as u64;
         counters.width = encoded.width;
         counters.height = encoded.height;
+        counters.source_width = picture.width();
+        counters.source_height = picture.height();
         drop(counters);
         self.shared.made.lock().note(now);
         let viewers = self.shared.viewers.lock();
