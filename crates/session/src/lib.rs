@@ -32,6 +32,7 @@ pub mod rtp_timeline;
 pub mod rtx;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
+pub mod temporal_layers;
 pub mod unwrap;
 pub mod video_jitter;
 pub mod vp8_payload;
@@ -63,6 +64,7 @@ pub use rtp::RtpPacket;
 pub use rtp_clock::{ClockRate, RtpClock};
 pub use rtp_timeline::RtpTimeline;
 pub use rtx::{DuplicateFilter, unwrap_rtx};
+pub use temporal_layers::{LayerChoice, LayerFilter, TemporalLayer};
 pub use unwrap::{SequenceUnwrapper, TimestampUnwrapper};
 pub use video_jitter::{
     AssembledFrame, VideoEvent, VideoJitterBuffer, VideoJitterConfig, VideoJitterCounters,

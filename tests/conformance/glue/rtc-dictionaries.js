@@ -52,6 +52,7 @@ const encodingParameters = dictionaryWith({
   maxBitrate: wrapping(32),
   maxFramerate: convert.double,
   scaleResolutionDownBy: convert.double,
+  scalabilityMode: convert.string,
 }, { active: true });
 
 const codecCapability = convert.dictionary({

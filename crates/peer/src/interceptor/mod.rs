@@ -23,6 +23,7 @@ use crate::PeerContext;
 use crate::pipeline::Workers;
 use crate::sources::{Heard, RTCRtpSource};
 use duet_media::{Clock, MediaKind, MediaTime};
+use duet_session::TemporalLayer;
 use estimate::{Estimator, SharedEstimate};
 use incoming::Incoming;
 use outgoing::Outgoing;
@@ -196,8 +197,16 @@ impl MediaPath {
     }
 
     /// Queues an encoded picture of `ssrc`. Lost if the stream is not negotiated.
-    pub(crate) fn send_picture(&self, ssrc: u32, capture_time: MediaTime, data: &[u8]) -> bool {
-        let sent = self.out.lock().send_picture(ssrc, capture_time, data);
+    pub(crate) fn send_picture(
+        &self,
+        ssrc: u32,
+        capture_time: MediaTime,
+        layer: Option<TemporalLayer>,
+        data: &[u8],
+    ) -> bool {
+        let mut out = self.out.lock();
+        let sent = out.send_picture(ssrc, capture_time, layer, data);
+        drop(out);
         self.wake.notify_one();
         sent
     }

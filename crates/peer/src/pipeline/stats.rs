@@ -22,6 +22,10 @@ pub struct OutboundVideoStats {
     /// Encoded frames that were thrown away because this viewer did not take them in time, or that
     /// came before the key frame it waited for.
     pub frames_dropped: u64,
+    /// Encoded frames of temporal layers that this viewer did not get for its path's sake.
+    pub frames_left_out: u64,
+    /// How many of the encoder's temporal layers it does not get now.
+    pub layers_left_out: u8,
     /// `frameWidth` of the last encoded frame, in pixels; 0 before the first.
     pub frame_width: u32,
     /// `frameHeight`.

@@ -265,6 +265,7 @@ impl RTCRtpSender {
         if self.0.kind == MediaKind::Audio {
             encoding.max_framerate = None;
             encoding.scale_resolution_down_by = 1.0;
+            encoding.scalability_mode = None;
         }
         {
             let mut state = self.0.state.lock();
@@ -338,6 +339,10 @@ impl RTCRtpSender {
     /// What the program lets it take at most.
     pub(crate) fn max_bitrate(&self) -> Option<u32> {
         self.0.state.lock().encoding.max_bitrate
+    }
+
+    pub(crate) fn scalability_mode(&self) -> Option<String> {
+        self.0.state.lock().encoding.scalability_mode.clone()
     }
 
     pub(crate) fn streams(&self) -> Vec<String> {
@@ -445,6 +450,7 @@ impl RTCRtpSender {
         video.set_settings(VideoSendSettings {
             scale_resolution_down_by: state.encoding.scale_resolution_down_by * shape.scale,
             max_frame_rate: rates.into_iter().flatten().reduce(f64::min),
+            temporal_layers: state.encoding.temporal_layers(),
         });
     }
 

@@ -44,7 +44,8 @@ impl Quality {
         let before = std::mem::replace(&mut self.shape, shape);
         self.limitation
             .watch_encoder(made.frames_encoded, made.frames_overwritten, now);
-        self.limitation.set(self.degradation.is_degraded(), now);
+        let less = self.degradation.is_degraded() || made.layers_left_out > 0;
+        self.limitation.set(less, now);
         if before.scale != shape.scale {
             self.limitation.resized();
         }
