@@ -2,16 +2,14 @@
 
 mod dtmf;
 mod quality;
+mod sound;
 mod tasks;
 
 pub use dtmf::{RTCDTMFSender, RTCDTMFToneChangeEvent};
 
 use crate::interceptor::{Feedbacks, MediaPath};
 use crate::peer_connection::Shared;
-use crate::pipeline::{
-    AudioSendSettings, EncoderHub, OutboundAudio, OutboundVideo, VideoSendSettings,
-};
-use crate::sdp::OpusParameters;
+use crate::pipeline::{EncoderHub, OutboundAudio, OutboundVideo, VideoSendSettings};
 use crate::{
     RTCDtlsTransport, RTCError, RTCRtpCapabilities, RTCRtpCodecParameters,
     RTCRtpEncodingParameters, RTCRtpSendParameters,
@@ -20,6 +18,7 @@ use duet_media::{MediaKind, MediaStreamTrack};
 use duet_session::QualityLimitation;
 use parking_lot::Mutex;
 use quality::Quality;
+use sound::Sound;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -69,7 +68,7 @@ struct SenderState {
     /// Nobody answers: its encoder waits for the path.
     resting: bool,
     quality: Quality,
-    opus: AudioSendSettings,
+    sound: Sound,
 }
 
 struct AskEncoder(Outbound);
@@ -92,9 +91,12 @@ impl RTCRtpSender {
         encoding: RTCRtpEncodingParameters,
         peer: Weak<Shared>,
     ) -> Self {
-        let opus = AudioSendSettings::default();
+        let sound = Sound::default();
         let outbound = match kind {
-            MediaKind::Audio => Outbound::Audio(Arc::new(encoders.subscribe_audio(None, opus))),
+            MediaKind::Audio => {
+                let audio = encoders.subscribe_audio(None, sound.settings);
+                Outbound::Audio(Arc::new(audio))
+            }
             MediaKind::Video => {
                 let start = encoding.max_bitrate.unwrap_or(u32::MAX).min(start_bitrate);
                 let settings = VideoSendSettings::default();
@@ -118,7 +120,7 @@ impl RTCRtpSender {
                 live: false,
                 resting: false,
                 quality: Quality::default(),
-                opus,
+                sound,
             }),
             returned: Mutex::default(),
             agreed: Mutex::default(),
@@ -280,6 +282,7 @@ impl RTCRtpSender {
 
     /// What the descriptions agreed on. What `get_parameters` returned before is void.
     pub(crate) fn agree(&self, agreed: RTCRtpSendParameters) {
+        self.agree_on_sound(&agreed.codecs);
         *self.0.agreed.lock() = agreed;
         *self.0.returned.lock() = None;
     }
@@ -384,43 +387,25 @@ impl RTCRtpSender {
         }
     }
 
-    /// What the other side wishes of its sound.
-    pub(crate) fn set_opus(&self, wished: OpusParameters) {
-        let Outbound::Audio(audio) = &self.0.outbound else {
+    /// Takes on its share of what the path carries, of pictures.
+    pub(crate) fn allot(&self, bits_per_second: u64) {
+        let Outbound::Video(video) = &self.0.outbound else {
             return;
         };
-        let mut state = self.0.state.lock();
-        state.opus.channels = if wished.stereo { 2 } else { 1 };
-        state.opus.fec = wished.fec;
-        state.opus.dtx = wished.dtx;
-        audio.set_settings(state.opus);
-    }
-
-    /// Takes on its share of what the path carries.
-    pub(crate) fn allot(&self, bits_per_second: u64, loss: f64) {
         let bits = u32::try_from(bits_per_second).unwrap_or(u32::MAX);
         let mut state = self.0.state.lock();
         let bits = state.encoding.max_bitrate.unwrap_or(u32::MAX).min(bits);
-        let reshaped = match &self.0.outbound {
-            Outbound::Audio(audio) => {
-                audio.set_target_bitrate(bits);
-                audio.set_expected_loss((loss * 100.0).clamp(0.0, 50.0) as u8);
-                false
-            }
-            Outbound::Video(video) => {
-                video.set_target_bitrate(bits);
-                let SenderState {
-                    track,
-                    encoding,
-                    quality,
-                    ..
-                } = &mut *state;
-                let now = self.0.path.now();
-                track
-                    .as_ref()
-                    .is_some_and(|track| quality.update(bits, track, encoding, &video.stats(), now))
-            }
+        video.set_target_bitrate(bits);
+        let SenderState {
+            track,
+            encoding,
+            quality,
+            ..
+        } = &mut *state;
+        let Some(track) = track else {
+            return;
         };
+        let reshaped = quality.update(bits, track, encoding, &video.stats(), self.0.path.now());
         drop(state);
         if reshaped {
             self.apply_settings();
