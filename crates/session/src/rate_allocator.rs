@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_picture_makes_room_for_copies_of_the_sound_down_to_its_least() {
-        let mut given = |estimate, audio_copies_bps| {
+        let given = |estimate, audio_copies_bps| {
             let input = RateInput {
                 audio_copies_bps,
                 ..both(estimate)
