@@ -256,14 +256,10 @@ impl Divider {
             .map(|max| max.map_or(u64::from(u32::MAX), u64::from))
             .sum::<u64>();
         let max = self.max_bitrate as u64;
-        let largest = of_kind(MediaKind::Video).map(RTCRtpSender::pixels).max();
-        let of_720p = largest.unwrap_or(0).max(320 * 180) as f64 / (1_280.0 * 720.0);
         let usual = RateConfig::default();
         // Each picture has its least; what a program wishes below that, its sender sees to.
         let video_min_bps = usual.video_min_bps * videos.max(1) as u64;
         self.allocator.set_config(RateConfig {
-            // A smaller picture is as good with less.
-            video_full_bps: (usual.video_full_bps as f64 * of_720p) as u64,
             video_min_bps,
             video_max_bps: wished.clamp(video_min_bps, max.max(video_min_bps)),
             ..usual
@@ -276,7 +272,7 @@ impl Divider {
             video: videos > 0,
             audio_copies_bps: self.copies_bps,
         };
-        let shares = self.allocator.update(input, self.path.now());
+        let shares = self.allocator.update(input);
         let copies = of_kind(MediaKind::Audio).map(|sender| {
             sender.allot_sound(AudioPath {
                 estimate_bps: target as u64 / audios.max(1) as u64,
@@ -288,7 +284,7 @@ impl Divider {
         self.copies_bps = copies.sum();
         for sender in of_kind(MediaKind::Video) {
             let share = shares.video_bps / videos.max(1) as u64;
-            sender.allot(share, shares.video_scale, shares.video_frame_rate);
+            sender.allot(share);
         }
         if std::mem::replace(&mut self.overloads, estimate.overloads) != estimate.overloads {
             // What waits would come late, and what was lost would be asked for again and again.

@@ -150,6 +150,7 @@ fn floor(report: &Report, options: &Loopback) -> Result<Option<f64>, Failure> {
         height: video.height,
         frame_rate: f64::from(options.picture.frame_rate),
         bitrate: options.picture.video_kbps * 1_000,
+        temporal_layers: 1,
     });
     let audio = report.audio.as_ref().map(|_| AudioEncoderConfig {
         bitrate: 32_000,

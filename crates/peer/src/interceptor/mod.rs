@@ -26,6 +26,7 @@ use crate::source_gate::SourceGate;
 use crate::sources::{Heard, RTCRtpSource};
 use crate::{Diagnostics, PeerContext};
 use duet_media::{Clock, MediaKind, MediaTime};
+use duet_session::TemporalLayer;
 use estimate::{Estimator, SharedEstimate};
 use guard::Guard;
 use incoming::Incoming;
@@ -228,8 +229,16 @@ impl MediaPath {
     }
 
     /// Queues an encoded picture of `ssrc`. Lost if the stream is not negotiated.
-    pub(crate) fn send_picture(&self, ssrc: u32, capture_time: MediaTime, data: &[u8]) -> bool {
-        let sent = self.out.lock().send_picture(ssrc, capture_time, data);
+    pub(crate) fn send_picture(
+        &self,
+        ssrc: u32,
+        capture_time: MediaTime,
+        layer: Option<TemporalLayer>,
+        data: &[u8],
+    ) -> bool {
+        let mut out = self.out.lock();
+        let sent = out.send_picture(ssrc, capture_time, layer, data);
+        drop(out);
         self.wake.notify_one();
         sent
     }

@@ -11,7 +11,7 @@ use crate::Diagnostics;
 use bytes::Bytes;
 use departures::Departures;
 use duet_media::{MediaKind, MediaTime};
-use duet_session::{ClockRate, KeyFrameGate, NtpTime, RtpClock, Vp8Packetizer};
+use duet_session::{ClockRate, KeyFrameGate, NtpTime, RtpClock, TemporalLayer, Vp8Packetizer};
 use parking_lot::Mutex;
 pub(crate) use reports::RemoteReport;
 use reports::Reports;
@@ -220,7 +220,13 @@ impl Outgoing {
         self.pacer.set_rate(bits_per_second.max(floor));
     }
 
-    pub(crate) fn send_picture(&mut self, ssrc: u32, time: MediaTime, data: &[u8]) -> bool {
+    pub(crate) fn send_picture(
+        &mut self,
+        ssrc: u32,
+        time: MediaTime,
+        layer: Option<TemporalLayer>,
+        data: &[u8],
+    ) -> bool {
         let Some(stream) = self.streams.get_mut(&ssrc) else {
             return false;
         };
@@ -231,7 +237,7 @@ impl Outgoing {
             stream.key_frame = Some(stream.next_sequence_number);
         }
         let timestamp = stream.clock.stamp(time);
-        let payloads = stream.packetizer.packetize(data);
+        let payloads = stream.packetizer.packetize(data, layer);
         let last = payloads.len().saturating_sub(1);
         for (at, payload) in payloads.into_iter().enumerate() {
             if let Some(packet) = stream.packet(ssrc, timestamp, at == last, payload) {

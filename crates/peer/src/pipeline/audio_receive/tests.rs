@@ -83,6 +83,7 @@ impl Call {
             height: 180,
             frame_rate: 30.0,
             bitrate: 500_000,
+            temporal_layers: 1,
         };
         Call {
             clock,
@@ -178,7 +179,7 @@ impl Call {
             return;
         };
         let timestamp = camera.rtp.stamp(now);
-        let payloads = camera.packetizer.packetize(&encoded.data);
+        let payloads = camera.packetizer.packetize(&encoded.data, None);
         let last = payloads.len() - 1;
         for (n, payload) in payloads.into_iter().enumerate() {
             let packet = RtpPacket {
