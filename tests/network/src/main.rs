@@ -1,5 +1,7 @@
 //! Runs the laboratory's experiments and prints what was measured, one line of JSON for each.
 
+mod spacings;
+
 use duet_media::{Clock, MediaTime};
 use duet_network::{
     Call, CallConfig, LinkConfig, Loss, Sends, Tcp, VirtualClock, Wire, percentile, run,
@@ -14,7 +16,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let experiments: [(&str, Experiment); 17] = [
+    let experiments: [(&str, Experiment); 18] = [
         ("clean", || run(loss(0.0, 4_000_000))),
         ("loss-5", || run(loss(0.05, 4_000_000))),
         ("loss-1-800k", || run(loss(0.01, 800_000))),
@@ -29,6 +31,7 @@ fn main() {
         ("start-5m", || run(start())),
         ("variable-multiple", || run(variable_multiple())),
         ("fairness", || run(fairness())),
+        ("fairness-spacings", spacings::fairness_spacings),
         ("fairness-rtt", || run(fairness_by_round_trip())),
         ("tcp-long", || run(tcp_long())),
         ("pause", || run(pause())),
