@@ -48,6 +48,8 @@ const FAST_GROWTH: f64 = 0.12;
 /// they come to have the same. The longer ago it was congested, the less that binds.
 const SLOW_GROWTH: f64 = 30_000.0;
 const BINDS: Duration = Duration::from_secs(2);
+/// By so much growth is slower where the queue is about to be too long.
+const SLOWER: f64 = 0.7;
 /// Growth a second towards what a train has shown that there is room for.
 const SHOWN_GROWTH: f64 = 3.0;
 /// So much of what trains show is believed.
@@ -56,8 +58,6 @@ const SHOWN_SHARE: f64 = 0.85;
 /// so much is learned of it: single trains tell little.
 const LEAST_SHARE: f64 = 0.05;
 const LEARN_SHARE: f64 = 0.2;
-/// Beside somebody who fills the queue whatever it costs, no less than this is ours.
-const SHARE_BESIDE_OTHERS: f64 = 0.4;
 /// They are news if they show this much more than the target.
 const NEWS: f64 = 1.2;
 /// The target may be so much above what arrived.
@@ -306,7 +306,7 @@ impl CongestionController {
         let before = self.updated.replace(now).unwrap_or(now);
         let elapsed = now.saturating_since(before).as_secs_f64().min(0.5);
         let waits = self.queue.wait();
-        if waits >= OVERLOAD && self.lost > 0 {
+        if waits >= OVERLOAD.max(self.tolerance.foreign()) && self.lost > 0 {
             self.overload(now);
         }
         self.tolerance.on_wait(waits, elapsed, now);
@@ -323,6 +323,7 @@ impl CongestionController {
                     // It was taken for better than it is: what arrived was of before.
                     self.drain(waits, now);
                 } else if waits <= NONE.max(queue / 5) {
+                    self.tolerance.went();
                     self.set(resume);
                     self.phase = Phase::Resting { until: now + REST };
                 } else if now >= until {
@@ -332,7 +333,7 @@ impl CongestionController {
                     let arrives = self.acknowledged.rate(SHORT_WINDOWS[0]).unwrap_or(0.0);
                     let taken = arrives < resume / RESUME * OURS || self.target < HARDLY;
                     if waits > queue / 2 && taken {
-                        self.tolerance.is_not_ours(waits);
+                        self.tolerance.stayed(waits);
                     }
                     self.set(resume);
                     self.phase = Phase::Resting { until: now + REST };
@@ -353,7 +354,8 @@ impl CongestionController {
         if too_long || grows {
             self.drain(waits, now);
         } else if self.phase == Phase::Growing && (foreign || self.trend.usage() == Usage::Normal) {
-            self.grow(elapsed, now);
+            let near = stands.as_secs_f64() / most.as_secs_f64();
+            self.grow(elapsed * (1.0 - SLOWER * near), now);
         }
     }
 
@@ -412,13 +414,12 @@ impl CongestionController {
     }
 
     fn grow(&mut self, elapsed: f64, now: MediaTime) {
-        // Beside somebody who fills the queue whatever it costs, who is modest has nothing.
-        let ours = if self.tolerance.is_beside_others() {
-            self.share.max(SHARE_BESIDE_OTHERS)
-        } else {
-            self.share
+        // Where somebody else fills the queue, a train shows theirs.
+        let shown = match self.trains.shown(now) {
+            Some(shown) if !self.tolerance.is_beside_others() => shown,
+            _ => 0.0,
         };
-        let shown = self.trains.shown(now).unwrap_or(0.0) * SHOWN_SHARE.min(ours);
+        let shown = shown * SHOWN_SHARE.min(self.share);
         if self.capacity.is_some_and(|capacity| {
             self.target > capacity * NEAR.1 || shown > capacity * NEAR.1 * 1.2
         }) {

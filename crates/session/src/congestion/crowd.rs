@@ -70,7 +70,9 @@ struct Sender {
 struct Pictures {
     enabled: bool,
     next: MediaTime,
+    /// What it is told, and what it comes to have: it falls slower than it is told to.
     rate: f64,
+    has: f64,
     too_many_bits: f64,
     rng: Rng,
 }
@@ -115,6 +117,7 @@ impl Crowd {
                 enabled: true,
                 next: picture,
                 rate: 0.0,
+                has: 0.0,
                 too_many_bits: 0.0,
                 rng: Rng::new(self.rng.next_u64()),
             },
@@ -309,7 +312,8 @@ impl Pictures {
         if rate < self.rate || rate > self.rate * 1.05 {
             self.rate = rate.max(40_000.0);
         }
-        let usual = self.rate * PICTURE_EVERY.as_secs_f64() / 8.0;
+        self.has += (self.rate - self.has) * if self.rate < self.has { 0.15 } else { 1.0 };
+        let usual = self.has * PICTURE_EVERY.as_secs_f64() / 8.0;
         if !self.enabled || !has_room {
             self.too_many_bits = (self.too_many_bits - usual).max(-3.0 * usual);
             return None;

@@ -82,10 +82,13 @@ fn calls_on_one_link_come_to_have_the_same() {
     let evenness = &measured.evenness;
     assert!(median(evenness) >= 0.97, "{}", median(evenness));
     assert!(evenness[evenness.len() / 10] >= 0.93, "{evenness:?}");
-    assert!(evenness[0] >= 0.8, "{}", evenness[0]);
+    assert!(evenness[0] >= 0.85, "{}", evenness[0]);
     assert!(median(&measured.used) >= 0.92, "{}", median(&measured.used));
     assert!(measured.used[0] >= 0.87, "{}", measured.used[0]);
-    assert!(median(&measured.queue) <= 0.06, "{:?}", measured.queue);
+    // None of them takes another's queue for TCP's, and fills it in turn.
+    let queue = &measured.queue;
+    assert!(median(queue) <= 0.06, "{queue:?}");
+    assert!(queue.iter().all(|queue| *queue <= 0.1), "{queue:?}");
 }
 
 /// [RFC 8867, 5.5](https://www.rfc-editor.org/rfc/rfc8867#section-5.5).

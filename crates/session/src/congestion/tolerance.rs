@@ -12,13 +12,16 @@ use duet_media::MediaTime;
 use std::time::Duration;
 
 /// Whatever is sent, this much is borne: pictures of others come between.
-const LEAST: Duration = Duration::from_millis(15);
+const LEAST: Duration = Duration::from_millis(10);
 /// … besides as long as so many bits of ours take…
 const OURS: f64 = 25_000.0;
 /// … but no more than this.
-const MOST: Duration = Duration::from_millis(60);
+const MOST: Duration = Duration::from_millis(45);
 /// A queue shorter than this is none.
 pub(super) const NONE: Duration = Duration::from_millis(12);
+/// A queue that stands although we send less is somebody else's only if it does so again: once, others who
+/// are modest too may just have taken what we left.
+const TIMES: u32 = 2;
 /// Somebody else's queue may grow by so much.
 const ROOM: f64 = 1.3;
 /// So much of it is forgotten a second…
@@ -33,6 +36,8 @@ pub(super) struct Tolerance {
     foreign: Duration,
     /// When there last was a queue.
     stood: MediaTime,
+    /// How often in a row one stood although we sent less.
+    stayed: u32,
 }
 
 impl Tolerance {
@@ -46,9 +51,17 @@ impl Tolerance {
         self.foreign = self.foreign.mul_f64(1.0 - FORGET * elapsed);
     }
 
+    /// It went as we sent less.
+    pub(super) fn went(&mut self) {
+        self.stayed = 0;
+    }
+
     /// It stood although we sent less.
-    pub(super) fn is_not_ours(&mut self, waits: Duration) {
-        self.foreign = waits.mul_f64(ROOM);
+    pub(super) fn stayed(&mut self, waits: Duration) {
+        self.stayed = self.stayed.saturating_add(1);
+        if self.stayed >= TIMES || self.is_beside_others() {
+            self.foreign = waits.mul_f64(ROOM);
+        }
     }
 
     /// What of a queue is taken for somebody else's.
