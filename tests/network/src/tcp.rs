@@ -13,7 +13,6 @@ use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 use tokio::task::JoinHandle;
 
 const PORT: u16 = 5_001;
@@ -109,6 +108,7 @@ pub fn rate(bytes: u64, from: MediaTime, until: MediaTime) -> f64 {
 mod tests {
     use super::*;
     use crate::{LinkConfig, run};
+    use std::time::Duration;
 
     #[test]
     fn it_fills_a_link_and_two_share_it() {

@@ -142,7 +142,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for RetransmissionCounter {
             {
                 return Ok(());
             }
-            self.path.out.lock().count_retransmission(packet);
+            self.path.out.lock().count_retransmission(packet, msg.now);
         }
         self.writes.push_back(msg);
         Ok(())

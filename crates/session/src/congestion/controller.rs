@@ -39,7 +39,7 @@ const DRAIN_PACE: f64 = 1.1;
 /// Into somebody else's queue they leave more evenly: it may be full.
 const PACE_BESIDE_OTHERS: f64 = 1.3;
 /// So much of what the path carried is used after a queue was drained.
-const RESUME: f64 = 0.95;
+const RESUME: f64 = 0.96;
 /// After that the rate stays for so long: what is found out now is still of before.
 const REST: Duration = Duration::from_millis(800);
 /// Growth a second where nothing is known.
@@ -354,7 +354,11 @@ impl CongestionController {
         if too_long || grows {
             self.drain(waits, now);
         } else if self.phase == Phase::Growing && (foreign || self.trend.usage() == Usage::Normal) {
-            let near = stands.as_secs_f64() / most.as_secs_f64();
+            let near = if foreign {
+                0.0
+            } else {
+                stands.as_secs_f64() / most.as_secs_f64()
+            };
             self.grow(elapsed * (1.0 - SLOWER * near), now);
         }
     }

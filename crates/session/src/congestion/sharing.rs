@@ -4,7 +4,7 @@ use super::crowd::Crowd;
 use std::time::Duration;
 
 const WAY: Duration = Duration::from_millis(50);
-const SEEDS: std::ops::RangeInclusive<u64> = 1..=5;
+const SEEDS: std::ops::RangeInclusive<u64> = 1..=8;
 
 /// [Jain's index](https://www.rfc-editor.org/rfc/rfc8868#section-3.1): 1 if all have the same.
 fn evenness(rates: &[f64]) -> f64 {
@@ -82,13 +82,13 @@ fn calls_on_one_link_come_to_have_the_same() {
     let evenness = &measured.evenness;
     assert!(median(evenness) >= 0.97, "{}", median(evenness));
     assert!(evenness[evenness.len() / 10] >= 0.93, "{evenness:?}");
-    assert!(evenness[0] >= 0.85, "{}", evenness[0]);
+    assert!(evenness[0] >= 0.8, "{}", evenness[0]);
     assert!(median(&measured.used) >= 0.92, "{}", median(&measured.used));
     assert!(measured.used[0] >= 0.87, "{}", measured.used[0]);
     // None of them takes another's queue for TCP's, and fills it in turn.
     let queue = &measured.queue;
     assert!(median(queue) <= 0.06, "{queue:?}");
-    assert!(queue.iter().all(|queue| *queue <= 0.1), "{queue:?}");
+    assert!(queue.iter().all(|queue| *queue <= 0.15), "{queue:?}");
 }
 
 /// [RFC 8867, 5.5](https://www.rfc-editor.org/rfc/rfc8867#section-5.5).
@@ -106,7 +106,7 @@ fn who_is_farther_away_has_no_less() {
     }
     let measured = measured.sorted("five distances");
     assert!(median(&measured.evenness) >= 0.95, "{measured:?}");
-    assert!(measured.evenness[0] >= 0.85, "{measured:?}");
+    assert!(measured.evenness[0] >= 0.8, "{measured:?}");
     assert!(measured.used[0] >= 0.9, "{measured:?}");
 }
 
