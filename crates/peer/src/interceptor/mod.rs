@@ -16,6 +16,7 @@ mod nack;
 mod outgoing;
 mod pacer;
 mod retransmissions;
+mod with_retransmissions;
 
 pub(crate) use estimate::Estimate;
 pub(crate) use incoming::{InboundCounters, Receive, Route};
@@ -49,6 +50,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+use with_retransmissions::WithRetransmissions;
 
 /// Retransmissions can be had for so many packets back: about a second at full rate.
 const SENT_PACKETS_KEPT: u16 = 1_024;
@@ -109,9 +111,12 @@ impl MediaPath {
             .with(Slot::Custom(500), Guard::new(path.clone()))
             .with(
                 Slot::CongestionControl,
-                CongestionControlBuilder::new(estimator).build(),
+                WithRetransmissions(CongestionControlBuilder::new(estimator).build()),
             )
-            .with(Slot::TwccSender, TwccSenderBuilder::new().build())
+            .with(
+                Slot::TwccSender,
+                WithRetransmissions(TwccSenderBuilder::new().build()),
+            )
             .with(
                 Slot::Custom(3_000),
                 RetransmissionCounter::new(path.clone()),

@@ -319,7 +319,8 @@ impl Outgoing {
     }
 
     /// A packet of the memory for retransmissions leaves.
-    pub(super) fn count_retransmission(&mut self, packet: &rtp::Packet) {
+    pub(super) fn count_retransmission(&mut self, packet: &rtp::Packet, now: Instant) {
+        self.pacer.spend(packet.payload.len(), now);
         let ssrc = packet.header.ssrc;
         let of = |stream: &&mut Stream| stream.counters.rtx_ssrc == Some(ssrc);
         if let Some(stream) = self.streams.values_mut().find(of) {
