@@ -72,6 +72,7 @@ impl VideoEncoder for Look {
             capture_time: frame.capture_time,
             width: frame.width(),
             height: frame.height(),
+            layer: None,
         }))
     }
 

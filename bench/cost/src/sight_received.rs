@@ -78,6 +78,7 @@ fn encode(count: u32) -> Result<Vec<bytes::Bytes>, duet::codec::CodecError> {
         height: SIZE.1,
         frame_rate: 30.0,
         bitrate: 2_000_000,
+        temporal_layers: 1,
     })?;
     let mut frames = Vec::new();
     for (n, picture) in painted(count).enumerate() {
@@ -93,7 +94,7 @@ fn packets(encoded: &[bytes::Bytes]) -> Vec<Vec<RtpPacket>> {
     let mut packetizer = Vp8Packetizer::new(PAYLOAD, 1);
     let mut sequence_number = 0u16;
     let frames = encoded.iter().enumerate().map(|(n, frame)| {
-        let payloads = packetizer.packetize(frame);
+        let payloads = packetizer.packetize(frame, None);
         let last = payloads.len().saturating_sub(1);
         let packet = |(at, payload)| {
             sequence_number = sequence_number.wrapping_add(1);

@@ -92,6 +92,7 @@ fn video(clip: &[Arc<I420Buffer>], options: Vp8EncoderOptions) -> Result<(), Cod
         height: HEIGHT,
         frame_rate: 30.0,
         bitrate: 2_000_000,
+        temporal_layers: 1,
     };
     let mut encoder = Vp8Encoder::new(&config, options)?;
     let mut decoder = Vp8Decoder::new(Vp8DecoderOptions::default());

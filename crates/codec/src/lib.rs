@@ -14,6 +14,7 @@
 //!     height: 180,
 //!     frame_rate: 30.0,
 //!     bitrate: 300_000,
+//!     temporal_layers: 1,
 //! })?;
 //! let mut decoder = codec.decoder()?;
 //!
@@ -33,7 +34,7 @@ mod vp8;
 pub use self::opus::{OpusApplication, OpusDecoder, OpusEncoder, OpusEncoderOptions};
 pub use registry::{AudioCodec, VideoCodec};
 pub use traits::{
-    AudioDecoder, AudioEncoder, AudioEncoderConfig, CodecError, EncodedVideo, VideoDecoder,
-    VideoEncoder, VideoEncoderConfig,
+    AudioDecoder, AudioEncoder, AudioEncoderConfig, CodecError, EncodedLayer, EncodedVideo,
+    VideoDecoder, VideoEncoder, VideoEncoderConfig,
 };
 pub use vp8::{Vp8Decoder, Vp8DecoderOptions, Vp8Encoder, Vp8EncoderOptions};

@@ -28,8 +28,33 @@ pub struct VideoEncoderConfig {
     pub height: u32,
     /// Frames a second, above 0 and up to 240.
     pub frame_rate: f64,
-    /// Target in bits a second.
+    /// Target in bits a second, of all layers together.
     pub bitrate: u32,
+    /// How many layers of pictures there are, 1 to 3, of which all but the lowest can be left out. Each
+    /// has twice the pictures of those below.
+    pub temporal_layers: u8,
+}
+
+/// Where a picture stands among the temporal layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EncodedLayer {
+    /// 0 is the lowest. A picture leans on none of a higher layer than its own.
+    pub id: u8,
+    /// It leans on the lowest layer only: who had nothing of its layer can begin with it.
+    pub sync: bool,
+    /// No picture leans on it.
+    pub non_reference: bool,
+}
+
+impl EncodedLayer {
+    /// What share of the bits each layer takes together with those below, of so many layers.
+    pub const fn shares(layers: u8) -> &'static [f64] {
+        match layers {
+            0 | 1 => &[1.0],
+            2 => &[0.6, 1.0],
+            _ => &[0.4, 0.6, 1.0],
+        }
+    }
 }
 
 /// One encoded picture.
@@ -45,6 +70,8 @@ pub struct EncodedVideo {
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
+    /// Among several temporal layers.
+    pub layer: Option<EncodedLayer>,
 }
 
 /// Turns pictures into a bitstream, for live use: no look-ahead, one picture in, at most one out.

@@ -77,6 +77,7 @@ fn codecs_that_are_dropped_leave_nothing_behind() {
                 height,
                 frame_rate: 30.0,
                 bitrate: 600_000,
+                temporal_layers: 1,
             };
             let mut encoder = codec.encoder(&config(160, 90)).unwrap();
             encoder.configure(&config(320, 180)).unwrap();

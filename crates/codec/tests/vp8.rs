@@ -5,8 +5,8 @@
 mod scene;
 
 use duet_codec::{
-    CodecError, EncodedVideo, VideoDecoder, VideoEncoder, VideoEncoderConfig, Vp8Decoder,
-    Vp8DecoderOptions, Vp8Encoder, Vp8EncoderOptions,
+    CodecError, EncodedLayer, EncodedVideo, VideoDecoder, VideoEncoder, VideoEncoderConfig,
+    Vp8Decoder, Vp8DecoderOptions, Vp8Encoder, Vp8EncoderOptions,
 };
 use duet_session::vp8_quantizer;
 use scene::{Scene, psnr};
@@ -17,6 +17,7 @@ const CONFIG: VideoEncoderConfig = VideoEncoderConfig {
     height: 180,
     frame_rate: 30.0,
     bitrate: 600_000,
+    temporal_layers: 1,
 };
 
 /// What comes of `frames` pictures; `None` where one was dropped.
@@ -238,4 +239,114 @@ fn quantizers_that_are_read_from_frames_are_those_that_the_encoder_is_held_to() 
             .all(|q| q.is_some_and(|q| (3..106).contains(&q))),
         "{between:?}"
     );
+}
+
+/// What a decoder shows of the pictures up to a layer, by their numbers.
+fn shown(pictures: &[Option<EncodedVideo>], highest: u8) -> Vec<(usize, Vec<u8>)> {
+    let mut decoder = Vp8Decoder::new(Vp8DecoderOptions::default());
+    let mut shown = Vec::new();
+    for (number, picture) in pictures.iter().enumerate() {
+        let Some(picture) = picture else { continue };
+        if picture.layer.unwrap().id <= highest {
+            let decoded = decoder.decode(&picture.data).unwrap().unwrap();
+            shown.push((number, decoded.as_bytes().to_vec()));
+        }
+    }
+    shown
+}
+
+#[test]
+fn without_its_upper_layers_a_stream_shows_the_very_pictures_of_the_lower_ones() {
+    for (layers, bitrate) in [(2, 600_000), (3, 600_000), (3, 60_000)] {
+        let config = VideoEncoderConfig {
+            temporal_layers: layers,
+            bitrate,
+            ..CONFIG
+        };
+        let pictures = encoded(&config, Vp8EncoderOptions::default(), 120);
+        let all = shown(&pictures, layers - 1);
+        for highest in 0..layers - 1 {
+            let fewer = shown(&pictures, highest);
+            let kept = all.iter().filter(|(number, _)| {
+                let picture = pictures[*number].as_ref().unwrap();
+                picture.layer.unwrap().id <= highest
+            });
+            assert!(fewer.len() * 3 < all.len() * 2, "{layers} layers");
+            assert!(kept.eq(&fewer), "{layers} layers, up to {highest}");
+        }
+        // Whoever begins with one that can be begun with, and had only the lowest before.
+        let joined = pictures.iter().flatten().filter(|picture| {
+            let layer = picture.layer.unwrap();
+            layer.id == 0 || layer.sync
+        });
+        let mut decoder = Vp8Decoder::new(Vp8DecoderOptions::default());
+        for picture in joined {
+            let decoded = decoder.decode(&picture.data).unwrap().unwrap();
+            let is_it = |(number, bytes): &(usize, Vec<u8>)| {
+                let of_all = pictures[*number].as_ref().unwrap();
+                of_all.capture_time == picture.capture_time && *bytes == decoded.as_bytes()
+            };
+            assert!(
+                all.iter().any(is_it),
+                "{layers} layers: {:?}",
+                picture.layer
+            );
+        }
+    }
+}
+
+#[test]
+fn layers_take_their_shares_of_the_bits() {
+    for layers in [2_u8, 3] {
+        let config = VideoEncoderConfig {
+            temporal_layers: layers,
+            ..CONFIG
+        };
+        let pictures = encoded(&config, Vp8EncoderOptions::default(), 300);
+        let pictures: Vec<_> = pictures[60..].iter().flatten().collect();
+        let bytes = |highest| -> usize {
+            let up_to = pictures.iter().filter(|p| p.layer.unwrap().id <= highest);
+            up_to.map(|p| p.data.len()).sum()
+        };
+        let all = bytes(layers - 1) as f64;
+        for (highest, share) in (0..).zip(EncodedLayer::shares(layers)) {
+            let took = bytes(highest) as f64 / all;
+            assert!(
+                (took - share).abs() < 0.1,
+                "{layers} layers, up to {highest}: {took}"
+            );
+        }
+        let seconds = 240.0 / 30.0;
+        let rate = all * 8.0 / seconds;
+        assert!((480_000.0..660_000.0).contains(&rate), "{rate}");
+    }
+}
+
+#[test]
+fn more_layers_than_there_are_are_refused_and_others_begin_with_a_key_frame() {
+    let config = |temporal_layers| VideoEncoderConfig {
+        temporal_layers,
+        ..CONFIG
+    };
+    for layers in [0, 4] {
+        let refused = Vp8Encoder::new(&config(layers), Vp8EncoderOptions::default());
+        assert!(
+            matches!(refused, Err(CodecError::Unsupported(_))),
+            "{layers}"
+        );
+    }
+    let scene = Scene::new(CONFIG.width, CONFIG.height);
+    let mut encoder = Vp8Encoder::new(&CONFIG, Vp8EncoderOptions::default()).unwrap();
+    let first = encoder
+        .encode(&scene.at_rate(0, 30.0), false)
+        .unwrap()
+        .unwrap();
+    assert_eq!(first.layer, None);
+    encoder.configure(&config(3)).unwrap();
+    let layered = encoder
+        .encode(&scene.at_rate(1, 30.0), false)
+        .unwrap()
+        .unwrap();
+    assert!(layered.key_frame);
+    assert_eq!(layered.layer.map(|layer| layer.id), Some(0));
 }

@@ -17,6 +17,7 @@ mod statistics;
 mod stats_file;
 mod stats_table;
 mod tell;
+mod ways;
 
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser};

@@ -12,6 +12,7 @@ pub mod channels;
 pub mod clock;
 mod configure;
 pub mod constraints;
+mod content_hint;
 mod derive;
 pub mod event;
 pub mod frame;
@@ -30,6 +31,7 @@ pub use constraints::{
     ConstrainableProperty, MediaStreamConstraints, MediaTrackConstraintSet, MediaTrackConstraints,
     OverconstrainedError,
 };
+pub use content_hint::ContentHint;
 pub use event::{EventTarget, Subscription};
 pub use frame::{AudioBuffer, AudioFrame, Frame, I420Buffer, Pool, VideoFrame};
 pub use local_stream::{LocalMediaStream, MediaStreamTrackList};

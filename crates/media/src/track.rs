@@ -6,9 +6,10 @@ use crate::source::SourceShared;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::{
-    AudioBuffer, AudioFrame, ConstrainableProperty, EventTarget, Frame, I420Buffer, MediaKind,
-    MediaSource, MediaTime, MediaTrackCapabilities, MediaTrackConstraints, MediaTrackSettings,
-    OverconstrainedError, Sink, SinkHandle, Subscription, VideoFrame, VideoResizeMode,
+    AudioBuffer, AudioFrame, ConstrainableProperty, ContentHint, EventTarget, Frame, I420Buffer,
+    MediaKind, MediaSource, MediaTime, MediaTrackCapabilities, MediaTrackConstraints,
+    MediaTrackSettings, OverconstrainedError, Sink, SinkHandle, Subscription, VideoFrame,
+    VideoResizeMode,
 };
 use std::borrow::Cow;
 use std::fmt;
@@ -53,6 +54,7 @@ pub(crate) struct TrackShared {
     events: EventTarget<TrackEvent>,
     sinks: Mutex<Sinks>,
     next_sink: AtomicU64,
+    content_hint: Mutex<ContentHint>,
     configured: Mutex<Configured>,
     /// What it makes of the source's pictures; nothing if it shows them as they are.
     shape: Mutex<Option<Shape>>,
@@ -108,6 +110,7 @@ impl MediaStreamTrack {
             events: EventTarget::new(),
             sinks: Mutex::default(),
             next_sink: AtomicU64::new(0),
+            content_hint: Mutex::default(),
             shape: Mutex::new(configured.settings.as_ref().and_then(Shape::of)),
             configured: Mutex::new(configured),
             blank: Mutex::default(),
@@ -150,6 +153,19 @@ impl MediaStreamTrack {
         }
     }
 
+    /// [`contentHint`](https://w3c.github.io/mst-content-hint/#dom-mediastreamtrack-contenthint): what it
+    /// is for.
+    pub fn content_hint(&self) -> ContentHint {
+        *self.0.content_hint.lock()
+    }
+
+    /// Says what it is for. What cannot be said of its kind changes nothing.
+    pub fn set_content_hint(&self, hint: ContentHint) {
+        if hint.suits(self.kind()) {
+            *self.0.content_hint.lock() = hint;
+        }
+    }
+
     /// Where its content comes from, together with all other tracks of that source.
     pub fn source(&self) -> MediaSource {
         MediaSource::of(self.0.source.clone())
@@ -183,15 +199,17 @@ impl MediaStreamTrack {
         self.0.end(false);
     }
 
-    /// The W3C's `clone()`: a new track of the same source with an id of its own, enabled and
-    /// constrained like this one. The clone of an ended track is ended.
+    /// The W3C's `clone()`: a new track of the same source with an id of its own, enabled,
+    /// constrained and meant like this one. The clone of an ended track is ended.
     #[must_use]
     pub fn clone_track(&self) -> MediaStreamTrack {
         // The steps of the specification say nothing of `enabled`, a note beside them does, and browsers
         // copy it: what a person has switched off does not come back by way of a clone.
         let configured = self.0.configured.lock().clone();
         let live = self.ready_state() == TrackState::Live;
-        Self::configured(&self.0.source, self.enabled(), live, configured)
+        let clone = Self::configured(&self.0.source, self.enabled(), live, configured);
+        clone.set_content_hint(self.content_hint());
+        clone
     }
 
     /// What it delivers now. An ended track remembers only which device it was, and where it looked.

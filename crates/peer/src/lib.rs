@@ -28,6 +28,7 @@ mod peer_connection;
 pub mod pipeline;
 mod receiver;
 mod recovery;
+mod relay;
 mod runtime;
 mod sdp;
 mod sender;
@@ -61,9 +62,9 @@ pub use ice_candidate::{
 };
 pub use ice_server::RTCIceServer;
 pub use parameters::{
-    RTCRtcpParameters, RTCRtpCapabilities, RTCRtpCodec, RTCRtpCodecParameters,
-    RTCRtpEncodingParameters, RTCRtpHeaderExtensionCapability, RTCRtpHeaderExtensionParameters,
-    RTCRtpReceiveParameters, RTCRtpSendParameters,
+    RTCDegradationPreference, RTCRtcpParameters, RTCRtpCapabilities, RTCRtpCodec,
+    RTCRtpCodecParameters, RTCRtpEncodingParameters, RTCRtpHeaderExtensionCapability,
+    RTCRtpHeaderExtensionParameters, RTCRtpReceiveParameters, RTCRtpSendParameters,
 };
 pub use peer_connection::{RTCOfferOptions, RTCPeerConnection};
 pub use pipeline::{EncoderHub, Workers};

@@ -4,6 +4,7 @@
 
 use crate::RTCError;
 use duet_media::MediaKind;
+use duet_session::DegradationPreference;
 use serde::{Deserialize, Serialize};
 
 /// [`RTCRtpEncodingParameters`](https://w3c.github.io/webrtc-pc/#dom-rtcrtpencodingparameters): how a
@@ -24,6 +25,11 @@ pub struct RTCRtpEncodingParameters {
     pub max_framerate: Option<f64>,
     /// 1 or more; video only.
     pub scale_resolution_down_by: f64,
+    /// [`scalabilityMode`](https://w3c.github.io/webrtc-svc/#dom-rtcrtpencodingparameters-scalabilitymode):
+    /// `L1T1`, `L1T2` or `L1T3`; video only. With layers, connections that send one track share its
+    /// encoder, and those on worse paths get fewer pictures of the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scalability_mode: Option<String>,
 }
 
 impl Default for RTCRtpEncodingParameters {
@@ -34,6 +40,7 @@ impl Default for RTCRtpEncodingParameters {
             max_bitrate: None,
             max_framerate: None,
             scale_resolution_down_by: 1.0,
+            scalability_mode: None,
         }
     }
 }
@@ -47,7 +54,18 @@ impl RTCRtpEncodingParameters {
         if framerate.is_some_and(|rate| !(rate >= 0.0 && rate.is_finite())) {
             return Err(RTCError::range("maxFramerate must be 0 or more"));
         }
+        let mode = self.scalability_mode.as_deref();
+        if let Some(mode) = mode.filter(|mode| layers_of(mode).is_none()) {
+            let message = format!("no codec has the scalability mode {mode:?}");
+            return Err(RTCError::operation(message));
+        }
         Ok(())
+    }
+
+    /// How many temporal layers there are.
+    pub(crate) fn temporal_layers(&self) -> u8 {
+        let mode = self.scalability_mode.as_deref();
+        mode.and_then(layers_of).unwrap_or(1)
     }
 
     /// The one encoding of a sender, of those that a program asks for
@@ -77,8 +95,20 @@ impl RTCRtpEncodingParameters {
         if kind == MediaKind::Audio {
             one.max_framerate = None;
             one.scale_resolution_down_by = 1.0;
+            one.scalability_mode = None;
         }
         Ok(one)
+    }
+}
+
+/// The temporal layers of a [scalability mode](https://w3c.github.io/webrtc-svc/#scalabilitymodes*) that
+/// VP8 has.
+fn layers_of(mode: &str) -> Option<u8> {
+    match mode {
+        "L1T1" => Some(1),
+        "L1T2" => Some(2),
+        "L1T3" => Some(3),
+        _ => None,
     }
 }
 
@@ -169,6 +199,39 @@ pub struct RTCRtcpParameters {
     pub reduced_size: bool,
 }
 
+/// [`RTCDegradationPreference`](https://w3c.github.io/mst-content-hint/#dom-rtcdegradationpreference): what
+/// of a picture gives way when the path does not carry all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RTCDegradationPreference {
+    /// Its size.
+    MaintainFramerate,
+    /// Its rate.
+    MaintainResolution,
+    /// Some of both.
+    Balanced,
+}
+
+impl From<RTCDegradationPreference> for DegradationPreference {
+    fn from(preference: RTCDegradationPreference) -> Self {
+        match preference {
+            RTCDegradationPreference::MaintainFramerate => Self::MaintainFramerate,
+            RTCDegradationPreference::MaintainResolution => Self::MaintainResolution,
+            RTCDegradationPreference::Balanced => Self::Balanced,
+        }
+    }
+}
+
+impl From<DegradationPreference> for RTCDegradationPreference {
+    fn from(preference: DegradationPreference) -> Self {
+        match preference {
+            DegradationPreference::MaintainFramerate => Self::MaintainFramerate,
+            DegradationPreference::MaintainResolution => Self::MaintainResolution,
+            DegradationPreference::Balanced => Self::Balanced,
+        }
+    }
+}
+
 /// [`RTCRtpSendParameters`](https://w3c.github.io/webrtc-pc/#dom-rtcrtpsendparameters).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -177,6 +240,12 @@ pub struct RTCRtpSendParameters {
     pub transaction_id: String,
     /// How the track is encoded: one.
     pub encodings: Vec<RTCRtpEncodingParameters>,
+    /// [`degradationPreference`](https://w3c.github.io/mst-content-hint/#dom-rtcrtpsendparameters-degradationpreference),
+    /// of pictures. Without one the track's
+    /// [`content_hint`](duet_media::MediaStreamTrack::content_hint) says it: details and text keep their
+    /// size, motion its rate, all else gives up some of both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degradation_preference: Option<RTCDegradationPreference>,
     /// As agreed on.
     pub header_extensions: Vec<RTCRtpHeaderExtensionParameters>,
     /// As agreed on.
@@ -261,8 +330,10 @@ impl RTCRtpCapabilities {
         let codecs = match kind {
             MediaKind::Audio => {
                 let opus = Some(crate::substrate::OPUS_FMTP);
+                let red = Some(crate::substrate::RED_FMTP);
                 vec![
                     codec("opus", 48_000, Some(2), opus),
+                    codec("red", 48_000, Some(2), red),
                     codec("telephone-event", 48_000, Some(1), None),
                 ]
             }

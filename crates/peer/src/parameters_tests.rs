@@ -49,6 +49,24 @@ fn encodings_are_checked_and_the_first_is_taken() {
 }
 
 #[test]
+fn scalability_modes_are_those_of_vp8() {
+    let mode = |mode: &str| RTCRtpEncodingParameters {
+        scalability_mode: Some(mode.to_owned()),
+        ..Default::default()
+    };
+    let video = |name| RTCRtpEncodingParameters::first_of(&[mode(name)], MediaKind::Video);
+    for (name, layers) in [("L1T1", 1), ("L1T2", 2), ("L1T3", 3)] {
+        assert_eq!(video(name).unwrap().temporal_layers(), layers);
+    }
+    for name in ["", "L1T4", "L3T3_KEY", "l1t2"] {
+        assert_eq!(video(name).unwrap_err().kind, RTCErrorKind::Operation);
+    }
+    assert_eq!(RTCRtpEncodingParameters::default().temporal_layers(), 1);
+    let audio = RTCRtpEncodingParameters::first_of(&[mode("L1T2")], MediaKind::Audio).unwrap();
+    assert_eq!(audio.scalability_mode, None);
+}
+
+#[test]
 fn what_is_read_only_stays_as_it_was() {
     let returned = RTCRtpSendParameters {
         transaction_id: "1".into(),

@@ -5,6 +5,7 @@
 //! the clear ([RFC 3711, section 3.1](https://www.rfc-editor.org/rfc/rfc3711#section-3.1)), so the bound is
 //! kept at the socket.
 
+use crate::relay;
 use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -89,10 +90,11 @@ impl SourceGate {
     }
 }
 
-/// Whose RTP or RTCP it is; `None` of what is neither
+/// Whose RTP or RTCP it is, wrapped by a relay or not; `None` of what is neither
 /// ([RFC 7983](https://www.rfc-editor.org/rfc/rfc7983#section-7),
 /// [RFC 5761](https://www.rfc-editor.org/rfc/rfc5761#section-4)).
 fn source(datagram: &[u8]) -> Option<u32> {
+    let datagram = relay::open(datagram).map_or(datagram, |relayed| relayed.payload);
     let [128..=191, kind, ..] = *datagram else {
         return None;
     };
@@ -120,6 +122,8 @@ mod tests {
         assert!(gate.admits(&rtp(1_000_000)) && gate.admits(&rtp(5)) && !gate.admits(&rtp(90_000)));
         let report = [&[0x80, 201, 0, 1], &90_000_u32.to_be_bytes()[..]].concat();
         assert!(!gate.admits(&report), "a report of a stranger");
+        let relayed = [&[0x40, 1, 0, 12][..], &rtp(90_000)].concat();
+        assert!(!gate.admits(&relayed), "a stranger behind a relay");
         // What is no packet of a source is not its affair.
         for other in [
             &[][..],

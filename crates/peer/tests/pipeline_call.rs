@@ -111,7 +111,10 @@ async fn send_video(
     let mut sent = 0u64;
     while let Some(frame) = from.next().await {
         let timestamp = rtp.stamp(frame.capture_time);
-        let mut payloads = packetizer.packetize(&frame.data).into_iter().peekable();
+        let mut payloads = packetizer
+            .packetize(&frame.data, None)
+            .into_iter()
+            .peekable();
         while let Some(payload) = payloads.next() {
             let packet = RtpPacket {
                 sequence_number: sent as u16,

@@ -84,6 +84,7 @@ impl VideoEncoder for Look {
             capture_time: frame.capture_time,
             width: frame.width(),
             height: frame.height(),
+            layer: None,
         }))
     }
 
@@ -407,6 +408,7 @@ async fn settings_scale_down_and_slow_down() {
     viewer.set_settings(VideoSendSettings {
         scale_resolution_down_by: 2.0,
         max_frame_rate: Some(10.0),
+        ..Default::default()
     });
     let mut frames = Vec::new();
     for _ in 0..30 {
@@ -440,6 +442,7 @@ async fn an_encoder_of_ones_own_takes_on_other_settings() {
     viewer.set_settings(VideoSendSettings {
         scale_resolution_down_by: 2.0,
         max_frame_rate: Some(60.0),
+        ..Default::default()
     });
     studio.show(64, 48);
     let small = next(&viewer).await;

@@ -6,6 +6,8 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
+use crate::TemporalLayer;
+
 /// A payload that is not VP8 in RTP. Drop the packet and count it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Vp8PayloadError {
@@ -162,7 +164,8 @@ pub fn is_key_frame(frame: &[u8]) -> bool {
 pub struct Vp8Packetizer {
     max_payload: usize,
     picture_id: u16,
-    tl0_picture_index: Option<u8>,
+    /// Of the last picture of the lowest temporal layer.
+    tl0_picture_index: u8,
 }
 
 impl Vp8Packetizer {
@@ -172,33 +175,30 @@ impl Vp8Packetizer {
         Vp8Packetizer {
             max_payload: max_payload.max(16),
             picture_id: picture_id & 0x7FFF,
-            tl0_picture_index: None,
+            tl0_picture_index: picture_id.to_be_bytes()[0],
         }
-    }
-
-    /// Counts frames in TL0PICIDX too, as a stream of one temporal layer, from `index`.
-    #[must_use]
-    pub fn with_tl0_picture_index(mut self, index: u8) -> Self {
-        self.tl0_picture_index = Some(index);
-        self
     }
 
     /// The payloads of the next frame, in order; the last one's packet carries the marker. All are as
     /// long as each other within a byte, so that the pacer has no stragglers. An empty frame gives
-    /// none and takes no number.
-    pub fn packetize(&mut self, frame: &[u8]) -> Vec<Bytes> {
+    /// none and takes no number. `layer`: where it stands, if there are several temporal layers; then
+    /// pictures of the lowest are counted too.
+    pub fn packetize(&mut self, frame: &[u8], layer: Option<TemporalLayer>) -> Vec<Bytes> {
         if frame.is_empty() {
             return Vec::new();
         }
+        if layer.is_some_and(|layer| layer.id == 0) {
+            self.tl0_picture_index = self.tl0_picture_index.wrapping_add(1);
+        }
         let mut descriptor = Vp8Descriptor {
+            non_reference: layer.is_some_and(|layer| layer.non_reference),
             partition_start: true,
             picture_id: Some(PictureId::Long(self.picture_id)),
-            tl0_picture_index: self.tl0_picture_index,
-            temporal_layer: self.tl0_picture_index.map(|_| (0, false)),
+            tl0_picture_index: layer.map(|_| self.tl0_picture_index),
+            temporal_layer: layer.map(|layer| (layer.id & 3, layer.sync)),
             ..Vp8Descriptor::default()
         };
         self.picture_id = (self.picture_id + 1) & 0x7FFF;
-        self.tl0_picture_index = self.tl0_picture_index.map(|index| index.wrapping_add(1));
 
         let room = self.max_payload
             - if descriptor.tl0_picture_index.is_some() {
@@ -279,18 +279,36 @@ mod tests {
 
     #[test]
     fn pictures_are_counted_through_the_wrap() {
-        let mut packetizer = Vp8Packetizer::new(1_200, 32_767).with_tl0_picture_index(255);
-        let ids: Vec<_> = (0..2)
-            .map(|_| {
-                let payloads = packetizer.packetize(&[0; 10]);
-                let (descriptor, _) = Vp8Descriptor::parse(payloads[0].clone()).unwrap();
-                (descriptor.picture_id, descriptor.tl0_picture_index)
+        let mut packetizer = Vp8Packetizer::new(1_200, 32_766);
+        packetizer.tl0_picture_index = 254;
+        let mut told = |layer| {
+            let payloads = packetizer.packetize(&[0; 10], layer);
+            let (descriptor, _) = Vp8Descriptor::parse(payloads[0].clone()).unwrap();
+            let Some(PictureId::Long(id)) = descriptor.picture_id else {
+                panic!("{descriptor:?}");
+            };
+            let Vp8Descriptor {
+                tl0_picture_index: index,
+                temporal_layer,
+                non_reference,
+                ..
+            } = descriptor;
+            (id, index, temporal_layer, non_reference)
+        };
+        let layer = |id, sync, non_reference| {
+            Some(TemporalLayer {
+                id,
+                sync,
+                non_reference,
             })
-            .collect();
-        let expected =
-            [(32_767, 255), (0, 0)].map(|(id, tl0)| (Some(PictureId::Long(id)), Some(tl0)));
-        assert_eq!(ids, expected);
-        assert!(packetizer.packetize(&[]).is_empty());
+        };
+        let base = layer(0, false, false);
+        assert_eq!(told(base), (32_766, Some(255), Some((0, false)), false));
+        let upper = layer(1, true, true);
+        assert_eq!(told(upper), (32_767, Some(255), Some((1, true)), true));
+        assert_eq!(told(base), (0, Some(0), Some((0, false)), false));
+        assert_eq!(told(None), (1, None, None, false));
+        assert!(packetizer.packetize(&[], base).is_empty());
     }
 
     proptest! {
@@ -311,13 +329,10 @@ mod tests {
         fn a_frame_is_cut_evenly_and_whole(
             frame in prop::collection::vec(any::<u8>(), 1..5_000),
             max in 0usize..1_400,
-            tl0 in any::<bool>(),
+            layered in any::<bool>(),
         ) {
             let mut packetizer = Vp8Packetizer::new(max, 5);
-            if tl0 {
-                packetizer = packetizer.with_tl0_picture_index(1);
-            }
-            let payloads = packetizer.packetize(&frame);
+            let payloads = packetizer.packetize(&frame, layered.then(TemporalLayer::default));
             let mut whole = Vec::new();
             for (n, payload) in payloads.iter().enumerate() {
                 prop_assert!(payload.len() <= max.max(16));

@@ -81,6 +81,10 @@ const MediaStreamTrackType = declare("MediaStreamTrack", {
       get: (state) => track("enabled", state),
       set: (state, value) => track("setEnabled", state, convert.boolean(value)),
     },
+    contentHint: {
+      get: (state) => track("contentHint", state),
+      set: (state, value) => track("setContentHint", state, convert.string(value)),
+    },
     muted: (state) => track("muted", state),
     readyState: (state) => track("readyState", state),
   },

@@ -52,6 +52,7 @@ const encodingParameters = dictionaryWith({
   maxBitrate: wrapping(32),
   maxFramerate: convert.double,
   scaleResolutionDownBy: convert.double,
+  scalabilityMode: convert.string,
 }, { active: true });
 
 const codecCapability = convert.dictionary({
@@ -60,6 +61,7 @@ const codecCapability = convert.dictionary({
 
 const sendParameters = convert.dictionary({
   transactionId: convert.string,
+  degradationPreference: enumeration("maintain-framerate", "maintain-resolution", "balanced"),
   encodings: convert.sequence(encodingParameters),
   headerExtensions: convert.sequence(dictionaryWith(
     { uri: convert.string, id: wrapping(16), encrypted: convert.boolean }, { encrypted: false }, ["uri", "id"],

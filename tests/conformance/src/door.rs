@@ -10,7 +10,7 @@ use crate::rtc::Rtc;
 use crate::user::{Device, User};
 use duet_devices::{GetUserMediaError, MediaDevices};
 use duet_media::{
-    Clock, MediaStream, MediaStreamConstraints, MediaStreamTrack, MonotonicClock,
+    Clock, ContentHint, MediaStream, MediaStreamConstraints, MediaStreamTrack, MonotonicClock,
     OverconstrainedError, Subscription, TrackState,
 };
 use serde::de::DeserializeOwned;
@@ -244,6 +244,15 @@ impl World {
             "enabled" => track.enabled().into(),
             "setEnabled" => {
                 track.set_enabled(parse(argument)?);
+                Value::Null
+            }
+            "contentHint" => track.content_hint().as_str().into(),
+            "setContentHint" => {
+                let name: String = parse(argument)?;
+                let hint = ContentHint::ALL.into_iter().find(|h| h.as_str() == name);
+                // What is no hint changes nothing.
+                hint.into_iter()
+                    .for_each(|hint| track.set_content_hint(hint));
                 Value::Null
             }
             "muted" => self.registry.muted(&track).into(),

@@ -77,6 +77,8 @@ pub struct End {
     pub channel: Option<RTCDataChannel>,
     /// What it shows.
     pub camera: Option<Camera>,
+    /// Where what it sends is encoded.
+    pub encoders: EncoderHub,
     _microphone: Option<Microphone>,
 }
 
@@ -124,9 +126,38 @@ impl Call {
         let (wire, clock) = (wire.clone(), wire.clock());
         let mut ends = Vec::new();
         for (ip, sends) in Self::addresses(n).into_iter().zip(config.sends) {
-            let end = End::new(&clock, &wire, ip, sends, config).await;
+            let encoders = End::hub(&clock);
+            let end = End::new(&clock, &wire, ip, sends, config, encoders).await;
             ends.push(end.expect("a connection of our own"));
         }
+        Self::between(wire, clock, ends).await
+    }
+
+    /// The caller calls somebody else too, over a link of its own (that of call number `n`), and shows
+    /// the same.
+    ///
+    /// # Panics
+    /// Where the two are not connected within a minute, or the caller shows nothing.
+    pub async fn also(&self, n: u8, config: &CallConfig) -> Call {
+        let (wire, clock) = (self.wire.clone(), self.clock.clone());
+        let [from, to] = Self::addresses(n);
+        wire.set_link(from, to, config.links[0].clone());
+        wire.set_link(to, from, config.links[1].clone());
+        let caller = &self.ends[0];
+        let encoders = caller.encoders.clone();
+        let sends = Sends::NOTHING;
+        let first = End::new(&clock, &wire, from, sends, config, encoders).await;
+        let first = first.expect("a connection of our own");
+        let camera = caller.camera.as_ref().expect("it shows something");
+        let added = first.connection.add_track(&camera.track, &[]).await;
+        added.expect("a track that is not sent yet");
+        let encoders = End::hub(&clock);
+        let second = End::new(&clock, &wire, to, config.sends[1], config, encoders).await;
+        let ends = vec![first, second.expect("a connection of our own")];
+        Self::between(wire, clock, ends).await
+    }
+
+    async fn between(wire: Wire, clock: Arc<VirtualClock>, ends: Vec<End>) -> Call {
         let Ok(ends) = <[End; 2]>::try_from(ends) else {
             unreachable!("there are two addresses");
         };
@@ -230,18 +261,23 @@ impl Call {
 }
 
 impl End {
+    fn hub(clock: &Arc<VirtualClock>) -> EncoderHub {
+        let make = Arc::new(|config: &_| VideoCodec::Vp8.encoder(config));
+        EncoderHub::on(Workers::Tasks, clock.clone(), make)
+    }
+
     async fn new(
         clock: &Arc<VirtualClock>,
         wire: &Wire,
         ip: IpAddr,
         sends: Sends,
         config: &CallConfig,
+        encoders: EncoderHub,
     ) -> Result<End, RTCError> {
         let shared: Arc<dyn Clock> = clock.clone();
         let (ips, _) = watch::channel(vec![ip]);
-        let make = Arc::new(|config: &_| VideoCodec::Vp8.encoder(config));
         let context = PeerContext {
-            encoders: EncoderHub::on(Workers::Tasks, shared.clone(), make),
+            encoders: encoders.clone(),
             workers: Workers::Tasks,
             network: NetworkPolicy::All,
             interfaces: Some(ips.subscribe()),
@@ -289,6 +325,7 @@ impl End {
             ips,
             channel,
             camera,
+            encoders,
             _microphone: microphone,
         })
     }

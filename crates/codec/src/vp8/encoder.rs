@@ -1,5 +1,6 @@
 //! The encoder: one pass, constant bitrate, no look-ahead, key frames when asked and otherwise none.
 
+use super::layers::Layers;
 use super::{Context, MAX_SIDE};
 use crate::{CodecError, EncodedVideo, VideoEncoder, VideoEncoderConfig};
 use bytes::Bytes;
@@ -57,6 +58,7 @@ pub struct Vp8Encoder {
     options: Vp8EncoderOptions,
     config: VideoEncoderConfig,
     timeline: Timeline,
+    layers: Layers,
     /// A key frame was asked for and has not been made yet.
     key_due: bool,
     frames_since_key: u32,
@@ -78,6 +80,7 @@ impl Vp8Encoder {
             options,
             config: *config,
             timeline: Timeline::new(config.frame_rate),
+            layers: Layers::new(config.temporal_layers),
             key_due: true,
             frames_since_key: 0,
         })
@@ -131,10 +134,19 @@ impl VideoEncoder for Vp8Encoder {
             .is_some_and(|most| self.frames_since_key >= most);
         // Stays due until a key frame comes out: the encoder may drop this picture.
         self.key_due |= key_frame || overdue;
-        let flags = match self.key_due {
-            true => vpx::VPX_EFLAG_FORCE_KF,
-            false => 0,
+        let place = self.layers.next(self.key_due);
+        let flags = match (self.key_due, &place) {
+            // It renews all that anything can lean on.
+            (true, _) => vpx::VPX_EFLAG_FORCE_KF,
+            (false, Some(place)) => place.flags,
+            (false, None) => 0,
         };
+        if let Some(place) = &place {
+            self.context.control(
+                vpx::vp8e_enc_control_id::VP8E_SET_TEMPORAL_LAYER_ID,
+                Layers::id(place),
+            )?;
+        }
         let image = wrap(&frame.buffer);
         let span = self.timeline.advance(frame.capture_time);
         // SAFETY: the context is live. `image` points into `frame.buffer`, which outlives the call;
@@ -153,7 +165,10 @@ impl VideoEncoder for Vp8Encoder {
         if result != vpx::VPX_CODEC_OK {
             return Err(CodecError::Failed(self.context.error(result)));
         }
-        let Some((data, key_frame)) = self.packet() else {
+        let packet = self.packet();
+        let key_frame = packet.as_ref().map(|(_, key_frame)| *key_frame);
+        self.layers.made(key_frame);
+        let Some((data, key_frame)) = packet else {
             return Ok(None);
         };
         if key_frame {
@@ -167,6 +182,7 @@ impl VideoEncoder for Vp8Encoder {
             capture_time: frame.capture_time,
             width,
             height,
+            layer: place.map(|place| place.layer),
         }))
     }
 
@@ -176,7 +192,8 @@ impl VideoEncoder for Vp8Encoder {
         }
         check(config)?;
         let settings = settings(config, &self.options)?;
-        if (config.width, config.height) == (self.config.width, self.config.height) {
+        let shape = |of: &VideoEncoderConfig| (of.width, of.height, of.temporal_layers);
+        if shape(config) == shape(&self.config) {
             // SAFETY: the context is live, and libvpx copies the settings.
             let result = unsafe { vpx::vpx_codec_enc_config_set(self.context.raw, &settings) };
             if result != vpx::VPX_CODEC_OK {
@@ -185,13 +202,14 @@ impl VideoEncoder for Vp8Encoder {
             if config.frame_rate != self.config.frame_rate {
                 self.context.control(
                     vpx::vp8e_enc_control_id::VP8E_SET_MAX_INTRA_BITRATE_PCT,
-                    max_intra_percent(config.frame_rate, self.options.max_key_frame),
+                    max_intra_percent(config, self.options.max_key_frame),
                 )?;
             }
         } else {
             // libvpx can shrink in place but never grow beyond its first size. A key frame is due
             // either way, and nothing that a fresh context forgets outlives one.
             self.context = open(&settings, config, &self.options)?;
+            self.layers = Layers::new(config.temporal_layers);
             self.key_due = true;
         }
         self.timeline.set_frame_rate(config.frame_rate);
@@ -271,7 +289,9 @@ fn check(config: &VideoEncoderConfig) -> Result<(), CodecError> {
         height,
         frame_rate,
         bitrate,
+        temporal_layers,
     } = config;
+    Layers::check(temporal_layers)?;
     let side = 1..=MAX_SIDE;
     if !side.contains(&width) || !side.contains(&height) {
         return Err(CodecError::Unsupported(format!(
@@ -360,6 +380,8 @@ fn settings(
     settings.rc_buf_sz = 1_000;
     settings.rc_dropframe_thresh = options.drop_threshold.into();
     settings.rc_resize_allowed = 0;
+    let kbps = settings.rc_target_bitrate;
+    Layers::new(config.temporal_layers).describe(&mut settings, kbps);
     Ok(settings)
 }
 
@@ -396,14 +418,15 @@ fn open(
     )?;
     context.control(
         control::VP8E_SET_MAX_INTRA_BITRATE_PCT,
-        max_intra_percent(config.frame_rate, options.max_key_frame),
+        max_intra_percent(config, options.max_key_frame),
     )?;
     Ok(context)
 }
 
-/// The most that a key frame may take, in percent of a picture's share.
-fn max_intra_percent(frame_rate: f64, max_key_frame: Duration) -> c_int {
-    let shares = max_key_frame.as_secs_f64() * frame_rate;
+/// The most that a key frame may take, in percent of a picture's share, of the lowest layer's.
+fn max_intra_percent(config: &VideoEncoderConfig, max_key_frame: Duration) -> c_int {
+    let lowest = Layers::new(config.temporal_layers).lowest_picture();
+    let shares = max_key_frame.as_secs_f64() * config.frame_rate / lowest;
     ((shares * 100.0) as c_int).max(300)
 }
 

@@ -1,12 +1,13 @@
 //! VP8 ([RFC 6386](https://www.rfc-editor.org/rfc/rfc6386)) by libvpx.
 //!
 //! The only place in the project with `unsafe` in it: libvpx speaks C. Each block says why it holds.
-//! What is here is what a live call needs; look-ahead, two passes, layers, alpha and
+//! What is here is what a live call needs; look-ahead, two passes, alpha and
 //! post-processing are left alone.
 #![expect(unsafe_code, reason = "libvpx is a C library")]
 
 mod decoder;
 mod encoder;
+mod layers;
 
 pub use decoder::{Vp8Decoder, Vp8DecoderOptions};
 pub use encoder::{Vp8Encoder, Vp8EncoderOptions};

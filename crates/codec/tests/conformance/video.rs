@@ -10,6 +10,7 @@ pub(crate) const CONFIG: VideoEncoderConfig = VideoEncoderConfig {
     height: 180,
     frame_rate: 30.0,
     bitrate: 600_000,
+    temporal_layers: 1,
 };
 
 pub(crate) fn sized(width: u32, height: u32) -> VideoEncoderConfig {

@@ -10,6 +10,7 @@ const WIDE: VideoEncoderConfig = VideoEncoderConfig {
     height: 360,
     frame_rate: 30.0,
     bitrate: 1_200_000,
+    temporal_layers: 1,
 };
 
 /// A camera before an encoder. Its time goes on from call to call.

@@ -115,3 +115,16 @@ fn a_detached_sink_gets_nothing_and_a_late_one_hears_of_the_end() {
     let _sink = track.add_sink(queue.clone());
     assert!(queue.is_ended());
 }
+
+#[test]
+fn a_hint_fits_its_kind_and_goes_along_with_a_clone() {
+    let (source, _) = source(MediaKind::Video);
+    let track = source.create_track();
+    assert_eq!(track.content_hint(), ContentHint::None);
+    track.set_content_hint(ContentHint::Text);
+    track.set_content_hint(ContentHint::Music);
+    assert_eq!(track.content_hint(), ContentHint::Text);
+    assert_eq!(track.clone_track().content_hint(), ContentHint::Text);
+    track.set_content_hint(ContentHint::None);
+    assert_eq!(track.content_hint(), ContentHint::None);
+}

@@ -16,16 +16,18 @@ mod nack;
 mod outgoing;
 mod pacer;
 mod retransmissions;
+mod with_retransmissions;
 
 pub(crate) use estimate::Estimate;
 pub(crate) use incoming::{InboundCounters, Receive, Route};
-pub(crate) use outgoing::{Feedbacks, OutboundCounters, RemoteReport};
+pub(crate) use outgoing::{Feedbacks, OutboundCounters, Redundancy, RemoteReport};
 
 use crate::pipeline::Workers;
 use crate::source_gate::SourceGate;
 use crate::sources::{Heard, RTCRtpSource};
 use crate::{Diagnostics, PeerContext};
 use duet_media::{Clock, MediaKind, MediaTime};
+use duet_session::TemporalLayer;
 use estimate::{Estimator, SharedEstimate};
 use guard::Guard;
 use incoming::Incoming;
@@ -48,6 +50,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+use with_retransmissions::WithRetransmissions;
 
 /// Retransmissions can be had for so many packets back: about a second at full rate.
 const SENT_PACKETS_KEPT: u16 = 1_024;
@@ -108,9 +111,12 @@ impl MediaPath {
             .with(Slot::Custom(500), Guard::new(path.clone()))
             .with(
                 Slot::CongestionControl,
-                CongestionControlBuilder::new(estimator).build(),
+                WithRetransmissions(CongestionControlBuilder::new(estimator).build()),
             )
-            .with(Slot::TwccSender, TwccSenderBuilder::new().build())
+            .with(
+                Slot::TwccSender,
+                WithRetransmissions(TwccSenderBuilder::new().build()),
+            )
             .with(
                 Slot::Custom(3_000),
                 RetransmissionCounter::new(path.clone()),
@@ -228,8 +234,16 @@ impl MediaPath {
     }
 
     /// Queues an encoded picture of `ssrc`. Lost if the stream is not negotiated.
-    pub(crate) fn send_picture(&self, ssrc: u32, capture_time: MediaTime, data: &[u8]) -> bool {
-        let sent = self.out.lock().send_picture(ssrc, capture_time, data);
+    pub(crate) fn send_picture(
+        &self,
+        ssrc: u32,
+        capture_time: MediaTime,
+        layer: Option<TemporalLayer>,
+        data: &[u8],
+    ) -> bool {
+        let mut out = self.out.lock();
+        let sent = out.send_picture(ssrc, capture_time, layer, data);
+        drop(out);
         self.wake.notify_one();
         sent
     }
@@ -248,6 +262,11 @@ impl MediaPath {
         drop(out);
         self.wake.notify_one();
         sent
+    }
+
+    /// How much of a stream of sound is sent again beside what follows it.
+    pub(crate) fn set_redundancy(&self, ssrc: u32, redundancy: Option<Redundancy>) {
+        self.out.lock().set_redundancy(ssrc, redundancy);
     }
 
     /// Queues a packet of a telephone key.

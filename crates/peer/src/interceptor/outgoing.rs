@@ -2,13 +2,16 @@
 
 mod departures;
 mod reports;
+mod sound;
+
+pub(crate) use sound::Redundancy;
 
 use super::pacer::Pacer;
 use crate::Diagnostics;
 use bytes::Bytes;
 use departures::Departures;
 use duet_media::{MediaKind, MediaTime};
-use duet_session::{ClockRate, KeyFrameGate, NtpTime, RtpClock, Vp8Packetizer};
+use duet_session::{ClockRate, KeyFrameGate, NtpTime, RtpClock, TemporalLayer, Vp8Packetizer};
 use parking_lot::Mutex;
 pub(crate) use reports::RemoteReport;
 use reports::Reports;
@@ -22,6 +25,7 @@ use rtc::rtcp::reception_report::ReceptionReport;
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use rtc::rtp;
+use sound::Sound;
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -81,6 +85,7 @@ struct Stream {
     mid: Bytes,
     clock: RtpClock,
     packetizer: Vp8Packetizer,
+    sound: Sound,
     first_sequence_number: u16,
     next_sequence_number: u16,
     departures: Departures,
@@ -141,6 +146,7 @@ impl Outgoing {
             mid: Bytes::new(),
             clock: RtpClock::new(rate, rand::random()),
             packetizer: Vp8Packetizer::new(MAX_PAYLOAD, rand::random()),
+            sound: Sound::default(),
             first_sequence_number,
             next_sequence_number: first_sequence_number,
             departures: Departures::default(),
@@ -214,7 +220,13 @@ impl Outgoing {
         self.pacer.set_rate(bits_per_second.max(floor));
     }
 
-    pub(crate) fn send_picture(&mut self, ssrc: u32, time: MediaTime, data: &[u8]) -> bool {
+    pub(crate) fn send_picture(
+        &mut self,
+        ssrc: u32,
+        time: MediaTime,
+        layer: Option<TemporalLayer>,
+        data: &[u8],
+    ) -> bool {
         let Some(stream) = self.streams.get_mut(&ssrc) else {
             return false;
         };
@@ -225,7 +237,7 @@ impl Outgoing {
             stream.key_frame = Some(stream.next_sequence_number);
         }
         let timestamp = stream.clock.stamp(time);
-        let payloads = stream.packetizer.packetize(data);
+        let payloads = stream.packetizer.packetize(data, layer);
         let last = payloads.len().saturating_sub(1);
         for (at, payload) in payloads.into_iter().enumerate() {
             if let Some(packet) = stream.packet(ssrc, timestamp, at == last, payload) {
@@ -233,43 +245,6 @@ impl Outgoing {
             }
         }
         true
-    }
-
-    pub(crate) fn send_sound(
-        &mut self,
-        ssrc: u32,
-        time: MediaTime,
-        samples: u32,
-        marker: bool,
-        data: Bytes,
-    ) -> bool {
-        let Some(stream) = self.streams.get_mut(&ssrc) else {
-            return false;
-        };
-        let timestamp = stream.clock.stamp_samples(time, samples);
-        match stream.packet(ssrc, timestamp, marker, data) {
-            Some(packet) => {
-                self.pacer.push_audio(packet);
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// Queues a packet of a telephone key among a stream's sound.
-    pub(crate) fn send_event(
-        &mut self,
-        ssrc: u32,
-        payload_type: u8,
-        timestamp: u32,
-        marker: bool,
-        data: Bytes,
-    ) {
-        let stream = self.streams.get_mut(&ssrc);
-        if let Some(mut packet) = stream.and_then(|s| s.packet(ssrc, timestamp, marker, data)) {
-            packet.header.payload_type = payload_type;
-            self.pacer.push_audio(packet);
-        }
     }
 
     /// A stream's time stamp at `time`.
@@ -344,7 +319,8 @@ impl Outgoing {
     }
 
     /// A packet of the memory for retransmissions leaves.
-    pub(super) fn count_retransmission(&mut self, packet: &rtp::Packet) {
+    pub(super) fn count_retransmission(&mut self, packet: &rtp::Packet, now: Instant) {
+        self.pacer.spend(packet.payload.len(), now);
         let ssrc = packet.header.ssrc;
         let of = |stream: &&mut Stream| stream.counters.rtx_ssrc == Some(ssrc);
         if let Some(stream) = self.streams.values_mut().find(of) {

@@ -146,7 +146,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for RetransmissionCounter {
         if let Packet::Rtp(packet) = &msg.message.packet {
             let mut attributes = msg.message.attributes.iter();
             if attributes.any(|a| matches!(a, Attribute::Retransmission)) {
-                self.path.out.lock().count_retransmission(packet);
+                self.path.out.lock().count_retransmission(packet, msg.now);
             } else if let Some(sent) = self.sent.get_mut(&packet.header.ssrc) {
                 sent.left(packet.header.sequence_number, packet.payload.len());
             }

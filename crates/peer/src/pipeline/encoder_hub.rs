@@ -4,11 +4,14 @@ use super::audio_hub::{AudioSendSettings, OutboundAudio, Sound};
 use super::outbox::Outbox;
 use super::stats::OutboundVideoStats;
 use super::subscription::{Group, Hub, Kind, Member, Subscription};
-use super::tiers::{Placement, TIERS};
+use super::tiers::{Placement, Reach, TIERS};
 use super::video_encoder::{VideoEncoding, Viewer};
 use super::worker::Workers;
-use duet_codec::{CodecError, EncodedVideo, VideoCodec, VideoEncoder, VideoEncoderConfig};
+use duet_codec::{
+    CodecError, EncodedLayer, EncodedVideo, VideoCodec, VideoEncoder, VideoEncoderConfig,
+};
 use duet_media::{Clock, MediaKind, MediaStreamTrack};
+use duet_session::LayerChoice;
 use std::sync::Arc;
 
 /// One encoded picture; its bytes are shared by all viewers.
@@ -27,6 +30,17 @@ pub struct VideoSendSettings {
     /// [`maxFramerate`](https://www.w3.org/TR/webrtc/#dom-rtcrtpencodingparameters-maxframerate):
     /// frames a second, above 0.
     pub max_frame_rate: Option<f64>,
+    /// Layers of pictures, 1 to 3, of which viewers on worse paths get fewer
+    /// ([`scalabilityMode`](https://www.w3.org/TR/webrtc-svc/#dom-rtcrtpencodingparameters-scalabilitymode)
+    /// L1T1, L1T2 and L1T3); what is beyond is taken as the nearest.
+    pub temporal_layers: u8,
+}
+
+impl VideoSendSettings {
+    /// What share of an encoder's bits the layers up to each take.
+    fn layer_shares(&self) -> &'static [f64] {
+        EncodedLayer::shares(self.temporal_layers)
+    }
 }
 
 impl Default for VideoSendSettings {
@@ -34,6 +48,7 @@ impl Default for VideoSendSettings {
         VideoSendSettings {
             scale_resolution_down_by: 1.0,
             max_frame_rate: None,
+            temporal_layers: 1,
         }
     }
 }
@@ -45,6 +60,9 @@ impl Default for VideoSendSettings {
 /// below half of the best one's gets a picture of its own tier, so that it spoils nobody else's; no
 /// more than three encoders of one (track, settings) run at once. Who takes nothing yet holds nobody
 /// to anything.
+///
+/// With temporal layers an encoder aims at what its better viewers' paths carry, and the others get the
+/// layers that theirs do; a tier of its own is only for who does not carry the lowest one.
 #[derive(Clone)]
 pub struct EncoderHub {
     video: Hub<Pictures>,
@@ -171,8 +189,12 @@ impl OutboundVideo {
             frames_overwritten: encoder.overwritten,
             frames_sent: outbox.taken,
             frames_dropped: outbox.dropped,
+            frames_left_out: outbox.left_out,
+            layers_left_out: self.0.client.layers_left_out(),
             frame_width: encoder.width,
             frame_height: encoder.height,
+            source_width: encoder.source_width,
+            source_height: encoder.source_height,
             frames_per_second: encoder.frame_rate,
             target_bitrate: encoder.target_bitrate,
             qp_sum: encoder.qp_sum,
@@ -193,6 +215,8 @@ struct Seat {
     placement: Option<Placement>,
     /// The tier whose encoder it watches.
     watches: Option<usize>,
+    /// Which of that encoder's layers it gets; `None` until it takes something.
+    layers: Option<LayerChoice>,
 }
 
 type Tiers = [Option<VideoEncoding>; TIERS];
@@ -202,14 +226,18 @@ impl Kind for Pictures {
     type Client = Viewer;
     type Item = OutboundFrame;
     type Settings = VideoSendSettings;
-    type Key = (u64, Option<u64>);
+    type Key = (u64, Option<u64>, u8);
     type Encoders = Tiers;
     type Seat = Seat;
     type Context = (Arc<dyn Clock>, MakeVideoEncoder, Workers);
 
     fn key(settings: &VideoSendSettings) -> Self::Key {
         let frame_rate = settings.max_frame_rate.map(f64::to_bits);
-        (settings.scale_resolution_down_by.to_bits(), frame_rate)
+        (
+            settings.scale_resolution_down_by.to_bits(),
+            frame_rate,
+            settings.temporal_layers,
+        )
     }
 
     fn outbox(viewer: &Viewer) -> &Outbox<OutboundFrame> {
@@ -227,23 +255,43 @@ impl Kind for Pictures {
         let watching = members.iter().filter(|member| member.active);
         let best = watching.map(|member| member.client.target()).max();
         let best = best.unwrap_or(0);
+        let shares = settings.layer_shares();
+        let reach = Reach::of(shares);
         for member in members.iter_mut().filter(|member| member.active) {
-            let target = member.client.target();
+            let (target, before) = (member.client.target(), member.seat.tier());
             member.seat.placement = Some(match member.seat.placement {
-                Some(placement) => placement.review(target, best, now),
-                None => Placement::new(target, best),
+                Some(placement) => placement.review(target, best, reach, now),
+                None => Placement::new(target, best, reach),
             });
+            if member.seat.tier() != before {
+                member.seat.layers = None;
+            }
         }
         for (tier, encoding) in tiers.iter_mut().enumerate() {
-            let of_tier = || members.iter().filter(move |m| m.seat.tier() == tier);
-            let least = |active| {
-                let members = of_tier().filter(move |m| m.active == active);
-                members.map(|m| m.client.target()).min()
+            let targets = |active| {
+                let of_tier = members.iter().filter(move |m| m.seat.tier() == tier);
+                let of_tier = of_tier.filter(move |m| m.active == active);
+                of_tier.map(|m| m.client.target())
             };
             // Made ready for those who take nothing yet, if there are no others.
-            let Some(target) = least(true).or_else(|| least(false)) else {
+            let aim = aim(targets(true), shares).or_else(|| aim(targets(false), shares));
+            let Some(target) = aim else {
                 continue;
             };
+            for member in members
+                .iter_mut()
+                .filter(|m| m.active && m.seat.tier() == tier)
+            {
+                let rate = member.client.target();
+                let choice = match member.seat.layers {
+                    Some(choice) => choice.review(rate, target, shares, now),
+                    None => LayerChoice::new(rate, target, shares),
+                };
+                member.seat.layers = Some(choice);
+                member
+                    .client
+                    .set_highest_layer(choice.highest(), shares.len());
+            }
             match encoding {
                 Some(encoding) => encoding.set_target_bitrate(target),
                 None => {
@@ -291,6 +339,18 @@ impl Kind for Pictures {
     fn running(tiers: &Tiers) -> usize {
         tiers.iter().flatten().count()
     }
+}
+
+/// A viewer that carries less than so much of what the best one does gets fewer layers, rather than all
+/// a poorer picture.
+const LAYERED: f64 = 0.9;
+
+/// What an encoder aims at for viewers with such targets.
+fn aim(targets: impl Iterator<Item = u32> + Clone, shares: &[f64]) -> Option<u32> {
+    let best = targets.clone().max()?;
+    let layered = shares.len() > 1;
+    let all = |target: &u32| !layered || f64::from(*target) >= f64::from(best) * LAYERED;
+    targets.filter(all).min()
 }
 
 impl Seat {

@@ -34,6 +34,7 @@ pub use audio_receive::{InboundAudio, InboundAudioConfig};
 pub use encoder_hub::{
     EncoderHub, MakeVideoEncoder, OutboundFrame, OutboundVideo, VideoSendSettings,
 };
+pub(crate) use outbox::temporal_layer;
 pub use stats::{InboundAudioStats, InboundVideoStats, OutboundAudioStats, OutboundVideoStats};
 pub use sync_group::SyncGroup;
 pub use video_receive::{InboundVideo, InboundVideoConfig};

@@ -4,6 +4,7 @@
 //! and sound.
 
 use duet_codec::EncodedVideo;
+use duet_session::{LayerFilter, TemporalLayer};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
@@ -21,6 +22,8 @@ struct State<T> {
     closed: bool,
     /// Pictures only: what comes before the next key frame is of no use.
     wants_key_frame: bool,
+    /// Pictures only: what of an encoder's temporal layers goes to this connection.
+    layers: LayerFilter,
     counters: OutboxCounters,
 }
 
@@ -28,6 +31,8 @@ struct State<T> {
 pub(super) struct OutboxCounters {
     pub(super) taken: u64,
     pub(super) dropped: u64,
+    /// Of temporal layers above the connection's.
+    pub(super) left_out: u64,
 }
 
 impl<T> Outbox<T> {
@@ -39,6 +44,7 @@ impl<T> Outbox<T> {
                 waker: None,
                 closed: false,
                 wants_key_frame: true,
+                layers: LayerFilter::default(),
                 counters: OutboxCounters::default(),
             }),
             capacity,
@@ -103,12 +109,19 @@ impl<T> Outbox<T> {
 }
 
 impl Outbox<EncodedVideo> {
-    /// Takes in a picture, unless a key frame has to come first. Where there is no room everything
+    /// Takes in a picture, unless a key frame has to come first, or it is of a layer above the
+    /// connection's; half full, it does without all but the lowest. Where there is no room everything
     /// goes, this picture too unless it is a key frame: a picture whose predecessor was lost shows
     /// nothing but damage. True if the encoder is to make a key frame.
     pub(super) fn offer(&self, picture: &EncodedVideo) -> bool {
         let mut state = self.state.lock();
         if state.closed {
+            return false;
+        }
+        let crowded = state.items.len() * 2 >= self.capacity;
+        let layer = temporal_layer(picture);
+        if !state.layers.admit(picture.key_frame, layer, crowded) {
+            state.counters.left_out += 1;
             return false;
         }
         if state.items.len() == self.capacity {
@@ -126,6 +139,11 @@ impl Outbox<EncodedVideo> {
         false
     }
 
+    /// The highest temporal layer that goes to the connection from now on.
+    pub(super) fn set_highest_layer(&self, id: u8) {
+        self.state.lock().layers.set_highest(id);
+    }
+
     /// Nothing that is here goes out, and nothing that comes before a key frame.
     pub(super) fn start_afresh(&self) {
         let mut state = self.state.lock();
@@ -138,6 +156,15 @@ impl Outbox<EncodedVideo> {
     pub(super) fn want_key_frame(&self) {
         self.state.lock().wants_key_frame = true;
     }
+}
+
+/// Where a picture stands among its encoder's layers, as it is told on the wire.
+pub(crate) fn temporal_layer(picture: &EncodedVideo) -> Option<TemporalLayer> {
+    picture.layer.map(|layer| TemporalLayer {
+        id: layer.id,
+        sync: layer.sync,
+        non_reference: layer.non_reference,
+    })
 }
 
 #[cfg(test)]
@@ -153,6 +180,7 @@ mod tests {
             capture_time: MediaTime::from_millis(millis),
             width: 2,
             height: 2,
+            layer: None,
         }
     }
 
@@ -202,6 +230,32 @@ mod tests {
         assert!(!outbox.offer(&picture(1, true)));
         assert!(!outbox.offer(&picture(2, true)));
         assert_eq!(drain(&outbox)[0].capture_time.as_millis(), 2);
+    }
+
+    #[test]
+    fn of_layers_the_lowest_waits_and_the_others_are_done_without() {
+        let outbox = Outbox::new(4);
+        let layered = |millis, id| EncodedVideo {
+            layer: Some(duet_codec::EncodedLayer {
+                id,
+                sync: id > 0,
+                non_reference: id > 0,
+            }),
+            ..picture(millis, millis == 0)
+        };
+        for millis in 0..6 {
+            assert!(!outbox.offer(&layered(millis, (millis % 2) as u8)));
+        }
+        let taken = |outbox: &Outbox<EncodedVideo>| -> Vec<i64> {
+            let pictures = drain(outbox);
+            let times = pictures.iter().map(|p| p.capture_time.as_millis());
+            times.collect()
+        };
+        assert_eq!(taken(&outbox), [0, 1, 2, 4]);
+        assert_eq!(outbox.counters().left_out, 2);
+        outbox.set_highest_layer(0);
+        (7..10).for_each(|n| assert!(!outbox.offer(&layered(n, (n % 2) as u8))));
+        assert_eq!(taken(&outbox), [8]);
     }
 
     #[test]

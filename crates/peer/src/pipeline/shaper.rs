@@ -189,6 +189,7 @@ mod tests {
         VideoSendSettings {
             scale_resolution_down_by: scale,
             max_frame_rate: rate,
+            ..Default::default()
         }
     }
 

@@ -22,12 +22,20 @@ pub struct OutboundVideoStats {
     /// Encoded frames that were thrown away because this viewer did not take them in time, or that
     /// came before the key frame it waited for.
     pub frames_dropped: u64,
+    /// Encoded frames of temporal layers that this viewer did not get for its path's sake.
+    pub frames_left_out: u64,
+    /// How many of the encoder's temporal layers it does not get now.
+    pub layers_left_out: u8,
     /// `frameWidth` of the last encoded frame, in pixels; 0 before the first.
     pub frame_width: u32,
     /// `frameHeight`.
     pub frame_height: u32,
     /// `framesPerSecond`: encoded in the last second.
     pub frames_per_second: f64,
+    /// Width of the picture that it was made from, in pixels; 0 before the first.
+    pub source_width: u32,
+    /// Height of that picture.
+    pub source_height: u32,
     /// `targetBitrate` of the encoder, in bits a second.
     pub target_bitrate: u32,
     /// `qpSum`: of what was encoded, each 0 to 127.

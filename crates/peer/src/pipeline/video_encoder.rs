@@ -13,7 +13,7 @@ use duet_media::{Clock, Frame, MediaStreamTrack, MediaTime, Sink, SinkHandle, Vi
 use duet_session::{KeyFrameGate, vp8_quantizer};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Frames that a viewer may be behind: a quarter of a second at 30 a second.
@@ -39,6 +39,7 @@ pub(super) struct VideoEncoding {
 pub(super) struct Viewer {
     pub(super) outbox: Outbox<EncodedVideo>,
     target: AtomicU32,
+    layers_left_out: AtomicU8,
     ledger: Mutex<Ledger>,
 }
 
@@ -61,6 +62,8 @@ pub(super) struct EncoderCounters {
     pub(super) source_frames: u64,
     pub(super) width: u32,
     pub(super) height: u32,
+    pub(super) source_width: u32,
+    pub(super) source_height: u32,
     pub(super) target_bitrate: u32,
     /// In the last second.
     pub(super) frame_rate: f64,
@@ -98,6 +101,8 @@ enum Job {
     /// Make an encoder for pictures of this size, so that the first one need not wait for that.
     Prepare((u32, u32), u32),
     Encode(VideoFrame, u32),
+    /// The last one again, at once: somebody needs a key frame, and no other picture comes.
+    Again(VideoFrame, u32),
 }
 
 impl VideoEncoding {
@@ -135,6 +140,7 @@ impl VideoEncoding {
         let encoder = Worker {
             shared: shared.clone(),
             shaper: Shaper::new(settings),
+            temporal_layers: settings.temporal_layers,
             meter: RateMeter::new(frame_rate),
             make,
             encoder: None,
@@ -197,6 +203,7 @@ impl Viewer {
         Viewer {
             outbox: Outbox::new(OUTBOX_CAPACITY),
             target: AtomicU32::new(target_bitrate.max(MIN_BITRATE)),
+            layers_left_out: AtomicU8::new(0),
             ledger: Mutex::default(),
         }
     }
@@ -209,6 +216,18 @@ impl Viewer {
     pub(super) fn set_target(&self, bits_per_second: u32) {
         self.target
             .store(bits_per_second.max(MIN_BITRATE), Ordering::Relaxed);
+    }
+
+    /// The highest temporal layer that it gets, of so many.
+    pub(super) fn set_highest_layer(&self, id: u8, layers: usize) {
+        self.outbox.set_highest_layer(id);
+        let all = u8::try_from(layers).unwrap_or(u8::MAX);
+        let left_out = all.saturating_sub(id.saturating_add(1));
+        self.layers_left_out.store(left_out, Ordering::Relaxed);
+    }
+
+    pub(super) fn layers_left_out(&self) -> u8 {
+        self.layers_left_out.load(Ordering::Relaxed)
     }
 
     pub(super) fn request_key_frame(&self) {
@@ -298,7 +317,7 @@ impl Shared {
             Some(due) if due > now => Err(Next::At(due)),
             Some(_) => {
                 let repeated = inbox.repeated(now).ok_or(Next::Woken)?;
-                Ok(Job::Encode(repeated, inbox.target_bitrate))
+                Ok(Job::Again(repeated, inbox.target_bitrate))
             }
             None => Err(Next::Woken),
         }
@@ -327,6 +346,7 @@ impl Inbox {
 struct Worker {
     shared: Arc<Shared>,
     shaper: Shaper,
+    temporal_layers: u8,
     meter: RateMeter,
     make: MakeVideoEncoder,
     encoder: Option<Box<dyn VideoEncoder>>,
@@ -345,6 +365,7 @@ impl Work for Worker {
             let settings = self.shared.inbox.lock().settings.take();
             if let Some(settings) = settings {
                 self.shaper.set(&settings);
+                self.temporal_layers = settings.temporal_layers;
             }
             match job {
                 Job::Prepare(size, target) => self.prepare(self.shaper.shaped(size), target),
@@ -353,6 +374,7 @@ impl Work for Worker {
                         self.encode(&picture, target);
                     }
                 }
+                Job::Again(picture, target) => self.encode(&picture, target),
             }
         }
     }
@@ -388,6 +410,8 @@ impl Worker {
         counters.bytes_target += (f64::from(target) / 8.0 / self.meter.rate()) as u64;
         counters.width = encoded.width;
         counters.height = encoded.height;
+        counters.source_width = picture.width();
+        counters.source_height = picture.height();
         drop(counters);
         self.shared.made.lock().note(now);
         let viewers = self.shared.viewers.lock();
@@ -426,6 +450,7 @@ impl Worker {
             height,
             frame_rate: self.meter.rate(),
             bitrate: target,
+            temporal_layers: self.temporal_layers.clamp(1, 3),
         };
         let prepared = match &mut self.encoder {
             Some(encoder) if worth_a_change(&encoder.config(), &config) => {
@@ -466,7 +491,8 @@ fn expected_size(track: &MediaStreamTrack) -> Option<(u32, u32)> {
 /// Estimates move all the time; an encoder is bothered with what makes a difference.
 fn worth_a_change(old: &VideoEncoderConfig, new: &VideoEncoderConfig) -> bool {
     let differs = |a: f64, b: f64, by: f64| (a - b).abs() > by * a.max(b);
-    (old.width, old.height) != (new.width, new.height)
+    let shape = |of: &VideoEncoderConfig| (of.width, of.height, of.temporal_layers);
+    shape(old) != shape(new)
         || differs(f64::from(old.bitrate), f64::from(new.bitrate), 0.02)
         || differs(old.frame_rate, new.frame_rate, 0.1)
 }

@@ -1,16 +1,15 @@
 //! What sends a track.
 
 mod dtmf;
+mod quality;
+mod sound;
 mod tasks;
 
 pub use dtmf::{RTCDTMFSender, RTCDTMFToneChangeEvent};
 
 use crate::interceptor::{Feedbacks, MediaPath};
 use crate::peer_connection::Shared;
-use crate::pipeline::{
-    AudioSendSettings, EncoderHub, OutboundAudio, OutboundVideo, VideoSendSettings,
-};
-use crate::sdp::OpusParameters;
+use crate::pipeline::{EncoderHub, OutboundAudio, OutboundVideo, VideoSendSettings};
 use crate::{
     RTCDtlsTransport, RTCError, RTCRtpCapabilities, RTCRtpCodecParameters,
     RTCRtpEncodingParameters, RTCRtpSendParameters,
@@ -18,6 +17,8 @@ use crate::{
 use duet_media::{MediaKind, MediaStreamTrack};
 use duet_session::QualityLimitation;
 use parking_lot::Mutex;
+use quality::Quality;
+use sound::Sound;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -66,11 +67,8 @@ struct SenderState {
     live: bool,
     /// Nobody answers: its encoder waits for the path.
     resting: bool,
-    /// Divided up anew by what the path carries.
-    scale: f64,
-    frame_rate: Option<f64>,
-    limitation: QualityLimitation,
-    opus: AudioSendSettings,
+    quality: Quality,
+    sound: Sound,
 }
 
 struct AskEncoder(Outbound);
@@ -93,9 +91,12 @@ impl RTCRtpSender {
         encoding: RTCRtpEncodingParameters,
         peer: Weak<Shared>,
     ) -> Self {
-        let opus = AudioSendSettings::default();
+        let sound = Sound::default();
         let outbound = match kind {
-            MediaKind::Audio => Outbound::Audio(Arc::new(encoders.subscribe_audio(None, opus))),
+            MediaKind::Audio => {
+                let audio = encoders.subscribe_audio(None, sound.settings);
+                Outbound::Audio(Arc::new(audio))
+            }
             MediaKind::Video => {
                 let start = encoding.max_bitrate.unwrap_or(u32::MAX).min(start_bitrate);
                 let settings = VideoSendSettings::default();
@@ -118,10 +119,8 @@ impl RTCRtpSender {
                 encoding,
                 live: false,
                 resting: false,
-                scale: 1.0,
-                frame_rate: None,
-                limitation: QualityLimitation::default(),
-                opus,
+                quality: Quality::default(),
+                sound,
             }),
             returned: Mutex::default(),
             agreed: Mutex::default(),
@@ -234,13 +233,18 @@ impl RTCRtpSender {
     pub fn get_parameters(&self) -> RTCRtpSendParameters {
         let mut parameters = self.0.agreed.lock().clone();
         parameters.transaction_id = format!("{:016x}", rand::random::<u64>());
-        parameters.encodings = vec![self.0.state.lock().encoding.clone()];
+        {
+            let state = self.0.state.lock();
+            parameters.encodings = vec![state.encoding.clone()];
+            parameters.degradation_preference = state.quality.preference.map(Into::into);
+        }
         *self.0.returned.lock() = Some(parameters.clone());
         parameters
     }
 
     /// [`setParameters`](https://w3c.github.io/webrtc-pc/#dom-rtcrtpsender-setparameters): takes on what
-    /// [`get_parameters`](Self::get_parameters) returned last, with other settings of its encoding.
+    /// [`get_parameters`](Self::get_parameters) returned last, with other settings of its encoding or
+    /// another preference for what gives way.
     ///
     /// # Errors
     /// `InvalidStateError` if the transceiver or the connection is stopped or
@@ -257,15 +261,18 @@ impl RTCRtpSender {
             last.check_change(&parameters)?;
             *returned = None;
         }
+        let preference = parameters.degradation_preference;
         let [mut encoding] = <[RTCRtpEncodingParameters; 1]>::try_from(parameters.encodings)
             .map_err(|_| RTCError::modification("a sender has one encoding"))?;
         if self.0.kind == MediaKind::Audio {
             encoding.max_framerate = None;
             encoding.scale_resolution_down_by = 1.0;
+            encoding.scalability_mode = None;
         }
         {
             let mut state = self.0.state.lock();
             state.encoding = encoding;
+            state.quality.preference = preference.map(Into::into);
             self.feed(&state);
         }
         self.apply_settings();
@@ -275,6 +282,7 @@ impl RTCRtpSender {
 
     /// What the descriptions agreed on. What `get_parameters` returned before is void.
     pub(crate) fn agree(&self, agreed: RTCRtpSendParameters) {
+        self.agree_on_sound(&agreed.codecs);
         *self.0.agreed.lock() = agreed;
         *self.0.returned.lock() = None;
     }
@@ -336,6 +344,10 @@ impl RTCRtpSender {
         self.0.state.lock().encoding.max_bitrate
     }
 
+    pub(crate) fn scalability_mode(&self) -> Option<String> {
+        self.0.state.lock().encoding.scalability_mode.clone()
+    }
+
     pub(crate) fn streams(&self) -> Vec<String> {
         self.0.state.lock().streams.clone()
     }
@@ -375,54 +387,34 @@ impl RTCRtpSender {
         }
     }
 
-    /// What the other side wishes of its sound.
-    pub(crate) fn set_opus(&self, wished: OpusParameters) {
-        let Outbound::Audio(audio) = &self.0.outbound else {
+    /// Takes on its share of what the path carries, of pictures.
+    pub(crate) fn allot(&self, bits_per_second: u64) {
+        let Outbound::Video(video) = &self.0.outbound else {
             return;
         };
-        let mut state = self.0.state.lock();
-        state.opus.channels = if wished.stereo { 2 } else { 1 };
-        state.opus.fec = wished.fec;
-        state.opus.dtx = wished.dtx;
-        audio.set_settings(state.opus);
-    }
-
-    /// Takes on its share of what the path carries.
-    pub(crate) fn allot(&self, bits_per_second: u64, loss: f64, scale: f64, frame_rate: f64) {
         let bits = u32::try_from(bits_per_second).unwrap_or(u32::MAX);
-        let changed = {
-            let mut state = self.0.state.lock();
-            let bits = state.encoding.max_bitrate.unwrap_or(u32::MAX).min(bits);
-            match &self.0.outbound {
-                Outbound::Audio(audio) => {
-                    audio.set_target_bitrate(bits);
-                    audio.set_expected_loss((loss * 100.0).clamp(0.0, 50.0) as u8);
-                }
-                Outbound::Video(video) => video.set_target_bitrate(bits),
-            }
-            let frame_rate = (scale > 1.0 || frame_rate < 29.0).then_some(frame_rate);
-            let resized = state.scale != scale;
-            let changed = resized || state.frame_rate != frame_rate;
-            (state.scale, state.frame_rate) = (scale, frame_rate);
-            if let Outbound::Video(video) = &self.0.outbound {
-                let (made, now) = (video.stats(), self.0.path.now());
-                let limitation = &mut state.limitation;
-                limitation.watch_encoder(made.frames_encoded, made.frames_overwritten, now);
-                limitation.set(scale > 1.0 || frame_rate.is_some(), now);
-                if resized {
-                    limitation.resized();
-                }
-            }
-            changed
+        let mut state = self.0.state.lock();
+        let bits = state.encoding.max_bitrate.unwrap_or(u32::MAX).min(bits);
+        video.set_target_bitrate(bits);
+        let SenderState {
+            track,
+            encoding,
+            quality,
+            ..
+        } = &mut *state;
+        let Some(track) = track else {
+            return;
         };
-        if changed {
+        let reshaped = quality.update(bits, track, encoding, &video.stats(), self.0.path.now());
+        drop(state);
+        if reshaped {
             self.apply_settings();
         }
     }
 
     /// What kept its pictures smaller or fewer than they could be.
     pub(crate) fn limitation(&self) -> QualityLimitation {
-        self.0.state.lock().limitation.clone()
+        self.0.state.lock().quality.limitation().clone()
     }
 
     /// Forgets what waits to leave, and goes on with a key frame.
@@ -433,26 +425,17 @@ impl RTCRtpSender {
         }
     }
 
-    /// Of the source's picture, as far as is known.
-    pub(crate) fn pixels(&self) -> u64 {
-        let Outbound::Video(video) = &self.0.outbound else {
-            return 0;
-        };
-        let (made, state) = (video.stats(), self.0.state.lock());
-        let pixels = u64::from(made.frame_width) * u64::from(made.frame_height);
-        // What is encoded now may be scaled down already.
-        (pixels as f64 * state.scale * state.scale) as u64
-    }
-
     fn apply_settings(&self) {
         let Outbound::Video(video) = &self.0.outbound else {
             return;
         };
         let state = self.0.state.lock();
-        let rates = [state.encoding.max_framerate, state.frame_rate];
+        let shape = state.quality.shape();
+        let rates = [state.encoding.max_framerate, shape.frame_rate];
         video.set_settings(VideoSendSettings {
-            scale_resolution_down_by: state.encoding.scale_resolution_down_by * state.scale,
+            scale_resolution_down_by: state.encoding.scale_resolution_down_by * shape.scale,
             max_frame_rate: rates.into_iter().flatten().reduce(f64::min),
+            temporal_layers: state.encoding.temporal_layers(),
         });
     }
 

@@ -2,7 +2,7 @@
 
 use super::{RTCRtpSender, SenderShared};
 use crate::interceptor::MediaPath;
-use crate::pipeline::{OutboundAudio, OutboundFrame, OutboundVideo};
+use crate::pipeline::{OutboundAudio, OutboundFrame, OutboundVideo, temporal_layer};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -143,10 +143,8 @@ impl VideoTask {
     }
 
     fn send(&self, frame: &OutboundFrame) {
-        if !self
-            .path
-            .send_picture(self.ssrc, frame.capture_time, &frame.data)
-        {
+        let (layer, time) = (temporal_layer(frame), frame.capture_time);
+        if !self.path.send_picture(self.ssrc, time, layer, &frame.data) {
             // Not negotiated (yet): the other side will need a key frame when it is.
             self.video.request_key_frame();
         }

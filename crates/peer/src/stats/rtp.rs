@@ -71,6 +71,7 @@ impl Report<'_> {
         match sender.outbound() {
             Outbound::Video(video) => {
                 self.merge(video_out_members(&video.stats(), &sent));
+                self.merge(json!({ "scalabilityMode": sender.scalability_mode() }));
                 self.merge(self.limitation_members(sender));
             }
             Outbound::Audio(audio) => {

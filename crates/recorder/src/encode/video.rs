@@ -145,6 +145,7 @@ impl VideoLane {
             height,
             frame_rate: self.frame_rate,
             bitrate: self.bitrate,
+            temporal_layers: 1,
         };
         match &mut self.encoder {
             Some(encoder) => {

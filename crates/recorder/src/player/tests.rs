@@ -19,6 +19,7 @@ fn blocks(count: u32) -> Vec<Block> {
             height: 36,
             frame_rate: 25.0,
             bitrate: 200_000,
+            temporal_layers: 1,
         },
         Vp8EncoderOptions {
             drop_threshold: 0,

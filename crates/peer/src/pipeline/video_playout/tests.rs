@@ -36,6 +36,7 @@ impl Call {
             height: HEIGHT,
             frame_rate: 30.0,
             bitrate: 800_000,
+            temporal_layers: 1,
         };
         Call {
             painter: Painter::new(WIDTH, HEIGHT),
@@ -90,7 +91,7 @@ impl Call {
         let Some(encoded) = self.encoder.encode(&frame, due).unwrap() else {
             return;
         };
-        let payloads = self.packetizer.packetize(&encoded.data);
+        let payloads = self.packetizer.packetize(&encoded.data, None);
         let timestamp = self.rtp.stamp(now);
         let last = payloads.len() - 1;
         for (n, payload) in payloads.into_iter().enumerate() {

@@ -115,7 +115,7 @@ impl Call {
         frame[0] = u8::from(!key);
         frame[1..5].copy_from_slice(&index.to_be_bytes());
         let timestamp = self.clock.stamp(now);
-        let mut payloads = self.packetizer.packetize(&frame);
+        let mut payloads = self.packetizer.packetize(&frame, None);
         if !self.picture_ids {
             let strip = |payload: &Bytes| {
                 let (descriptor, part) = Vp8Descriptor::parse(payload.clone()).unwrap();

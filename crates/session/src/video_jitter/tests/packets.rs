@@ -274,7 +274,7 @@ proptest! {
             frame
         }).collect();
         for (n, frame) in frames.iter().enumerate() {
-            let payloads = packetizer.packetize(frame);
+            let payloads = packetizer.packetize(frame, None);
             let count = payloads.len();
             for (part, payload) in payloads.into_iter().enumerate() {
                 packets.push(RtpPacket {
