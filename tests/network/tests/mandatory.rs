@@ -258,6 +258,15 @@ fn a_running_call_has_every_mandatory_member_on_both_sides() {
             let [pair] = those(&report, "candidate-pair", Some("selected"))[..] else {
                 panic!("one pair is in use");
             };
+            assert_eq!(transport.text("tlsVersion"), Some("FEFD"));
+            let ciphers = ["dtlsCipher", "srtpCipher"].map(|member| transport.text(member));
+            let [Some(dtls), Some(srtp)] = ciphers else {
+                panic!("no ciphers in {transport:?}");
+            };
+            assert!(
+                dtls.starts_with("TLS_ECDHE_") && srtp.starts_with("SRTP_"),
+                "{ciphers:?}"
+            );
             for stats in [transport, pair] {
                 for (member, from) in [("bytesSent", here), ("bytesReceived", there)] {
                     let (told, wire) = (number(stats, member), bytes(&call, from, now));

@@ -80,9 +80,9 @@ impl AsyncUdpSocket for PacedSocket {
             let (far, contents) = far_end(datagram, meta.addr);
             if is_stun(contents) {
                 self.pacer.lock().heard(&far);
-            } else {
-                self.gate.sift(buffer, meta);
             }
+            // Behind the first others may have come with it.
+            self.gate.sift(buffer, meta);
         }
         Poll::Ready(Ok(filled))
     }

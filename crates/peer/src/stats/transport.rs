@@ -56,7 +56,7 @@ impl Report<'_> {
                     "dtlsRole": transport.dtls_role,
                     "localCertificateId": certificate(&transport.local_certificate_id),
                     "remoteCertificateId": certificate(&transport.remote_certificate_id),
-                    "tlsVersion": some(&transport.tls_version),
+                    "tlsVersion": tls_version(&transport.tls_version),
                     "dtlsCipher": some(&transport.dtls_cipher),
                     "srtpCipher": some(&transport.srtp_cipher),
                     "selectedCandidatePairId": some(&transport.selected_candidate_pair_id),
@@ -164,6 +164,15 @@ impl Report<'_> {
                 "bytesReceived": counted.bytes_received,
             }),
         );
+    }
+}
+
+/// A version of DTLS [in four digits](https://www.w3.org/TR/webrtc-stats/#dom-rtctransportstats-tlsversion), by
+/// what the substrate calls it.
+fn tls_version(known: &str) -> Option<&'static str> {
+    match known {
+        "DTLS 1.2" => Some("FEFD"),
+        _ => None,
     }
 }
 
