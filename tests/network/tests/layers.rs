@@ -70,7 +70,7 @@ async fn beside_a_bad_link(mode: &str, kbps: u64) -> (Call, Call, MediaTime, Med
 #[test]
 fn a_bad_viewer_gets_fewer_pictures_and_a_good_one_notices_nothing() {
     run(async {
-        for (mode, rates) in [("L1T2", 14.0..31.0), ("L1T3", 7.0..16.0)] {
+        for (mode, least) in [("L1T2", 14.0), ("L1T3", 7.0)] {
             let (good, bad, from, until) = beside_a_bad_link(mode, 1_500).await;
             // The good one, from the moment on that the other's link got bad.
             let frames = rate_of(&good, from, until);
@@ -82,14 +82,18 @@ fn a_bad_viewer_gets_fewer_pictures_and_a_good_one_notices_nothing() {
             // The bad one, once it knows.
             let later = from + 10 * SECOND;
             let frames = rate_of(&bad, later, until);
-            assert!(rates.contains(&frames), "{mode}: {frames}");
+            assert!(frames > least, "{mode}: {frames}");
+            let [made, sent] = [
+                number(&bad, 0, "outbound-rtp", "framesEncoded").await,
+                number(&bad, 0, "outbound-rtp", "framesSent").await,
+            ];
+            assert!(sent + 30.0 < made, "{mode}: {sent} of {made}");
             let gap = bad.ends[1].viewed.longest_gap(later, until);
             assert!(gap < 300 * SECOND / 1_000, "{mode}: {gap:?}");
             let frozen = number(&bad, 1, "inbound-rtp", "freezeCount").await;
             assert_eq!(frozen, 0.0, "{mode}");
-            // Two layers reach down to 60 % of the rate, three to 40 %: there one encoder does.
-            let encoders = good.ends[0].encoders.video_encoders();
-            assert!(encoders <= 2 && (mode == "L1T2" || encoders == 1), "{mode}");
+            // Where it fell below the lowest layer for a while it has one of its own until it is well above.
+            assert!(good.ends[0].encoders.video_encoders() <= 2, "{mode}");
             good.end().await;
             bad.end().await;
         }
