@@ -12,7 +12,7 @@ mod socket;
 mod stream;
 mod turns;
 
-pub(crate) use envelope::{Peer, open};
+pub(crate) use envelope::{Peer, open, permission_for};
 pub(crate) use socket::RelaySocket;
 pub(crate) use turns::Turns;
 
