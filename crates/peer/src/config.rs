@@ -188,6 +188,10 @@ pub struct PeerContext {
     /// [mDNS](https://datatracker.ietf.org/doc/html/draft-ietf-mmusic-mdns-ice-candidates). Without
     /// it they are passed over, and such a peer is found by its own checks.
     pub mdns: bool,
+    /// Whether the machine's addresses are told as names that only its own network can look up
+    /// ([mDNS](https://datatracker.ietf.org/doc/html/draft-ietf-mmusic-mdns-ice-candidates)), as browsers do. Those of
+    /// IPv6 are then not told at all. The other side finds this one by its checks, or through servers.
+    pub hide_addresses: bool,
     /// Certificates of authorities by which TURN servers over TLS (`turns:`) are trusted, beside those of the
     /// web, in DER.
     pub turn_roots: Vec<Vec<u8>>,
@@ -212,6 +216,7 @@ impl PeerContext {
             clock,
             network: NetworkPolicy::All,
             mdns: true,
+            hide_addresses: false,
             turn_roots: Vec::new(),
             start_bitrate: 1_500_000,
             max_bitrate: 4_000_000,

@@ -121,12 +121,12 @@ impl Dispatcher {
                     // All media share the first section's transport.
                     let peer = self.peer.upgrade();
                     if let Some(peer) = peer {
+                        let Some(told) = peer.as_told(&candidate.candidate) else {
+                            continue;
+                        };
                         let mut negotiation = peer.negotiation.lock();
                         candidate.sdp_mid = negotiation.first_mid();
-                        let policy = peer.configuration.lock().ice_transport_policy;
-                        if policy == RTCIceTransportPolicy::Relay {
-                            candidate.candidate = without_base(&candidate.candidate);
-                        }
+                        candidate.candidate = told;
                         negotiation.note_local_candidate(&candidate);
                     }
                     let event = PeerConnectionEvent::IceCandidate(Some(candidate));
@@ -187,6 +187,20 @@ impl Dispatcher {
             peer.follow_transports(&event).await;
             self.events.dispatch(&event);
         }
+    }
+}
+
+impl Shared {
+    /// A candidate's line without what nobody may learn; `None` if nothing of it may be told.
+    fn as_told(&self, line: &str) -> Option<String> {
+        if self.context.hide_addresses {
+            return self.names.hide(line);
+        }
+        let policy = self.configuration.lock().ice_transport_policy;
+        Some(match policy {
+            RTCIceTransportPolicy::Relay => without_base(line),
+            RTCIceTransportPolicy::All => line.to_owned(),
+        })
     }
 }
 

@@ -138,6 +138,15 @@ pub(crate) fn without_base(line: &str) -> String {
     words.join(" ")
 }
 
+/// A candidate's line with another address.
+pub(crate) fn hide_address(line: &str, name: &str) -> String {
+    let mut words: Vec<&str> = line.split(' ').collect();
+    if let Some(address) = words.get_mut(4) {
+        *address = name;
+    }
+    words.join(" ")
+}
+
 /// `None` for what is no candidate.
 fn parse(line: &str) -> Option<RTCIceCandidate> {
     let body = line.strip_prefix("a=").unwrap_or(line);

@@ -21,6 +21,7 @@ mod events;
 mod ice_candidate;
 mod ice_server;
 mod interceptor;
+mod names;
 mod negotiation;
 mod operations;
 mod parameters;

@@ -8,12 +8,13 @@ use common::{End, PATIENCE, context, negotiate, trickle, within};
 use duet_devices::synthetic::{SyntheticCamera, SyntheticCameraConfig, marks};
 use duet_media::{Frame, MediaStreamTrack};
 use duet_peer::{
-    PeerConnectionEvent as Event, PeerContext, RTCConfiguration, RTCIceGatheringState,
-    RTCIceServer, RTCIceTransportPolicy, RTCPeerConnection, RTCPeerConnectionIceErrorEvent,
-    RTCStatsReport,
+    NetworkPolicy, PeerConnectionEvent as Event, PeerContext, RTCConfiguration,
+    RTCIceGatheringState, RTCIceServer, RTCIceTransportPolicy, RTCPeerConnection,
+    RTCPeerConnectionIceErrorEvent, RTCStatsReport,
 };
+use std::net::Ipv6Addr;
 use std::time::{Duration, Instant};
-use turn_server::{TurnServer, ice_server};
+use turn_server::{TurnServer, has_ipv6, ice_server};
 
 fn through(server: RTCIceServer) -> RTCConfiguration {
     RTCConfiguration {
@@ -41,8 +42,12 @@ struct Call {
 
 impl Call {
     async fn through(server: &TurnServer, urls: [String; 2]) -> Call {
-        let context = trusting(server);
-        let [one, other] = urls.map(|url| through(ice_server(url)));
+        let configurations = urls.map(|url| through(ice_server(url)));
+        Call::configured(configurations, trusting(server)).await
+    }
+
+    async fn configured(configurations: [RTCConfiguration; 2], context: PeerContext) -> Call {
+        let [one, other] = configurations;
         let mut a = End::configured(one, context.clone()).await;
         let mut b = End::configured(other, context.clone()).await;
         let config = SyntheticCameraConfig {
@@ -161,6 +166,34 @@ async fn a_call_goes_through_udp() {
     call.read_pictures(30).await;
     let [local, _] = ways(&call.a.pc).await;
     assert_eq!(local, ("relay".into(), "udp".into(), server.udp()));
+    call.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_goes_over_ipv6_alone_and_through_relays_that_are_reached_by_it() {
+    if !has_ipv6() {
+        println!("skipped: there is no IPv6 here");
+        return;
+    }
+    let Some(server) = TurnServer::start("ipv6") else {
+        return;
+    };
+    let context = PeerContext {
+        network: NetworkPolicy::Only(vec![Ipv6Addr::LOCALHOST.into()]),
+        ..trusting(&server)
+    };
+    let direct = [RTCConfiguration::default(), RTCConfiguration::default()];
+    let call = Call::configured(direct, context.clone()).await;
+    call.read_pictures(10).await;
+    let [local, remote] = ways(&call.a.pc).await;
+    assert_eq!((&*local.0, &*remote.0), ("host", "host"));
+    call.close().await;
+
+    let relayed = [server.udp6(), server.tcp6()].map(|url| through(ice_server(url)));
+    let call = Call::configured(relayed, context).await;
+    call.read_pictures(10).await;
+    let [local, _] = ways(&call.b.pc).await;
+    assert_eq!(local, ("relay".into(), "tcp".into(), server.tcp6()));
     call.close().await;
 }
 

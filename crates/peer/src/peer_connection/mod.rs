@@ -8,6 +8,7 @@ mod transceivers;
 use crate::data_channel::{ChannelIds, MAX_BUFFERED_BYTES};
 use crate::dispatch::{Dispatcher, Divider, Item, post};
 use crate::interceptor::{MediaPath, Route};
+use crate::names::Names;
 use crate::negotiation::Negotiation;
 use crate::operations::Operations;
 use crate::pipeline::SyncGroup;
@@ -80,6 +81,8 @@ pub(crate) struct Shared {
     pub(crate) states: Arc<Mutex<States>>,
     pub(crate) recovery: Arc<Recovery>,
     pub(crate) relays: Arc<Relays>,
+    /// In the place of the machine's addresses.
+    pub(crate) names: Names,
     queue: mpsc::Sender<Item>,
     events: Arc<EventTarget<PeerConnectionEvent>>,
     closed: AtomicBool,
@@ -102,7 +105,8 @@ impl RTCPeerConnection {
         let states = Arc::new(Mutex::new(States::default()));
         let recovery = Arc::new(Recovery::new(context.clock.clone()));
         let roots = context.turn_roots.clone();
-        let relays = Arc::new(Relays::new(roots, queue.clone(), recovery.clone()));
+        let hides = context.hide_addresses;
+        let relays = Arc::new(Relays::new(roots, hides, queue.clone(), recovery.clone()));
         let known = configuration.to_substrate(&relays);
         let relay_only = configuration.ice_transport_policy == RTCIceTransportPolicy::Relay;
         let offered = Offered::new(context.network.clone(), context.interfaces.clone());
@@ -174,6 +178,7 @@ impl RTCPeerConnection {
             states,
             recovery: recovery.clone(),
             relays,
+            names: Names::default(),
             queue,
             events: events.clone(),
             closed: AtomicBool::new(false),

@@ -56,7 +56,7 @@ impl AsyncUdpSocket for PacedSocket {
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
         let (far, contents) = far_end(transmit.contents, transmit.destination);
-        if is_check(contents) {
+        if is_check(contents) || matches!(far, FarEnd::Permission(..)) {
             let now = self.clock.now();
             if !self.pacer.lock().allow(far, now) {
                 // As if it were lost: the agent's next one is not far.
@@ -102,14 +102,20 @@ enum FarEnd {
     Direct(SocketAddr),
     /// Through the relay at an address.
     Relayed(SocketAddr, Peer),
+    /// Not yet: that relay was asked whether it may. The agent asks anew at each check if it may not.
+    Permission(SocketAddr, SocketAddr),
 }
 
 /// The far end of a datagram, and what it is without a relay's wrapping.
 fn far_end(datagram: &[u8], address: SocketAddr) -> (FarEnd, &[u8]) {
-    match relay::open(datagram) {
-        Some(relayed) => (FarEnd::Relayed(address, relayed.peer), relayed.payload),
-        None => (FarEnd::Direct(address), datagram),
+    if let Some(relayed) = relay::open(datagram) {
+        return (FarEnd::Relayed(address, relayed.peer), relayed.payload);
     }
+    let far = match relay::permission_for(datagram) {
+        Some(peer) => FarEnd::Permission(address, peer),
+        None => FarEnd::Direct(address),
+    };
+    (far, datagram)
 }
 
 /// [RFC 8489, section 5](https://www.rfc-editor.org/rfc/rfc8489#section-5): two bits of zero, and the cookie.
@@ -228,6 +234,13 @@ mod tests {
         let unanswered = minute(&stun(0x0001), false, true);
         assert!((300..450).contains(&unanswered), "{unanswered}");
         assert_eq!(minute(&stun(0x0001), true, true), 12_000);
+        // Through a relay, and the wish for its permission.
+        let at = [0, 0x12, 0, 8, 0, 1, 0xA1, 0x47, 0xE1, 0x12, 0xA6, 0x43];
+        let relayed = [&stun(0x0016)[..], &at, &[0, 0x13, 0, 20], &stun(0x0001)].concat();
+        let permission = [&stun(0x0008)[..], &at].concat();
+        for held_back in [relayed, permission] {
+            assert_eq!(minute(&held_back, false, true), unanswered);
+        }
         // Answers of ours, media.
         assert_eq!(minute(&stun(0x0101), false, true), 12_000);
         assert_eq!(minute(&[0x80; 20], false, true), 12_000);
@@ -239,6 +252,8 @@ mod tests {
         // RTP, RTCP, DTLS.
         for first in [0x80, 0x90, 22] {
             assert_eq!(minute(&[first; 20], false, false), 0);
+            let relayed = [&[0x40, 1, 0, 20][..], &[first; 20]].concat();
+            assert_eq!(minute(&relayed, false, false), 0);
         }
         assert_eq!(minute(&stun(0x0101), false, false), 12_000);
         assert!(minute(&stun(0x0001), false, false) > 0);

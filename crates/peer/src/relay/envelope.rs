@@ -10,6 +10,7 @@ const HEADER: usize = 20;
 
 const BINDING_REQUEST: u16 = 0x0001;
 pub(super) const ALLOCATE_REQUEST: u16 = 0x0003;
+const PERMISSION_REQUEST: u16 = 0x0008;
 pub(super) const ALLOCATE_SUCCESS: u16 = 0x0103;
 pub(super) const ALLOCATE_ERROR: u16 = 0x0113;
 const SEND_INDICATION: u16 = 0x0016;
@@ -147,6 +148,14 @@ pub(crate) fn open(datagram: &[u8]) -> Option<Relayed<'_>> {
     })
 }
 
+/// Whom a relay is asked to take datagrams from, if that is what a datagram asks.
+pub(crate) fn permission_for(datagram: &[u8]) -> Option<SocketAddr> {
+    if !datagram.starts_with(&PERMISSION_REQUEST.to_be_bytes()) {
+        return None;
+    }
+    Stun::read(datagram)?.address(XOR_PEER_ADDRESS)
+}
+
 pub(super) fn is_channel_data(datagram: &[u8]) -> bool {
     matches!(datagram.first(), Some(0x40..=0x4F))
 }
@@ -263,6 +272,10 @@ mod tests {
             assert!(!is_turn(&stun(binding, 1, &[])));
         }
         assert_eq!(open(&allocate(1, true)), None);
+        let Peer::At(address) = at else { return };
+        let permission = stun(PERMISSION_REQUEST, 1, &[(XOR_PEER_ADDRESS, &XORED)]);
+        assert_eq!(permission_for(&permission), Some(address));
+        assert_eq!(permission_for(&message), None);
         assert_eq!(open(&[0x80; 40]), None);
     }
 

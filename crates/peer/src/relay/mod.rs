@@ -12,7 +12,7 @@ mod socket;
 mod stream;
 mod turns;
 
-pub(crate) use envelope::{Peer, open};
+pub(crate) use envelope::{Peer, open, permission_for};
 pub(crate) use socket::RelaySocket;
 pub(crate) use turns::Turns;
 
@@ -100,6 +100,8 @@ impl RelayServer {
 pub(crate) struct Relays {
     known: Mutex<Known>,
     tls: Tls,
+    /// No address of the machine may ever be told.
+    hides_addresses: bool,
     queue: mpsc::Sender<Item>,
     recovery: Arc<Recovery>,
 }
@@ -113,7 +115,7 @@ struct Known {
     allocations: Allocations,
     /// Those of which the program knows that they gave nothing, since candidates were gathered last.
     told: HashSet<usize>,
-    /// No address of the machine may be told.
+    /// None may be told at present.
     hides_addresses: bool,
 }
 
@@ -121,12 +123,14 @@ impl Relays {
     /// `roots`: certificates that servers over TLS are trusted by, beside those of the web, in DER.
     pub(crate) fn new(
         roots: Vec<Vec<u8>>,
+        hides_addresses: bool,
         queue: mpsc::Sender<Item>,
         recovery: Arc<Recovery>,
     ) -> Self {
         Relays {
             known: Mutex::default(),
             tls: Tls::new(roots),
+            hides_addresses,
             queue,
             recovery,
         }
@@ -138,7 +142,7 @@ impl Relays {
         let (queue, items) = mpsc::channel(64);
         let clock = Arc::new(duet_media::MonotonicClock::new());
         let recovery = Arc::new(Recovery::new(clock));
-        (Relays::new(Vec::new(), queue, recovery), items)
+        (Relays::new(Vec::new(), false, queue, recovery), items)
     }
 
     pub(crate) fn hide_addresses(&self, hide: bool) {
@@ -290,7 +294,8 @@ impl Relays {
         let (url, from) = {
             let mut known = self.known.lock();
             known.told.insert(place);
-            let from = from.filter(|_| !known.hides_addresses);
+            let hides = self.hides_addresses || known.hides_addresses;
+            let from = from.filter(|_| !hides);
             let Some(server) = known.servers.get(place) else {
                 return;
             };

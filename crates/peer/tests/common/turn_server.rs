@@ -3,7 +3,7 @@
 
 use duet_peer::RTCIceServer;
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -58,7 +58,13 @@ impl TurnServer {
         let path = |name: &str| self.folder.join(name).display().to_string();
         let mut child = Command::new("turnserver")
             .args(["-n", "--no-cli", "--log-file", "stdout", "--realm", "duet"])
-            .args(["--listening-ip", "127.0.0.1", "--relay-ip", "127.0.0.1"])
+            .args(["--listening-ip", "127.0.0.1"])
+            .args(if has_ipv6() {
+                ["--listening-ip", "::1"].as_slice()
+            } else {
+                &[]
+            })
+            .args(["--relay-ip", "127.0.0.1"])
             .args(["--listening-port", &self.port.to_string()])
             .args(["--tls-listening-port", &self.tls_port.to_string()])
             .args(["--lt-cred-mech", "--user", &format!("{USER}:{PASSWORD}")])
@@ -95,6 +101,14 @@ impl TurnServer {
         format!("turn:127.0.0.1:{}?transport=tcp", self.port)
     }
 
+    pub(crate) fn udp6(&self) -> String {
+        format!("turn:[::1]:{}", self.port)
+    }
+
+    pub(crate) fn tcp6(&self) -> String {
+        format!("turn:[::1]:{}?transport=tcp", self.port)
+    }
+
     /// By name, as the certificate has it.
     pub(crate) fn tls(&self) -> String {
         format!("turns:localhost:{}", self.tls_port)
@@ -106,6 +120,11 @@ impl Drop for TurnServer {
         self.kill();
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Whether the machine's loopback interface has an address of IPv6.
+pub(crate) fn has_ipv6() -> bool {
+    UdpSocket::bind("[::1]:0").is_ok()
 }
 
 /// A server with the right password.
