@@ -67,9 +67,11 @@ pub struct AudioSendPolicy {
     shorter: Option<MediaTime>,
 }
 
-/// Packet times that are chosen from, and the share below which the next one is taken. 60 bytes of
-/// headers (IP, UDP, RTP, SRTP, an extension) take 24, 12 and 8 kbit/s.
-const LENGTHS: [(u64, u64); 3] = [(20, 22_000), (40, 18_000), (60, 0)];
+/// Packet times that are chosen from, in milliseconds, and what the path must carry for them, in bits a
+/// second: 60 bytes of headers (IP, UDP, RTP, SRTP, an extension) take 24, 12 and 8 kbit/s, and may take
+/// an eighth. It is not the share that decides: where losses have made it small on a path that is not
+/// thin, longer packets would cost delay and lose more at once.
+const LENGTHS: [(u64, u64); 3] = [(20, 192_000), (40, 96_000), (60, 0)];
 /// A shorter packet wants this much more.
 const SHORTER: f64 = 1.15;
 /// Less lost than this is an accident.
@@ -121,7 +123,7 @@ impl AudioSendPolicy {
     pub fn update(&mut self, path: AudioPath, now: MediaTime) -> AudioSending {
         let loss = self.remember(path.loss, now);
         self.choose_copies(path, loss);
-        self.choose_length(path.share_bps, now);
+        self.choose_length(path.estimate_bps, now);
         let copied = self.copies > 0;
         let bitrate_bps = if copied {
             path.share_bps.min(COPIED_BPS)
@@ -172,11 +174,11 @@ impl AudioSendPolicy {
             .unwrap_or(0);
     }
 
-    fn choose_length(&mut self, share_bps: u64, now: MediaTime) {
-        let fitting = |share: f64| LENGTHS.iter().position(|(_, least)| share >= *least as f64);
+    fn choose_length(&mut self, estimate_bps: u64, now: MediaTime) {
+        let fitting = |bps: f64| LENGTHS.iter().position(|(_, least)| bps >= *least as f64);
         let last = LENGTHS.len() - 1;
-        let must = fitting(share_bps as f64).unwrap_or(last);
-        let may = fitting(share_bps as f64 / SHORTER).unwrap_or(last);
+        let must = fitting(estimate_bps as f64).unwrap_or(last);
+        let may = fitting(estimate_bps as f64 / SHORTER).unwrap_or(last);
         if must > self.length {
             (self.length, self.shorter) = (must, None);
         } else if may < self.length {

@@ -41,6 +41,9 @@ pub struct Played {
     pub earliest: MediaTime,
     /// How much later than that the stream has to play for its own sake: because of jitter, say.
     pub needs: Duration,
+    /// How much later than that it is played now: for its own sake, for the other's, or because a delay
+    /// that is needed no more goes gently.
+    pub holds: Duration,
 }
 
 /// From capture to playing, of one stream.
@@ -50,8 +53,9 @@ struct Journey {
     length: Option<(f64, MediaTime)>,
     /// Capture to the earliest that it could be played, likewise.
     shortest: i64,
-    /// How much longer the stream takes for its own sake, in nanoseconds.
+    /// How much longer the stream takes for its own sake, and in fact, in nanoseconds.
     needs: i64,
+    holds: i64,
     /// It waits for the other.
     waits: bool,
 }
@@ -95,6 +99,7 @@ impl LipSync {
             at,
             earliest,
             needs,
+            holds,
         } = played;
         let length = at.as_nanos().saturating_sub(captured) as f64;
         let journey = match kind {
@@ -111,7 +116,8 @@ impl LipSync {
         };
         journey.length = Some((smoothed, at));
         journey.shortest = earliest.as_nanos().saturating_sub(captured);
-        journey.needs = i64::try_from(needs.as_nanos()).unwrap_or(i64::MAX);
+        let nanos = |duration: Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
+        (journey.needs, journey.holds) = (nanos(needs), nanos(holds));
     }
 
     /// How far sound lags behind the picture at `now`, in nanoseconds; negative if it is early.
@@ -129,10 +135,14 @@ impl LipSync {
         }
         let (audio, video) = (self.audio.own(), self.video.own());
         let offset = audio.saturating_sub(video);
+        // Sound catches up with what it is late at once, a picture gently: where both were late, sound is
+        // not to be early meanwhile.
+        let picture = video.max(self.video.now());
+        let behind = audio.saturating_sub(picture);
         // Who waits goes on until the other no longer needs it, so that nobody hesitates.
         self.audio.waits = match self.audio.waits {
-            true => offset < SOUND_BEHIND,
-            false => offset < *IN_STEP.start(),
+            true => behind < SOUND_BEHIND,
+            false => behind < *IN_STEP.start(),
         };
         let ahead = match self.audio.needs > SHAKEN {
             true => PICTURE_AHEAD_SHAKEN,
@@ -143,7 +153,7 @@ impl LipSync {
             false => offset > *IN_STEP.end(),
         };
         self.delays = MinDelays {
-            audio: self.audio.wait_until(video.saturating_add(SOUND_BEHIND)),
+            audio: self.audio.wait_until(picture.saturating_add(SOUND_BEHIND)),
             video: self.video.wait_until(audio.saturating_sub(ahead)),
         };
         self.delays
@@ -164,6 +174,11 @@ impl Journey {
     /// How long it takes for its own sake, by the two clocks.
     fn own(&self) -> i64 {
         self.shortest.saturating_add(self.needs)
+    }
+
+    /// How long it takes now.
+    fn now(&self) -> i64 {
+        self.shortest.saturating_add(self.holds)
     }
 
     /// The delay by which it takes so long, if it has to wait.

@@ -1,7 +1,7 @@
 //! A call between two peers in the laboratory.
 
 use crate::signaling::Signaling;
-use crate::{Camera, Flow, Microphone, Viewed, VirtualClock, Wire};
+use crate::{Camera, Flow, Hears, Microphone, Viewed, VirtualClock, Wire};
 use duet_codec::VideoCodec;
 use duet_media::{Clock, MediaStream, MediaTime};
 use duet_peer::{
@@ -49,6 +49,10 @@ pub struct CallConfig {
     pub max_bitrate: u32,
     /// Whether there is a data channel too.
     pub data: bool,
+    /// What the microphones hear…
+    pub hears: Hears,
+    /// … and how many samples their sound cards take in a second of 48,000.
+    pub card_hz: u32,
 }
 
 impl Default for CallConfig {
@@ -59,6 +63,8 @@ impl Default for CallConfig {
             links: [LinkConfig::default(), LinkConfig::default()],
             max_bitrate: 4_000_000,
             data: false,
+            hears: Hears::Marks,
+            card_hz: 48_000,
         }
     }
 }
@@ -290,7 +296,9 @@ impl End {
         let camera = sends
             .video
             .map(|(width, height, rate)| Camera::start(clock, width, height, rate));
-        let microphone = sends.audio.then(|| Microphone::start(clock));
+        let microphone = sends
+            .audio
+            .then(|| Microphone::start(clock, config.hears.clone(), config.card_hz));
         let tracks = camera.iter().map(|camera| camera.track.clone());
         let tracks: Vec<_> = tracks
             .chain(microphone.iter().map(|microphone| microphone.track.clone()))

@@ -17,7 +17,7 @@ mod wire;
 pub use call::{Call, CallConfig, End, Sends};
 pub use clock::VirtualClock;
 pub use flow::Flow;
-pub use studio::{Camera, Microphone};
+pub use studio::{Camera, Hears, Microphone};
 pub use tcp::{Tcp, rate};
 pub use viewed::{Shown, Viewed, percentile};
 pub use wire::{Passed, Wire};

@@ -10,9 +10,17 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// One stretch of sound.
-const BLOCK: Duration = Duration::from_millis(10);
 const SAMPLE_RATE: u32 = 48_000;
+
+/// What a microphone hears.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Hears {
+    /// The synthetic pair's beeps and tones.
+    #[default]
+    Marks,
+    /// Sound at 48 kHz, again and again.
+    Sound(Arc<[f32]>),
+}
 
 /// Stops nothing: the task ends with the track's owner.
 struct Unattended;
@@ -67,8 +75,8 @@ impl Camera {
 }
 
 impl Microphone {
-    /// Sound of one channel.
-    pub fn start(clock: &Arc<VirtualClock>) -> Self {
+    /// Sound of one channel, by a sound card that takes `card_hz` samples a second and says 48,000.
+    pub fn start(clock: &Arc<VirtualClock>, hears: Hears, card_hz: u32) -> Self {
         let settings = MediaTrackSettings {
             sample_rate: Some(SAMPLE_RATE),
             channel_count: Some(1),
@@ -78,15 +86,28 @@ impl Microphone {
         let track = source.create_track();
         let clock = clock.clone();
         let task = tokio::spawn(async move {
-            let mut time: MediaTime = clock.now();
-            loop {
+            let begun: MediaTime = clock.now();
+            let frames = SAMPLE_RATE as usize / 100;
+            for number in 0_u64.. {
+                let at = |block: u64| {
+                    let nanos = u128::from(block) * frames as u128 * 1_000_000_000;
+                    begun + Duration::from_nanos((nanos / u128::from(card_hz)) as u64)
+                };
                 // A stretch is there when its last sample is.
-                clock.sleep_until(time + BLOCK).await;
-                let frames = SAMPLE_RATE as usize / 100;
-                let mut sound = AudioBuffer::new(SAMPLE_RATE, 1, frames);
-                hear(clock.unix_time(time), &mut sound);
-                source.publish(&Frame::Audio(AudioFrame::new(Arc::new(sound), time)));
-                time += BLOCK;
+                clock.sleep_until(at(number + 1)).await;
+                let mut sound = AudioBuffer::new(card_hz, 1, frames);
+                match &hears {
+                    Hears::Marks => hear(clock.unix_time(at(number)), &mut sound),
+                    Hears::Sound(samples) => {
+                        let from = number as usize * frames % samples.len().max(1);
+                        let heard = samples.iter().cycle().skip(from);
+                        let pairs = sound.samples_mut().iter_mut().zip(heard);
+                        pairs.for_each(|(to, from)| *to = *from);
+                    }
+                }
+                let mut said = AudioBuffer::new(SAMPLE_RATE, 1, frames);
+                said.samples_mut().copy_from_slice(sound.samples());
+                source.publish(&Frame::Audio(AudioFrame::new(Arc::new(said), at(number))));
             }
         });
         Microphone { track, task }

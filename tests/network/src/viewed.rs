@@ -40,6 +40,8 @@ struct Seen {
     beeps: Vec<MediaTime>,
     listener: Listener,
     blocks: u64,
+    /// The sound itself, if it is wanted.
+    kept: Option<Vec<f32>>,
     handles: Vec<SinkHandle>,
 }
 
@@ -124,6 +126,25 @@ impl Viewed {
             .count()
     }
 
+    /// When each of them began.
+    pub fn onsets(&self, from: MediaTime, until: MediaTime) -> Vec<MediaTime> {
+        let seen = self.seen.lock();
+        let beeps = seen.beeps.iter().copied();
+        beeps
+            .filter(|beep| *beep >= from && *beep < until)
+            .collect()
+    }
+
+    /// Keeps the sound of one channel from now on, at 48 kHz. What was kept before is forgotten.
+    pub fn keep_sound(&self) {
+        self.seen.lock().kept = Some(Vec::new());
+    }
+
+    /// What was kept.
+    pub fn kept_sound(&self) -> Vec<f32> {
+        self.seen.lock().kept.take().unwrap_or_default()
+    }
+
     /// Stretches of sound heard, of 10 ms each.
     pub fn blocks(&self) -> u64 {
         self.seen.lock().blocks
@@ -162,6 +183,9 @@ impl Sink for Eye {
             }
             Frame::Audio(sound) => {
                 seen.blocks += 1;
+                if let Some(kept) = &mut seen.kept {
+                    kept.extend_from_slice(sound.buffer.samples());
+                }
                 // It sounds from now on.
                 let beeps = seen.listener.hear(&sound.buffer, now);
                 seen.beeps.extend(beeps.iter().map(|beep| beep.onset));

@@ -1,7 +1,7 @@
 //! What is heard over links that lose, and over thin ones; and that a clean one pays nothing for it.
 
 use duet_media::MediaKind;
-use duet_network::{Call, CallConfig, LinkConfig, Loss, run};
+use duet_network::{Call, CallConfig, LinkConfig, Loss, Sends, run};
 use duet_peer::{RTCStats, RTCStatsReport};
 use std::time::Duration;
 
@@ -197,4 +197,56 @@ fn sound_goes_on_over_a_thin_link() {
             call.end().await;
         });
     }
+}
+
+/// A call of sound alone whose caller's sound card runs 312 parts in a million fast, for so many minutes.
+async fn drifting(minutes: u32) {
+    let call = Call::start(&CallConfig {
+        sends: [
+            Sends {
+                video: None,
+                audio: true,
+            },
+            Sends::NOTHING,
+        ],
+        links: [far(), far()],
+        card_hz: 48_015,
+        ..Default::default()
+    })
+    .await;
+    call.pass(10 * SECOND).await;
+    let before = Sound::of(&call).await;
+    let viewed = &call.ends[1].viewed;
+    let mut late: Vec<f64> = Vec::new();
+    for minute in 0..minutes {
+        let (from, until) = call.pass(60 * SECOND).await;
+        let onsets = viewed.onsets(from, until);
+        assert!((59..=61).contains(&onsets.len()), "{minute}: {onsets:?}");
+        late.extend(onsets.iter().map(|onset| {
+            let unix = duet_media::Clock::unix_time(&*call.clock, *onset);
+            f64::from(unix.subsec_nanos()) / 1e6
+        }));
+    }
+    let sound = Sound::of(&call).await.since(&before);
+    assert_eq!(sound.concealed, 0.0);
+    // What comes too much is left out by whole waves, so the delay breathes by the longest of them.
+    let (least, most) = late
+        .iter()
+        .fold((f64::MAX, f64::MIN), |(least, most), late| {
+            (least.min(*late), most.max(*late))
+        });
+    assert!(most - least < 25.0 && most < 150.0, "{least} to {most} ms");
+    call.end().await;
+}
+
+#[test]
+fn a_sound_card_that_runs_fast_adds_no_delay() {
+    run(drifting(5));
+}
+
+/// Takes a minute or two.
+#[test]
+#[ignore = "an hour of a call takes a minute or two"]
+fn a_sound_card_that_runs_fast_for_an_hour_adds_no_delay() {
+    run(drifting(60));
 }

@@ -398,6 +398,7 @@ impl Player {
                     at: due,
                     earliest: self.playout.earliest(timestamp),
                     needs: self.playout.needed_delay(),
+                    holds: self.playout.target_delay(),
                 };
                 let least = sync.played(MediaKind::Audio, captured, played);
                 self.playout.set_min_delay(least);

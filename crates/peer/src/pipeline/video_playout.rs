@@ -307,6 +307,7 @@ impl VideoPlayout {
                 at: now,
                 earliest: self.scheduler.earliest(ready.rtp_timestamp).unwrap_or(now),
                 needs: self.scheduler.needed_delay(),
+                holds: self.scheduler.delay(),
             };
             let least = sync.played(MediaKind::Video, captured, played);
             self.scheduler.set_min_delay(least);

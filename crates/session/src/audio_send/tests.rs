@@ -106,27 +106,40 @@ fn an_accident_is_no_loss() {
 #[test]
 fn packets_get_longer_at_once_and_shorter_with_patience() {
     let mut policy = with_red();
-    let of = |share_bps| AudioPath { share_bps, ..WIDE };
-    assert_eq!(ms(policy.update(of(20_000), at(0.0))), 40);
-    assert_eq!(ms(policy.update(of(16_000), at(1.0))), 60);
-    assert_eq!(ms(policy.update(of(48_000), at(2.0))), 60);
-    assert_eq!(ms(policy.update(of(48_000), at(6.9))), 60);
-    assert_eq!(ms(policy.update(of(48_000), at(7.0))), 20);
+    let of = |estimate_bps| AudioPath {
+        estimate_bps,
+        share_bps: 16_000,
+        loss: 0.0,
+    };
+    assert_eq!(ms(policy.update(of(150_000), at(0.0))), 40);
+    assert_eq!(ms(policy.update(of(60_000), at(1.0))), 60);
+    assert_eq!(ms(policy.update(of(300_000), at(2.0))), 60);
+    assert_eq!(ms(policy.update(of(300_000), at(6.9))), 60);
+    assert_eq!(ms(policy.update(of(300_000), at(7.0))), 20);
     // About a border nothing happens.
-    assert_eq!(ms(policy.update(of(21_000), at(8.0))), 40);
+    assert_eq!(ms(policy.update(of(190_000), at(8.0))), 40);
     for tenth in 0..200 {
-        let share = if tenth % 2 == 0 { 22_500 } else { 21_500 };
-        assert_eq!(
-            ms(policy.update(of(share), at(9.0 + f64::from(tenth) / 10.0))),
-            40
-        );
+        let estimate = if tenth % 2 == 0 { 195_000 } else { 185_000 };
+        let now = at(9.0 + f64::from(tenth) / 10.0);
+        assert_eq!(ms(policy.update(of(estimate), now)), 40);
     }
+}
+
+#[test]
+fn a_storm_makes_no_packet_longer() {
+    let mut policy = with_red();
+    let storm = AudioPath {
+        estimate_bps: 250_000,
+        share_bps: 16_000,
+        loss: 0.4,
+    };
+    assert_eq!(ms(policy.update(storm, at(0.0))), 20);
 }
 
 #[test]
 fn the_other_sides_wishes_hold() {
     let thin = AudioPath {
-        share_bps: 16_000,
+        estimate_bps: 60_000,
         ..WIDE
     };
     let time = |limits: AudioLimits, path| ms(AudioSendPolicy::new(limits).update(path, at(1.0)));

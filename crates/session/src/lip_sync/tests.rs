@@ -13,6 +13,8 @@ struct Stream {
     network: Duration,
     needs: Duration,
     in_force: Duration,
+    /// How far it moves in 20 ms.
+    step: Duration,
 }
 
 const REMOTE: Duration = Duration::from_secs(1_700_000_000);
@@ -23,6 +25,7 @@ impl Call {
             network: Duration::from_millis(network),
             needs: Duration::from_millis(needs),
             in_force: Duration::from_millis(needs),
+            step: Duration::from_millis(2),
         };
         Call {
             sync: LipSync::new(),
@@ -34,9 +37,13 @@ impl Call {
 
     /// Runs for `seconds`, in which delays follow what is wanted a tenth as fast as time goes by.
     /// Returns the largest delay on the way.
-    fn run(&mut self, seconds: i64, reports: bool) -> Duration {
+    fn run(&mut self, seconds: u64, reports: bool) -> Duration {
+        self.run_for(Duration::from_secs(seconds), reports)
+    }
+
+    fn run_for(&mut self, duration: Duration, reports: bool) -> Duration {
         let mut largest = Duration::ZERO;
-        for _ in 0..seconds * 50 {
+        for _ in 0..duration.as_millis() / 20 {
             self.now += Duration::from_millis(20);
             for (kind, stream) in [
                 (MediaKind::Audio, &self.audio),
@@ -48,6 +55,7 @@ impl Call {
                     at: self.now,
                     earliest: self.now - stream.in_force,
                     needs: stream.needs,
+                    holds: stream.in_force,
                 };
                 self.sync.played(kind, reports.then_some(captured), played);
             }
@@ -56,9 +64,9 @@ impl Call {
                 (&mut self.audio, wanted.audio),
                 (&mut self.video, wanted.video),
             ] {
-                let step = Duration::from_millis(2);
                 let delay = stream.needs.max(wanted);
-                let (least, most) = (stream.in_force.saturating_sub(step), stream.in_force + step);
+                let (now, step) = (stream.in_force, stream.step);
+                let (least, most) = (now.saturating_sub(step), now + step);
                 stream.in_force = delay.clamp(least, most);
                 largest = largest.max(stream.in_force);
             }
@@ -123,6 +131,26 @@ fn the_wait_is_given_back_before_the_other_is_made_to_wait() {
     assert!((-16..=31).contains(&call.lag()), "{} ms", call.lag());
     assert_eq!(call.delays().audio, Duration::ZERO);
     assert!(call.delays().video < Duration::from_millis(80));
+}
+
+#[test]
+fn sound_that_is_late_no_more_waits_for_a_picture_that_goes_gently() {
+    let mut call = Call::new((50, 300), (50, 30));
+    call.run(10, true);
+    assert!((-16..=31).contains(&call.lag()), "{} ms", call.lag());
+    // Sound is shortened by more than half as fast as time goes by.
+    call.audio.step = Duration::from_millis(12);
+    call.audio.needs = Duration::from_millis(50);
+    for tenth in 0..100 {
+        call.run_for(Duration::from_millis(100), true);
+        assert!(
+            (-16..=31).contains(&call.lag()),
+            "{tenth}: {} ms",
+            call.lag()
+        );
+    }
+    assert_eq!(call.delays(), MinDelays::default());
+    assert_eq!(call.lag(), 20);
 }
 
 #[test]
