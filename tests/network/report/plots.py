@@ -22,8 +22,9 @@ def laboratory(experiment):
     series = experiment["runs"][0]["series"]
     step = series["step_ms"] / 1000
     backward = any(flow["back"] for flow in series["flows"])
-    titles = ["arrives, kbit/s", *(["arrives the other way, kbit/s"] if backward else []), "waits in the queue, ms",
-              "age of the pictures shown, ms"]
+    waits = any((value or 0) >= 1 for flow in series["flows"] for value in flow["queue_ms"])
+    titles = ["arrives, kbit/s", *(["arrives the other way, kbit/s"] if backward else []),
+              *(["waits in the queue, ms"] if waits else []), "age of the pictures shown, ms"]
     axes = begin(experiment["name"], titles)
     for back in (False, True)[:1 + backward]:
         capacity = series["capacity_kbps"][back]
@@ -32,7 +33,8 @@ def laboratory(experiment):
         colour = COLOURS[number % len(COLOURS)]
         seconds = [at * step for at in range(len(flow["kbps"]))]
         axes[flow["back"]].plot(seconds, smooth(flow["kbps"], step), color=colour, label=flow["name"])
-        axes[-2].plot(seconds, smooth(flow["queue_ms"], step), color=colour, linewidth=0.8)
+        if waits:
+            axes[-2].plot(seconds, smooth(flow["queue_ms"], step), color=colour, linewidth=0.8)
         axes[-1].plot(seconds, numbers(flow["age_ms"]), color=colour, linewidth=0.8, marker=".", markersize=1)
     for axis in axes[:1 + backward]:
         legend(axis)
@@ -41,8 +43,10 @@ def laboratory(experiment):
 
 def beside(case, schedule, peers):
     """The first good run of each peer in real time; {peer: [results]}."""
-    axes = begin(case, ["arrives of all, kbit/s", "waits in the queue, ms", "age of the pictures shown, ms"])
     capacity = capacity_of(schedule)
+    waits = any(rate for _, rate in capacity)
+    axes = begin(case, ["arrives of all, kbit/s", *(["waits in the queue, ms"] if waits else []),
+                        "age of the pictures shown, ms"])
     end = capacity[-1][0]
     draw_capacity(axes[0], *zip(*capacity))
     for colour, (peer, results) in zip(COLOURS, peers.items()):
@@ -54,11 +58,12 @@ def beside(case, schedule, peers):
         seconds = [at / 10 for at in steps]
         kbps = [bins[at][0] * 8 / 100 if at in bins else 0 for at in steps]
         axes[0].plot(seconds, smooth(kbps, 0.1), color=colour, label=peer)
-        axes[1].plot(seconds, smooth([bins[at][1] if at in bins else None for at in steps], 0.1), color=colour,
-                     linewidth=0.8)
+        if waits:
+            axes[1].plot(seconds, smooth([bins[at][1] if at in bins else None for at in steps], 0.1), color=colour,
+                         linewidth=0.8)
         frames = [(frame[0] / 1000 - good[0]["start_ms"] / 1000, frame[1]) for frame in good[0]["frames"]]
         shown = with_gaps([frame for frame in frames if 0 <= frame[0] <= end and frame[1] >= 0])
-        axes[2].plot(*zip(*shown), color=colour, linewidth=0.8, marker=".", markersize=1)
+        axes[-1].plot(*zip(*shown), color=colour, linewidth=0.8, marker=".", markersize=1)
     legend(axes[0])
     return finish(axes, end)
 
@@ -73,7 +78,7 @@ def begin(name, titles):
 
 def finish(axes, end):
     for axis in axes:
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, max(axis.dataLim.y1 * 1.08, 1) if math.isfinite(axis.dataLim.y1) else 1)
     axes[-1].set_xlim(0, end)
     axes[-1].set_xlabel("seconds")
     out = io.StringIO()

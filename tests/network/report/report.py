@@ -13,6 +13,8 @@ import plots
 
 UNITS = {"percent": "%", "ms": "ms", "kbps": "kbit/s", "px": "px"}
 NAMES = {"tcp": "TCP"}
+ORDER = ("kbps", "used_percent", "fairness", "fair_share_percent", "loss_percent", "queue_p50_ms", "queue_p95_ms", "pictures",
+         "age_p50_ms", "age_p95_ms", "age_max_ms", "freezes", "longest_gap_ms", "sync_p95_ms", "beeps", "height_px")
 
 
 def main():
@@ -48,7 +50,8 @@ def main():
 
 
 def tell_experiment(one, out):
-    columns = list(dict.fromkeys(name for row in one["summary"] for name in row["values"]))
+    columns = {name for row in one["summary"] for name in row["values"]}
+    columns = sorted(columns, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
     rows = [{"of": row["of"], "cells": [cell(row["values"].get(name)) for name in columns]} for row in one["summary"]]
     return {"name": one["name"], "heading": one["title"], "section": one["section"], "rows": rows,
             "columns": [label(name) for name in columns], "plot": drawn(out, one["name"], plots.laboratory(one))}
