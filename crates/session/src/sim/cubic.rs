@@ -26,6 +26,8 @@ pub struct CubicWindow {
     threshold: f64,
     flying: BTreeMap<u64, MediaTime>,
     next: u64,
+    /// The file's first packet.
+    first: u64,
     /// The first packet after the last reduction.
     recovered: u64,
     /// When the window was last reduced, and what it was.
@@ -44,6 +46,7 @@ impl Default for CubicWindow {
             threshold: f64::INFINITY,
             flying: BTreeMap::new(),
             next: 0,
+            first: 0,
             recovered: 0,
             epoch: None,
             round_trip: Duration::from_millis(300),
@@ -55,14 +58,25 @@ impl Default for CubicWindow {
 }
 
 impl CubicWindow {
-    /// Whether another packet may leave.
-    pub fn has_room(&self) -> bool {
-        (self.flying.len() as f64) < self.size
+    /// The window of another file over the same way: numbers go on, and what comes late of the file before
+    /// is none of this one's.
+    pub fn next_file(&self) -> CubicWindow {
+        CubicWindow {
+            next: self.next,
+            recovered: self.next,
+            first: self.next,
+            ..CubicWindow::default()
+        }
     }
 
     /// Whether nothing is under way.
     pub fn is_idle(&self) -> bool {
         self.flying.is_empty()
+    }
+
+    /// Whether another packet may leave.
+    pub fn has_room(&self) -> bool {
+        (self.flying.len() as f64) < self.size
     }
 
     /// A packet leaves at `now`: its number.
@@ -78,6 +92,9 @@ impl CubicWindow {
 
     /// Packet `number` has arrived. How many packets are to be sent again.
     pub fn on_ack(&mut self, number: u64, now: MediaTime) -> u64 {
+        if number < self.first {
+            return 0;
+        }
         self.heard = now;
         self.patience = 0;
         if let Some(sent) = self.flying.remove(&number) {
