@@ -91,7 +91,7 @@ async fn send(
     let mut window = CubicWindow::default();
     for (silence, bytes) in files {
         clock.sleep_until(clock.now() + silence).await;
-        window.begin();
+        window = window.next_file();
         send_file(&clock, &*socket, to, &mut window, bytes).await;
     }
 }

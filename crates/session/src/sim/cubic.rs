@@ -26,7 +26,7 @@ pub struct CubicWindow {
     threshold: f64,
     flying: BTreeMap<u64, MediaTime>,
     next: u64,
-    /// The transfer's first packet.
+    /// The file's first packet.
     first: u64,
     /// The first packet after the last reduction.
     recovered: u64,
@@ -58,25 +58,25 @@ impl Default for CubicWindow {
 }
 
 impl CubicWindow {
-    /// Another transfer begins, as on a connection of its own: what comes late of the one before is none
-    /// of this one's.
-    pub fn begin(&mut self) {
-        *self = CubicWindow {
+    /// The window of another file over the same way: numbers go on, and what comes late of the file before
+    /// is none of this one's.
+    pub fn next_file(&self) -> CubicWindow {
+        CubicWindow {
             next: self.next,
-            first: self.next,
             recovered: self.next,
+            first: self.next,
             ..CubicWindow::default()
-        };
-    }
-
-    /// Whether another packet may leave.
-    pub fn has_room(&self) -> bool {
-        (self.flying.len() as f64) < self.size
+        }
     }
 
     /// Whether nothing is under way.
     pub fn is_idle(&self) -> bool {
         self.flying.is_empty()
+    }
+
+    /// Whether another packet may leave.
+    pub fn has_room(&self) -> bool {
+        (self.flying.len() as f64) < self.size
     }
 
     /// A packet leaves at `now`: its number.

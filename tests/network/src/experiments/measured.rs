@@ -89,13 +89,17 @@ pub(crate) fn summary(runs: &[Measured]) -> Value {
 fn spread(values: &[f64]) -> Value {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
+    json!({ "median": median(&sorted), "min": sorted[0], "max": sorted[sorted.len() - 1] })
+}
+
+/// Of values in order, of which there is one at least.
+pub(super) fn median(sorted: &[f64]) -> f64 {
     let middle = sorted.len() / 2;
-    let median = if sorted.len() % 2 == 1 {
+    if sorted.len() % 2 == 1 {
         sorted[middle]
     } else {
         (sorted[middle - 1] + sorted[middle]) / 2.0
-    };
-    json!({ "median": median, "min": sorted[0], "max": sorted[sorted.len() - 1] })
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod measured;
 mod outages;
 mod scene;
 mod sharing;
+mod spacings;
 mod tcp;
 
 pub(crate) use measured::{Measured, Row, summary};
@@ -86,9 +87,9 @@ pub(crate) const ALL: &[Experiment] = &[
     },
     Experiment {
         name: "fairness-spacings",
-        title: "Three calls that begin 15 to 30 s apart, by the seed",
+        title: "Three calls that begin 15 to 30 s apart",
         section: Some("5.4"),
-        run: |setting| run(sharing::fairness_spacings(setting)),
+        run: |setting| run(spacings::fairness_by_spacing(setting)),
     },
     Experiment {
         name: "fairness-rtt",
