@@ -1,6 +1,7 @@
 """Plots as SVG: what a link could carry, what each took of it, how long things waited, how old pictures were."""
 import io
 import math
+import statistics
 
 import matplotlib
 
@@ -35,7 +36,7 @@ def laboratory(experiment):
         axes[flow["back"]].plot(seconds, smooth(flow["kbps"], step), color=colour, label=flow["name"])
         if waits:
             axes[-2].plot(seconds, smooth(flow["queue_ms"], step), color=colour, linewidth=0.8)
-        axes[-1].plot(seconds, numbers(flow["age_ms"]), color=colour, linewidth=0.8, marker=".", markersize=1)
+        draw_ages(axes[-1], seconds, flow["age_ms"], colour)
     for axis in axes[:1 + backward]:
         legend(axis)
     return finish(axes, seconds[-1] + step)
@@ -61,9 +62,11 @@ def beside(case, schedule, peers):
         if waits:
             axes[1].plot(seconds, smooth([bins[at][1] if at in bins else None for at in steps], 0.1), color=colour,
                          linewidth=0.8)
-        frames = [(frame[0] / 1000 - good[0]["start_ms"] / 1000, frame[1]) for frame in good[0]["frames"]]
-        shown = with_gaps([frame for frame in frames if 0 <= frame[0] <= end and frame[1] >= 0])
-        axes[-1].plot(*zip(*shown), color=colour, linewidth=0.8, marker=".", markersize=1)
+        ages = {}
+        for arrival, age, *_ in good[0]["frames"]:
+            ages.setdefault(math.floor((arrival - good[0]["start_ms"]) / 100), []).append(age)
+        medians = [statistics.median(ages[at]) if at in ages else None for at in steps]
+        draw_ages(axes[-1], seconds, medians, colour)
     legend(axes[0])
     return finish(axes, end)
 
@@ -110,6 +113,13 @@ def capacity_of(schedule):
     return steps
 
 
+def draw_ages(axis, seconds, ages, colour):
+    """A line, and a dot where a picture came alone."""
+    near = [None, *ages, None]
+    alone = [at for at, age in enumerate(ages) if age is not None and near[at] is None and near[at + 2] is None]
+    axis.plot(seconds, numbers(ages), color=colour, linewidth=0.8, marker=".", markersize=3, markevery=alone)
+
+
 def numbers(values):
     return [math.nan if value is None else value for value in values]
 
@@ -122,13 +132,3 @@ def smooth(values, step):
         near = [value for value in values[max(0, at - reach):at + reach + 1] if value is not None]
         means.append(sum(near) / len(near) if near and values[at] is not None else math.nan)
     return means
-
-
-def with_gaps(points, longest=0.2):
-    """Breaks the line where nothing came for long."""
-    broken = []
-    for point in points:
-        if broken and point[0] - broken[-1][0] > longest:
-            broken.append((point[0], math.nan))
-        broken.append(point)
-    return broken or [(0, math.nan)]

@@ -13,8 +13,9 @@ import plots
 
 UNITS = {"percent": "%", "ms": "ms", "kbps": "kbit/s", "px": "px"}
 NAMES = {"tcp": "TCP"}
-ORDER = ("kbps", "used_percent", "fairness", "fair_share_percent", "loss_percent", "queue_p50_ms", "queue_p95_ms", "pictures",
-         "age_p50_ms", "age_p95_ms", "age_max_ms", "freezes", "longest_gap_ms", "sync_p95_ms", "beeps", "height_px")
+ORDER = ("fresh_picture_ms", "first_picture_ms", "stale_pictures", "connected", "offers", "kbps", "used_percent",
+         "fairness", "fair_share_percent", "loss_percent", "queue_p50_ms", "queue_p95_ms", "pictures", "age_p50_ms", "age_p95_ms",
+         "age_max_ms", "freezes", "longest_gap_ms", "sync_p95_ms", "beeps", "height_px")
 
 
 def main():
