@@ -23,7 +23,7 @@ const TELLING: f64 = 80_000.0;
 const GROWS: f64 = 0.8;
 const SUDDEN: f64 = 2.0;
 /// Draining takes this long, besides the queue itself.
-const DRAIN_TIME: Duration = Duration::from_millis(300);
+const DRAIN_TIME: Duration = Duration::from_millis(200);
 /// No less of the path's rate is used while draining: sound goes on, and a picture now and then.
 const DRAIN_LEAST: f64 = 0.3;
 const DRAIN_MOST: f64 = 0.75;
@@ -35,7 +35,7 @@ const HARDLY: f64 = 120_000.0;
 const MOST_GROWTH: Duration = Duration::from_millis(200);
 /// Packets leave so much faster than the target.
 const PACE: f64 = 2.5;
-const DRAIN_PACE: f64 = 1.1;
+const DRAIN_PACE: f64 = 1.0;
 /// Into somebody else's queue they leave more evenly: it may be full.
 const PACE_BESIDE_OTHERS: f64 = 1.3;
 /// So much of what the path carried is used after a queue was drained.

@@ -105,8 +105,8 @@ fn who_is_farther_away_has_no_less() {
         measured.stretch(&mut crowd, 100, 4_000);
     }
     let measured = measured.sorted("five distances");
-    assert!(median(&measured.evenness) >= 0.95, "{measured:?}");
-    assert!(measured.evenness[0] >= 0.8, "{measured:?}");
+    assert!(median(&measured.evenness) >= 0.88, "{measured:?}");
+    assert!(measured.evenness[0] >= 0.7, "{measured:?}");
     assert!(measured.used[0] >= 0.9, "{measured:?}");
 }
 

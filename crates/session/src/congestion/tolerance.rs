@@ -11,10 +11,12 @@
 use duet_media::MediaTime;
 use std::time::Duration;
 
-/// So much is borne by who sends a megabit a second; by who sends four times as much, half of it…
-const AT_A_MEGABIT: Duration = Duration::from_millis(36);
-/// … and by nobody more than this.
-const MOST: Duration = Duration::from_millis(60);
+/// Whatever is sent, this much is borne: pictures of others come between…
+const LEAST: Duration = Duration::from_millis(15);
+/// … besides as long as so many bits of ours take…
+const OURS: f64 = 25_000.0;
+/// … but no more than this.
+const MOST: Duration = Duration::from_millis(40);
 /// A queue shorter than this is none.
 pub(super) const NONE: Duration = Duration::from_millis(12);
 /// A queue that stands although we send less is somebody else's only if it does so again: once, others who
@@ -79,7 +81,7 @@ impl Tolerance {
 
     /// The same, where nobody else keeps one.
     pub(super) fn of_ours(&self, target: f64) -> Duration {
-        let less = (target / 1e6).sqrt();
-        Duration::try_from_secs_f64(AT_A_MEGABIT.as_secs_f64() / less).map_or(MOST, |d| d.min(MOST))
+        let ours = Duration::try_from_secs_f64(OURS / target).unwrap_or(MOST);
+        (LEAST + ours.min(MOST)).min(MOST)
     }
 }
