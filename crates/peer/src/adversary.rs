@@ -11,7 +11,7 @@ use rtc::rtp;
 use std::collections::VecDeque;
 
 /// Changes packets of RTP as they leave.
-type Tamper = Box<dyn FnMut(&mut RtpPacket) + Send>;
+pub type Tamper = Box<dyn FnMut(&mut RtpPacket) + Send>;
 
 /// More waits for no driver.
 const CAPACITY: usize = 4_096;
@@ -84,7 +84,7 @@ impl RTCPeerConnection {
     }
 
     /// From now on every packet of RTP is changed so as it leaves, or none.
-    pub fn tamper_with_rtp(&self, tamper: Option<Box<dyn FnMut(&mut RtpPacket) + Send>>) {
+    pub fn tamper_with_rtp(&self, tamper: Option<Tamper>) {
         *self.0.path.adversary.tamper.lock() = tamper;
     }
 }

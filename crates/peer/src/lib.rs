@@ -41,6 +41,8 @@ mod substrate;
 mod transceiver;
 mod transport;
 
+#[cfg(feature = "adversary")]
+pub use adversary::Tamper;
 pub use certificate::{RTCCertificate, RTCDtlsFingerprint, RTCKeygenAlgorithm};
 pub use config::{
     NetworkPolicy, PeerContext, RTCBundlePolicy, RTCConfiguration, RTCIceTransportPolicy,

@@ -320,7 +320,7 @@ mod tests {
             loss: 0.4,
             ..both(2_000_000)
         };
-        let given = allocator.update(lossy, MediaTime::ZERO);
+        let given = allocator.update(lossy);
         assert!((400_000..700_000).contains(&given.video_bps), "{given:?}");
     }
 

@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use duet_media::{MediaKind, MediaTime};
 use duet_network::{Call, CallConfig, LinkConfig, Sends, run};
 use duet_peer::pipeline::RtpPacket;
-use duet_peer::{Diagnostics, Network};
+use duet_peer::{Diagnostics, Network, Tamper};
 use std::future::poll_fn;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -200,7 +200,7 @@ fn packets_that_follow_no_rule_are_got_over() {
     run(async {
         let call = start().await;
         let liar = &call.ends[1].connection;
-        let kinds: [Box<dyn Fn() -> Box<dyn FnMut(&mut RtpPacket) + Send>>; 4] = [
+        let kinds: [Box<dyn Fn() -> Tamper>; 4] = [
             // Sequence numbers jump.
             Box::new(|| {
                 let mut n = 0_u16;

@@ -179,7 +179,7 @@ fn recorded(guard: &mut Guard, numbers: impl IntoIterator<Item = u16>) -> (usize
 fn numbers_that_jump_to_and_fro_are_not_followed() {
     let mut guard = guard();
     let jumping = (0..10_000).map(|n: u16| {
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             n
         } else {
             n.wrapping_add(32_000)

@@ -140,11 +140,11 @@ mod tests {
     }
 
     /// After a report of ours at 0, this block comes after 150 ms.
-    fn hear(block: ReceptionReport) -> (bool, RemoteReport) {
+    fn hear(block: &ReceptionReport) -> (bool, RemoteReport) {
         let mut reports = Reports::default();
         reports.sent(unix(0));
         let (now, arrival) = (unix(150), MediaTime::from_millis(150));
-        let believed = reports.heard(&block, NUMBERS, ClockRate::VIDEO, now, arrival);
+        let believed = reports.heard(block, NUMBERS, ClockRate::VIDEO, now, arrival);
         (believed, reports.last().unwrap())
     }
 
@@ -162,14 +162,14 @@ mod tests {
 
     #[test]
     fn a_report_that_can_be_so_is_believed() {
-        let (believed, report) = hear(honest());
+        let (believed, report) = hear(&honest());
         assert!(believed);
         let round_trip = report.round_trip.unwrap();
         assert!(round_trip.abs_diff(Duration::from_millis(50)) < Duration::from_micros(50));
         assert_eq!((report.packets_received, report.packets_lost), (880, 100));
         assert!((report.jitter - 0.01).abs() < 1e-9);
         // Duplicates.
-        let (believed, report) = hear(ReceptionReport {
+        let (believed, report) = hear(&ReceptionReport {
             total_lost: 0xFF_FFF6,
             ..honest()
         });
@@ -187,13 +187,13 @@ mod tests {
             ..honest()
         };
         for lie in [future, waited] {
-            let (believed, report) = hear(lie);
+            let (believed, report) = hear(&lie);
             assert_eq!(
                 (believed, report.round_trip, report.round_trips),
                 (false, None, 0)
             );
         }
-        let (believed, report) = hear(ReceptionReport {
+        let (believed, report) = hear(&ReceptionReport {
             total_lost: 0x7F_FFFF,
             last_sequence_number: u32::MAX,
             jitter: u32::MAX,
