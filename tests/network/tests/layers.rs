@@ -39,10 +39,12 @@ fn layer(call: &Call, mode: &str) {
     sender.set_parameters(parameters).expect("a mode of VP8's");
 }
 
-async fn number(call: &Call, end: usize, kind: &str, member: &str) -> f64 {
-    let stats = call.ends[end].connection.get_stats().await;
+async fn sent(call: &Call, member: &str) -> f64 {
+    let stats = call.ends[0].connection.get_stats().await;
     let stats = stats.expect("the connection is open");
-    let rtp = stats.rtp(kind, MediaKind::Video).expect("pictures");
+    let rtp = stats
+        .rtp("outbound-rtp", MediaKind::Video)
+        .expect("pictures");
     rtp.number(member).unwrap_or_default()
 }
 
@@ -83,15 +85,11 @@ fn a_bad_viewer_gets_fewer_pictures_and_a_good_one_notices_nothing() {
             let later = from + 10 * SECOND;
             let frames = rate_of(&bad, later, until);
             assert!(frames > least, "{mode}: {frames}");
-            let [made, sent] = [
-                number(&bad, 0, "outbound-rtp", "framesEncoded").await,
-                number(&bad, 0, "outbound-rtp", "framesSent").await,
-            ];
-            assert!(sent + 30.0 < made, "{mode}: {sent} of {made}");
+            let made = sent(&bad, "framesEncoded").await;
+            let left = sent(&bad, "framesSent").await;
+            assert!(left + 30.0 < made, "{mode}: {left} of {made}");
             let gap = bad.ends[1].viewed.longest_gap(later, until);
             assert!(gap < 300 * SECOND / 1_000, "{mode}: {gap:?}");
-            let frozen = number(&bad, 1, "inbound-rtp", "freezeCount").await;
-            assert_eq!(frozen, 0.0, "{mode}");
             // Where it fell below the lowest layer for a while it has one of its own until it is well above.
             assert!(good.ends[0].encoders.video_encoders() <= 2, "{mode}");
             good.end().await;
