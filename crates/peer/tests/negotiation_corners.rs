@@ -263,7 +263,8 @@ async fn a_close_that_nobody_waits_for_is_done_all_the_same() {
     {
         let mut closing = Box::pin(a.pc.close());
         let mut cx = Context::from_waker(Waker::noop());
-        assert!(closing.as_mut().poll(&mut cx).is_pending());
+        // Another thread may have been so quick that it is done already.
+        let _ = closing.as_mut().poll(&mut cx);
     }
     a.wait("closed", |event| match event {
         Event::ConnectionStateChange(RTCPeerConnectionState::Closed) => Some(()),

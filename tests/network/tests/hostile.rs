@@ -26,10 +26,14 @@ struct Sources {
 }
 
 async fn sources(call: &Call, end: usize) -> Sources {
-    let stats = call.ends[end].connection.get_stats().await.unwrap();
+    let stats = call.ends[end]
+        .connection
+        .get_stats()
+        .await
+        .expect("it is open");
     let ssrc = |media| {
-        let outbound = stats.rtp("outbound-rtp", media).unwrap();
-        outbound.number("ssrc").unwrap() as u32
+        let outbound = stats.rtp("outbound-rtp", media).expect("it sends");
+        outbound.number("ssrc").expect("every stream has one") as u32
     };
     Sources {
         video: ssrc(MediaKind::Video),
@@ -38,9 +42,15 @@ async fn sources(call: &Call, end: usize) -> Sources {
 }
 
 async fn key_frames(call: &Call) -> f64 {
-    let stats = call.ends[0].connection.get_stats().await.unwrap();
-    let outbound = stats.rtp("outbound-rtp", MediaKind::Video).unwrap();
-    outbound.number("keyFramesEncoded").unwrap()
+    let stats = call.ends[0]
+        .connection
+        .get_stats()
+        .await
+        .expect("it is open");
+    let outbound = stats
+        .rtp("outbound-rtp", MediaKind::Video)
+        .expect("it sends");
+    outbound.number("keyFramesEncoded").expect("of pictures")
 }
 
 /// A packet of RTCP ([RFC 3550, section 6.4.1](https://www.rfc-editor.org/rfc/rfc3550#section-6.4.1)).
@@ -60,13 +70,17 @@ fn lies(n: u32, of: Sources, own: Sources) -> Vec<Bytes> {
         rtcp(1, PAYLOAD_FEEDBACK, &[1, of.video]),
         rtcp(4, PAYLOAD_FEEDBACK, &[1, 0, of.video, n << 24]),
     ];
-    if n % 10 == 0 {
+    if n.is_multiple_of(10) {
         // All is lost, and seen, and answers a report of tomorrow.
         let block = |source| [source, 0xFF7F_FFFF, u32::MAX, u32::MAX, 0x7FFF_0000, 0];
         let blocks = [&[1], &block(of.video)[..], &block(of.audio)[..]].concat();
         lies.push(rtcp(2, 201, &blocks));
         // Our clock is a century ahead, or behind.
-        let ntp = if n % 20 == 0 { u64::MAX / 2 } else { 1 << 33 };
+        let ntp = if n.is_multiple_of(20) {
+            u64::MAX / 2
+        } else {
+            1 << 33
+        };
         let report = |source| {
             [
                 source,
@@ -80,13 +94,13 @@ fn lies(n: u32, of: Sources, own: Sources) -> Vec<Bytes> {
         lies.push(rtcp(0, 200, &report(own.video)));
         lies.push(rtcp(0, 200, &report(own.audio)));
     }
-    if n % 20 == 0 {
+    if n.is_multiple_of(20) {
         // Every packet that there can be, again.
         let pairs = (0..250).map(|pair| ((n + pair) * 17) << 16 | 0xFFFF);
         let words: Vec<u32> = [1, of.video].into_iter().chain(pairs).collect();
         lies.push(rtcp(1, TRANSPORT_FEEDBACK, &words));
     }
-    if n % 5 == 0 {
+    if n.is_multiple_of(5) {
         // 65,535 packets were lost: eight runs of 8,191 and one of the rest.
         let head = [1, of.video, n << 16 | 0xFFFF, n << 8];
         let runs = [
@@ -106,7 +120,7 @@ fn lies(n: u32, of: Sources, own: Sources) -> Vec<Bytes> {
             &[1, of.video, n << 16 | 1, 0x8000_0000, n],
         ));
     }
-    if n % 100 == 0 {
+    if n.is_multiple_of(100) {
         lies.push(rtcp(2, 203, &[own.video, own.audio]));
     }
     lies
@@ -187,7 +201,11 @@ fn reports_and_requests_that_lie_change_nothing() {
         assert!(since(&call, before, |odd| odd.transport_reports_refused) > 3_900);
         assert!(since(&call, before, |odd| odd.requests_refused) > 1_000_000);
         // What it says of itself is what is asked for; what it says of the path is not.
-        let stats = call.ends[0].connection.get_stats().await.unwrap();
+        let stats = call.ends[0]
+            .connection
+            .get_stats()
+            .await
+            .expect("it is open");
         let told = stats.rtp("remote-inbound-rtp", MediaKind::Video).unwrap();
         let trip = told.number("roundTripTime").unwrap();
         assert!((trip - 0.04).abs() < 0.01, "{trip}");
@@ -293,7 +311,11 @@ fn transport_wide_numbers_that_jump_are_not_followed() {
 fn who_has_no_keys_takes_no_memory() {
     run(async {
         let call = start().await;
-        let stats = call.ends[0].connection.get_stats().await.unwrap();
+        let stats = call.ends[0]
+            .connection
+            .get_stats()
+            .await
+            .expect("it is open");
         let ports = stats.of_type("local-candidate").filter_map(|candidate| {
             let here = candidate.text("address") == Some(&call.ends[0].ip.to_string());
             candidate.number("port").filter(|_| here)

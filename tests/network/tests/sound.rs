@@ -164,7 +164,8 @@ fn copies_do_not_starve_the_picture() {
         let lost = sound.concealed / sound.heard;
         assert!(lost < 0.005, "{lost}");
         let shown = call.ends[1].viewed.pictures(from, until).len();
-        assert!(shown >= 890, "{shown}");
+        // To find out whether less is lost when less is sent may cost a picture in three for two seconds.
+        assert!(shown >= 850, "{shown}");
         call.end().await;
     });
 }
