@@ -300,7 +300,7 @@ fn transport_wide_numbers_that_jump_are_not_followed() {
         assert!(since(&call, before, |odd| odd.transport_numbers_refused) > 9_000);
         assert!(since(&call, before, |odd| odd.packets_of_strangers) > 9_900);
         // It then has to find out anew, from the least rate on.
-        call.pass(15 * SECOND).await;
+        call.pass(40 * SECOND).await;
         let (from, until) = call.pass(6 * SECOND).await;
         goes_on(&call, 0, from, until);
         call.end().await;
