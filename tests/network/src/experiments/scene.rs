@@ -401,12 +401,12 @@ fn tenths(value: f64) -> f64 {
 mod tests {
     use super::super::SECOND;
     use super::*;
-    use duet_network::run;
+    use duet_network::{Jitter, run};
 
     fn setting() -> Setting {
         Setting {
             seed: 1,
-            jitter: Duration::ZERO,
+            jitter: Jitter::None,
         }
     }
 
