@@ -129,8 +129,8 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for RetransmissionCounter {
         self.reads.pop_front()
     }
 
-    fn handle_write(&mut self, msg: TaggedPacket) -> Result<(), Error> {
-        if let Packet::Rtp(packet) = &msg.message.packet
+    fn handle_write(&mut self, mut msg: TaggedPacket) -> Result<(), Error> {
+        if let Packet::Rtp(packet) = &mut msg.message.packet
             && msg
                 .message
                 .attributes
@@ -142,7 +142,9 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for RetransmissionCounter {
             {
                 return Ok(());
             }
-            self.path.out.lock().count_retransmission(packet);
+            let mut out = self.path.out.lock();
+            out.mark_retransmission(packet);
+            out.count_retransmission(packet);
         }
         self.writes.push_back(msg);
         Ok(())
