@@ -24,8 +24,8 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-/// The cap on video, in bits a second, that the benchmark asks of everybody.
-const MAX_BITRATE: u32 = 2_000_000;
+/// The cap on video that the benchmark asks of everybody, unless `RIVALS_MAX_KBPS` says otherwise.
+const MAX_KBPS: u32 = 2_000;
 
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -63,10 +63,15 @@ async fn main() -> ExitCode {
 
 async fn run(sends: bool, clip: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
     let clock = Arc::new(MonotonicClock::new());
+    let max_bitrate = match std::env::var("RIVALS_MAX_KBPS") {
+        Ok(kbps) => kbps.parse::<u32>()?,
+        Err(_) => MAX_KBPS,
+    }
+    .saturating_mul(1_000);
     let mut context = PeerContext::new(clock.clone());
     context.network = NetworkPolicy::All;
     context.mdns = true;
-    context.max_bitrate = MAX_BITRATE + 64_000;
+    context.max_bitrate = max_bitrate.saturating_add(64_000);
     if let Ok(kbps) = std::env::var("RIVALS_START_KBPS") {
         context.start_bitrate = kbps.parse::<u32>()?.saturating_mul(1_000);
     }
@@ -91,7 +96,7 @@ async fn run(sends: bool, clip: PathBuf) -> Result<(), Box<dyn std::error::Error
                     Ok(Message::Command { cmd }) => match (cmd.as_str(), &clip) {
                         ("start", Some(clip)) => {
                             eprintln!("{:.1} start", epoch_ms());
-                            offer(&connection, &clip.stream).await?;
+                            offer(&connection, &clip.stream, max_bitrate).await?;
                             playing = Some(clip.play());
                         }
                         ("mark", _) => receiver.forget(),
@@ -120,10 +125,14 @@ async fn run(sends: bool, clip: PathBuf) -> Result<(), Box<dyn std::error::Error
     Ok(())
 }
 
-async fn offer(connection: &RTCPeerConnection, stream: &MediaStream) -> Result<(), RTCError> {
+async fn offer(
+    connection: &RTCPeerConnection,
+    stream: &MediaStream,
+    max_bitrate: u32,
+) -> Result<(), RTCError> {
     for track in stream.get_tracks() {
         let encoding = RTCRtpEncodingParameters {
-            max_bitrate: Some(MAX_BITRATE),
+            max_bitrate: Some(max_bitrate),
             ..RTCRtpEncodingParameters::default()
         };
         let init = RTCRtpTransceiverInit {
@@ -209,6 +218,8 @@ async fn stat(
     });
     if !sends {
         stat["heard"] = receiver.heard().into();
+        stat["concealed"] = total("audio", "concealedSamples").into();
+        stat["samples"] = total("audio", "totalSamplesReceived").into();
     }
     Ok(stat)
 }

@@ -13,7 +13,8 @@ pub(crate) struct Receiver(Mutex<Received>);
 #[derive(Default)]
 struct Received {
     first: bool,
-    frames: Vec<(f64, i32)>,
+    /// When each came, how old it was, how high it is.
+    frames: Vec<(f64, i32, u32)>,
     sizes: BTreeMap<(u32, u32), u64>,
     loudest: f32,
 }
@@ -61,7 +62,7 @@ impl Sink for Receiver {
                     (now as u64 as u32).wrapping_sub(stamp) as i32
                 });
                 let mut received = self.0.lock();
-                received.frames.push((now, age));
+                received.frames.push((now, age, frame.height()));
                 *received
                     .sizes
                     .entry((frame.width(), frame.height()))

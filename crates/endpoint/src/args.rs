@@ -1,7 +1,9 @@
 //! The command line: what may be said, and what is said back when it makes no sense.
 
+use crate::ways::{Ways, ice_server};
 use clap::{Args, Parser, Subcommand, ValueHint};
 use duet_devices::SourceSpec;
+use duet_peer::RTCIceServer;
 use duet_signaling::message::MAX_NAME_CHARS;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -66,8 +68,8 @@ pub(crate) struct Serve {
     pub(crate) tls_self_signed: bool,
     /// A STUN or TURN server that clients are told of; may be given several times.
     /// TURN takes its credentials in the URL: turn:USER:PASSWORD@HOST:PORT.
-    #[arg(long = "ice-server", value_name = "URL")]
-    pub(crate) ice_servers: Vec<String>,
+    #[arg(long = "ice-server", value_name = "URL", value_parser = ice_server)]
+    pub(crate) ice_servers: Vec<RTCIceServer>,
     /// How many may be in a room.
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=16))]
     pub(crate) room_size: u16,
@@ -103,7 +105,8 @@ Examples:
   duet call demo --server https://example.org --camera synthetic --microphone synthetic --speaker none
   duet call demo --server http://localhost:8080 --camera file:clip.y4m --microphone none --duration 30s
   duet call demo --server http://localhost:8080 --camera file:talk.webm --microphone file:talk.webm --record them.webm
-  duet call demo --server http://localhost:8080 --camera synthetic --microphone synthetic --verify --duration 20s"
+  duet call demo --server http://localhost:8080 --camera synthetic --microphone synthetic --verify --duration 20s
+  duet call demo --server https://example.org --ice-server turns:ann:secret@turn.example:443 --ice-transport-policy relay"
 )]
 pub(crate) struct Call {
     /// The room: 1 to 64 letters, digits, - or _.
@@ -140,6 +143,8 @@ pub(crate) struct Call {
     /// Accept a certificate that nobody vouches for. For self-made ones, in tests.
     #[arg(long)]
     pub(crate) insecure: bool,
+    #[command(flatten, next_help_heading = "The way to the other side")]
+    pub(crate) ways: Ways,
 }
 
 #[derive(Debug, Args)]
@@ -180,7 +185,8 @@ pub(crate) struct Devices {
 Examples:
   duet loopback
   duet loopback --duration 60s --json
-  duet loopback --camera file:clip.y4m --microphone none"
+  duet loopback --camera file:clip.y4m --microphone none
+  duet loopback --ice-server turn:ann:secret@turn.example --ice-transport-policy relay"
 )]
 pub(crate) struct Loopback {
     /// How long, as 90s, 5m, 1h or 500ms.
@@ -194,6 +200,8 @@ pub(crate) struct Loopback {
     pub(crate) microphone: SourceSpec,
     #[command(flatten)]
     pub(crate) picture: Picture,
+    #[command(flatten)]
+    pub(crate) ways: Ways,
     /// Print one JSON object on standard output, and nothing else there.
     #[arg(long)]
     pub(crate) json: bool,
@@ -340,6 +348,10 @@ mod tests {
             ],
             &["serve", "--tls-cert", "only-half.pem"],
             &["loopback", "--size", "huge"],
+            &["loopback", "--ice-server", "turn:nobody@turn.example"],
+            &["loopback", "--ice-server", "stuns:stun.example"],
+            &["loopback", "--ice-transport-policy", "none"],
+            &["serve", "--ice-server", "http://turn.example"],
         ] {
             let error = Cli::try_parse_from(["duet"].iter().chain(bad)).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{bad:?}");

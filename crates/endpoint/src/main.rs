@@ -16,6 +16,7 @@ mod speaker;
 mod statistics;
 mod stats_file;
 mod tell;
+mod ways;
 
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser};

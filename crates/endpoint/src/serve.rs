@@ -5,6 +5,7 @@ mod live;
 use crate::args::Serve;
 use crate::failure::Failure;
 use crate::tell::{Tell, print};
+use duet_peer::RTCIceServer;
 use duet_signaling::{IceServer, Limits, ServeError, Server, ServerConfig, TlsConfig};
 use live::LiveUrl;
 use std::process::ExitCode;
@@ -81,11 +82,10 @@ fn config(options: Serve) -> Result<ServerConfig, Failure> {
             )));
         }
     }
-    let ice_servers = options.ice_servers.iter().map(|url| ice_server(url));
     Ok(ServerConfig {
         listen: options.listen,
         tls,
-        ice_servers: ice_servers.collect::<Result<_, _>>()?,
+        ice_servers: options.ice_servers.into_iter().map(told).collect(),
         allowed_origins: options.allow_origins,
         limits: Limits {
             seats: options.room_size.into(),
@@ -95,54 +95,11 @@ fn config(options: Serve) -> Result<ServerConfig, Failure> {
     })
 }
 
-/// Reads `stun:HOST[:PORT]` or `turn[s]:USER:PASSWORD@HOST[:PORT][?transport=…]`.
-fn ice_server(text: &str) -> Result<IceServer, Failure> {
-    let bad = || {
-        Failure::usage(format_args!(
-            "--ice-server {text}: expected stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT"
-        ))
-    };
-    let (scheme, rest) = text.split_once(':').ok_or_else(bad)?;
-    match (scheme, rest.rsplit_once('@')) {
-        ("stun" | "stuns", None) if !rest.is_empty() => Ok(IceServer {
-            urls: vec![text.to_owned()],
-            ..IceServer::default()
-        }),
-        ("turn" | "turns", Some((credentials, host))) if !host.is_empty() => {
-            let (user, password) = credentials.split_once(':').ok_or_else(bad)?;
-            Ok(IceServer {
-                urls: vec![format!("{scheme}:{host}")],
-                username: Some(user.to_owned()),
-                credential: Some(password.to_owned()),
-            })
-        }
-        _ => Err(bad()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ice_servers_are_read_or_refused() {
-        assert_eq!(
-            ice_server("stun:stun.example:3478").unwrap().urls,
-            ["stun:stun.example:3478"]
-        );
-        let turn = ice_server("turn:ann:se:cret@turn.example:3478?transport=udp").unwrap();
-        assert_eq!(turn.urls, ["turn:turn.example:3478?transport=udp"]);
-        assert_eq!(turn.username.as_deref(), Some("ann"));
-        assert_eq!(turn.credential.as_deref(), Some("se:cret"));
-        for bad in [
-            "",
-            "stun:",
-            "turn:host",
-            "turn:user@host",
-            "http://host",
-            "host",
-        ] {
-            assert!(ice_server(bad).is_err(), "{bad:?} was taken");
-        }
+/// As clients are told of it.
+fn told(server: RTCIceServer) -> IceServer {
+    IceServer {
+        urls: server.urls,
+        username: server.username,
+        credential: server.credential,
     }
 }

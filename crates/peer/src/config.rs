@@ -1,6 +1,8 @@
 //! What a connection is made with.
 
+use crate::ice_server::IceUrl;
 use crate::pipeline::{EncoderHub, Workers};
+use crate::relay::Relays;
 use crate::sockets::Network;
 use crate::{RTCCertificate, RTCError, RTCErrorKind, RTCIceServer};
 use duet_media::{Clock, MonotonicClock};
@@ -113,20 +115,30 @@ impl RTCConfiguration {
     pub(crate) fn unusable_servers(&self) -> Vec<(String, &'static str)> {
         let servers = self.ice_servers.iter();
         let urls = servers.flat_map(|server| server.urls.iter().map(move |url| (server, url)));
-        let unusable = urls.filter_map(|(server, url)| Some((url.clone(), unusable(server, url)?)));
+        let unusable =
+            urls.filter_map(|(server, url)| Some((url.clone(), server.unusable_url(url)?)));
         unusable.collect()
     }
 
-    /// Without the servers that it cannot use.
-    pub(crate) fn to_substrate(&self) -> webrtc::peer_connection::RTCConfiguration {
+    /// Without the servers that it cannot use, and with `relays` in the place of the others that relay.
+    pub(crate) fn to_substrate(
+        &self,
+        relays: &Relays,
+    ) -> webrtc::peer_connection::RTCConfiguration {
         use webrtc::peer_connection as substrate;
+        relays.hide_addresses(self.ice_transport_policy == RTCIceTransportPolicy::Relay);
         let servers = self.ice_servers.iter().map(|server| {
             let usable = server
                 .urls
                 .iter()
-                .filter(|url| unusable(server, url).is_none());
+                .filter(|url| server.unusable_url(url).is_none());
+            let known = usable.map(|url| {
+                let parsed = IceUrl::parse(url).ok();
+                let relay = parsed.and_then(|parsed| relays.url_for_agent(url, &parsed));
+                relay.unwrap_or_else(|| url.clone())
+            });
             substrate::RTCIceServer {
-                urls: usable.cloned().collect(),
+                urls: known.collect(),
                 username: server.username.clone().unwrap_or_default(),
                 credential: server.credential.clone().unwrap_or_default(),
             }
@@ -143,22 +155,6 @@ impl RTCConfiguration {
             .with_certificates(certificates.collect())
             .build()
     }
-}
-
-fn unusable(server: &RTCIceServer, url: &str) -> Option<&'static str> {
-    let server = RTCIceServer {
-        urls: vec![url.to_owned()],
-        ..server.clone()
-    };
-    let Ok(parsed) = server.check() else {
-        return Some("not a server's URL");
-    };
-    let empty = |text: &Option<String>| text.as_ref().is_some_and(String::is_empty);
-    let relays = matches!(parsed[0].scheme, crate::ice_server::Scheme::Turn);
-    if relays && (empty(&server.username) || empty(&server.credential)) {
-        return Some("an empty username or credential opens no relay");
-    }
-    parsed[0].unusable()
 }
 
 /// Which of the machine's addresses a connection offers: at the start, and at each restart of ICE.
@@ -192,6 +188,9 @@ pub struct PeerContext {
     /// [mDNS](https://datatracker.ietf.org/doc/html/draft-ietf-mmusic-mdns-ice-candidates). Without
     /// it they are passed over, and such a peer is found by its own checks.
     pub mdns: bool,
+    /// Certificates of authorities by which TURN servers over TLS (`turns:`) are trusted, beside those of the
+    /// web, in DER.
+    pub turn_roots: Vec<Vec<u8>>,
     /// Where the estimate of the path's bandwidth starts, in bits a second.
     pub start_bitrate: u32,
     /// What is sent at most, in bits a second, all tracks together.
@@ -213,6 +212,7 @@ impl PeerContext {
             clock,
             network: NetworkPolicy::All,
             mdns: true,
+            turn_roots: Vec::new(),
             start_bitrate: 1_500_000,
             max_bitrate: 4_000_000,
             workers: Workers::default(),
@@ -247,20 +247,22 @@ mod tests {
 
     #[test]
     fn servers_that_cannot_be_used_are_left_out_and_known() {
-        for url in ["stun:stun.example:3478", "turn:turn.example?transport=udp"] {
-            let usable = with_url(url);
-            assert!(usable.check().is_ok() && usable.unusable_servers().is_empty());
-            assert_eq!(usable.to_substrate().ice_servers().len(), 1);
-        }
+        let relays = Relays::for_test().0;
         for url in [
+            "stun:stun.example:3478",
+            "turn:turn.example?transport=udp",
             "turn:turn.example?transport=tcp",
             "turns:turn.example",
-            "stuns:x",
         ] {
+            let usable = with_url(url);
+            assert!(usable.check().is_ok() && usable.unusable_servers().is_empty());
+            assert_eq!(usable.to_substrate(&relays).ice_servers().len(), 1);
+        }
+        for url in ["turns:turn.example?transport=udp", "stuns:x"] {
             let skipped = with_url(url);
             assert!(skipped.check().is_ok());
             assert_eq!(skipped.unusable_servers()[0].0, url);
-            assert!(skipped.to_substrate().ice_servers().is_empty());
+            assert!(skipped.to_substrate(&relays).ice_servers().is_empty());
         }
         let mut nobody = with_url("turn:turn.example");
         nobody.ice_servers[0].username = Some(String::new());

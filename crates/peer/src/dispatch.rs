@@ -1,12 +1,14 @@
 //! A connection's two tasks: one tells the program what happened, one divides up the bandwidth.
 
-use crate::interceptor::{MediaPath, Route};
+use crate::ice_candidate::without_base;
+use crate::interceptor::{Estimate, MediaPath, Route};
 use crate::peer_connection::Shared;
 use crate::{
-    PeerConnectionEvent, PeerContext, RTCIceConnectionState, RTCIceGatheringState, RTCRtpSender,
+    PeerConnectionEvent, PeerContext, RTCIceConnectionState, RTCIceGatheringState,
+    RTCIceTransportPolicy, RTCRtpSender,
 };
 use duet_media::{EventTarget, MediaKind};
-use duet_session::{RateAllocator, RateConfig, RateInput};
+use duet_session::{AudioPath, RateAllocator, RateConfig, RateInput};
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -121,6 +123,10 @@ impl Dispatcher {
                     if let Some(peer) = peer {
                         let mut negotiation = peer.negotiation.lock();
                         candidate.sdp_mid = negotiation.first_mid();
+                        let policy = peer.configuration.lock().ice_transport_policy;
+                        if policy == RTCIceTransportPolicy::Relay {
+                            candidate.candidate = without_base(&candidate.candidate);
+                        }
                         negotiation.note_local_candidate(&candidate);
                     }
                     let event = PeerConnectionEvent::IceCandidate(Some(candidate));
@@ -194,6 +200,8 @@ pub(crate) struct Divider {
     short_handshake: bool,
     /// How often what was under way became of no use, so far.
     overloads: u64,
+    /// What copies of sound take, in bits a second.
+    copies_bps: u64,
 }
 
 impl Divider {
@@ -205,6 +213,7 @@ impl Divider {
             allocator: RateAllocator::new(RateConfig::default()),
             short_handshake: false,
             overloads: 0,
+            copies_bps: 0,
         }
     }
 
@@ -261,15 +270,21 @@ impl Divider {
             loss: estimate.loss,
             audio: audios > 0,
             video: videos > 0,
+            audio_copies_bps: self.copies_bps,
         };
         let shares = self.allocator.update(input);
-        for sender in of_kind(MediaKind::Audio) {
-            let share = shares.audio_bps / audios.max(1) as u64;
-            sender.allot(share, estimate.loss);
-        }
+        let copies = of_kind(MediaKind::Audio).map(|sender| {
+            sender.allot_sound(AudioPath {
+                estimate_bps: target as u64 / audios.max(1) as u64,
+                share_bps: shares.audio_bps / audios.max(1) as u64,
+                loss: self.loss_of(sender, &estimate),
+            })
+        });
+        // Pictures make room for them from the next time on, which is a tenth of a second away.
+        self.copies_bps = copies.sum();
         for sender in of_kind(MediaKind::Video) {
             let share = shares.video_bps / videos.max(1) as u64;
-            sender.allot(share, estimate.loss);
+            sender.allot(share);
         }
         if std::mem::replace(&mut self.overloads, estimate.overloads) != estimate.overloads {
             // What waits would come late, and what was lost would be asked for again and again.
@@ -283,5 +298,15 @@ impl Divider {
         };
         let pace = estimate.pace * (target / estimate.target.max(1.0)).min(1.0);
         self.path.set_pace(pace, short);
+    }
+
+    /// Share of a sender's packets that are lost: by what the other side reports of all packets, or of its
+    /// own.
+    fn loss_of(&self, sender: &RTCRtpSender, estimate: &Estimate) -> f64 {
+        if estimate.reported {
+            return estimate.loss;
+        }
+        let report = self.path.remote_report(sender.0.ssrc);
+        report.map_or(0.0, |report| report.fraction_lost)
     }
 }

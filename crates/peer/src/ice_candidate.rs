@@ -123,6 +123,21 @@ pub(crate) fn username_fragment(line: &str) -> Option<&str> {
     words.next()
 }
 
+/// A candidate's line without the address behind it, which nobody is to know
+/// ([RFC 8839, section 5.1](https://www.rfc-editor.org/rfc/rfc8839#section-5.1)).
+pub(crate) fn without_base(line: &str) -> String {
+    let mut words: Vec<&str> = line.split(' ').collect();
+    for at in 1..words.len() {
+        words[at] = match words[at - 1] {
+            "raddr" if words[at].contains(':') => "::",
+            "raddr" => "0.0.0.0",
+            "rport" => "9",
+            _ => words[at],
+        };
+    }
+    words.join(" ")
+}
+
 /// `None` for what is no candidate.
 fn parse(line: &str) -> Option<RTCIceCandidate> {
     let body = line.strip_prefix("a=").unwrap_or(line);
@@ -277,6 +292,15 @@ mod tests {
             };
             assert_eq!(candidate, bare, "{line}");
         }
+    }
+
+    #[test]
+    fn the_address_behind_a_relay_can_be_left_out() {
+        let line = |base| format!("candidate:2 1 udp 7 192.0.2.3 45664 typ relay {base} ufrag x");
+        let hidden = without_base(&line("raddr 10.0.0.7 rport 8998"));
+        assert_eq!(hidden, line("raddr 0.0.0.0 rport 9"));
+        let hidden = without_base(&line("raddr 2001:db8::7 rport 8998"));
+        assert_eq!(hidden, line("raddr :: rport 9"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::net::Ipv6Addr;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RTCIceServer {
-    /// `stun:host[:port]` or `turn:host[:port][?transport=udp]`, and `stuns:` and `turns:`
+    /// `stun:host[:port]`, `turn:host[:port][?transport=udp|tcp]` and, over TLS, `turns:host[:port]`
     /// ([RFC 7064](https://www.rfc-editor.org/rfc/rfc7064#section-3.1),
     /// [RFC 7065](https://www.rfc-editor.org/rfc/rfc7065#section-3.1)).
     pub urls: Vec<String>,
@@ -23,6 +23,34 @@ pub struct RTCIceServer {
 }
 
 impl RTCIceServer {
+    /// Looks whether a connection would take it.
+    ///
+    /// # Errors
+    /// `SyntaxError` without a URL or for one that does not parse, `InvalidAccessError` for TURN
+    /// without a username or a credential.
+    pub fn validate(&self) -> Result<(), RTCError> {
+        self.check().map(drop)
+    }
+
+    /// Why a connection, which takes it, would get nothing from one of its URLs, and say so by
+    /// [`IceCandidateError`](crate::PeerConnectionEvent::IceCandidateError).
+    pub fn unusable(&self) -> Option<&'static str> {
+        let mut urls = self.urls.iter();
+        urls.find_map(|url| self.unusable_url(url))
+    }
+
+    pub(crate) fn unusable_url(&self, url: &str) -> Option<&'static str> {
+        let Ok(parsed) = self.check_url(url) else {
+            return Some("not a server's URL");
+        };
+        let empty = |text: &Option<String>| text.as_ref().is_some_and(String::is_empty);
+        let relays = matches!(parsed.scheme, Scheme::Turn | Scheme::Turns);
+        if relays && (empty(&self.username) || empty(&self.credential)) {
+            return Some("an empty username or credential opens no relay");
+        }
+        parsed.unusable()
+    }
+
     /// Reads its URLs.
     ///
     /// # Errors
@@ -70,7 +98,7 @@ pub(crate) struct IceUrl {
 }
 
 impl IceUrl {
-    fn parse(url: &str) -> Result<IceUrl, &'static str> {
+    pub(crate) fn parse(url: &str) -> Result<IceUrl, &'static str> {
         let (scheme, rest) = url.split_once(':').ok_or("no scheme")?;
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "stun" => Scheme::Stun,
@@ -115,8 +143,11 @@ impl IceUrl {
     /// Why the connection cannot use it; `None` if it can.
     pub(crate) fn unusable(&self) -> Option<&'static str> {
         match (self.scheme, self.transport.as_deref()) {
-            (Scheme::Stun, _) | (Scheme::Turn, None | Some("udp")) => None,
-            _ => Some("only STUN and TURN over UDP can be used"),
+            (Scheme::Stun, _) | (Scheme::Turn | Scheme::Turns, None | Some("tcp")) => None,
+            (Scheme::Turn, Some("udp")) => None,
+            (Scheme::Stuns, _) => Some("STUN over TLS finds no address that UDP could use"),
+            (Scheme::Turns, Some("udp")) => Some("TURN over DTLS cannot be used"),
+            _ => Some("TURN can be used over UDP, TCP and TLS"),
         }
     }
 }
@@ -220,12 +251,8 @@ mod tests {
     fn what_cannot_be_used_is_known() {
         let usable = |url: &str| server(url).check().unwrap()[0].unusable().is_none();
         assert!(usable("stun:a") && usable("turn:a") && usable("turn:a?transport=udp"));
-        for url in [
-            "stuns:a",
-            "turns:a",
-            "turn:a?transport=tcp",
-            "turn:a?transport=x",
-        ] {
+        assert!(usable("turns:a") && usable("turn:a?transport=tcp"));
+        for url in ["stuns:a", "turns:a?transport=udp", "turn:a?transport=x"] {
             assert!(!usable(url), "{url}");
         }
     }

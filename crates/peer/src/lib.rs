@@ -25,6 +25,7 @@ mod peer_connection;
 pub mod pipeline;
 mod receiver;
 mod recovery;
+mod relay;
 mod runtime;
 mod sdp;
 mod sender;

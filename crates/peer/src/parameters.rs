@@ -353,8 +353,10 @@ impl RTCRtpCapabilities {
         let codecs = match kind {
             MediaKind::Audio => {
                 let opus = Some(crate::substrate::OPUS_FMTP);
+                let red = Some(crate::substrate::RED_FMTP);
                 vec![
                     codec("opus", 48_000, Some(2), opus),
+                    codec("red", 48_000, Some(2), red),
                     codec("telephone-event", 48_000, Some(1), None),
                 ]
             }

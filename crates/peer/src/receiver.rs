@@ -5,7 +5,7 @@ use crate::peer_connection::Shared;
 use crate::pipeline::{
     Feedback, InboundAudio, InboundAudioConfig, InboundVideo, InboundVideoConfig, SyncGroup,
 };
-use crate::sdp::Section;
+use crate::sdp::{Section, SoundTypes};
 use crate::sources::RTCRtpSource;
 use crate::{RTCDtlsTransport, RTCRtpCapabilities, RTCRtpReceiveParameters};
 use duet_media::{MediaKind, MediaStream, MediaStreamTrack};
@@ -180,11 +180,16 @@ impl RTCRtpReceiver {
         section: &Section,
         on_flow: impl Fn(Arc<Route>) + Send + Sync + 'static,
     ) -> Arc<Route> {
+        let sound = match self.0.track.kind() {
+            MediaKind::Audio => SoundTypes::of(&section.codecs),
+            MediaKind::Video => None,
+        };
         let mut current = self.0.route.lock();
         if let Some(route) = &*current
             && route.mid == section.mid
             && route.ssrcs == section.ssrcs
             && route.mid_extension == section.mid_extension
+            && route.sound == sound
         {
             return route.clone();
         }
@@ -192,6 +197,7 @@ impl RTCRtpReceiver {
             mid: section.mid.clone(),
             ssrcs: section.ssrcs.clone(),
             mid_extension: section.mid_extension,
+            sound,
             receive: self.0.receive.clone(),
             media_ssrc: self.0.media_ssrc.clone(),
             flowing: AtomicBool::new(false),

@@ -1,12 +1,13 @@
 //! The runtime that the substrate's driver runs on: Tokio, with two things of ours.
 //!
-//! Its sockets have room for a burst, so that the kernel drops none of it; and its driver can be
-//! woken without a message, so that a whole frame's packets cost one turn of the driver's loop.
+//! Its sockets have room for a burst, so that the kernel drops none of it, and lead to relays too; and its
+//! driver can be woken without a message, so that a whole frame's packets cost one turn of the driver's loop.
 //!
 //! Its time is Tokio's, so that a test's paused time is the substrate's too. It deliberately adds no
 //! thread and no timer of its own.
 
 use crate::recovery::PacedSocket;
+use crate::relay::{RelaySocket, Relays, Turns};
 use crate::sockets::{Attached, Network};
 use duet_media::Clock;
 use socket2::SockRef;
@@ -41,13 +42,16 @@ pub(crate) struct PeerRuntime {
     /// Paces checks.
     clock: Arc<dyn Clock>,
     consent: Arc<AtomicBool>,
+    relays: Arc<Relays>,
+    turns: Arc<Turns>,
 }
 
 impl PeerRuntime {
-    /// A runtime whose driver wakes when `wake` is notified, and whose sockets send nothing but checks
-    /// without `consent`.
+    /// A runtime whose driver wakes when `wake` is notified, and whose sockets lead to `relays` too and send
+    /// nothing but checks without `consent`.
     pub(crate) fn new(
         wake: Arc<Notify>,
+        relays: Arc<Relays>,
         network: Option<Arc<dyn Network>>,
         clock: Arc<dyn Clock>,
         consent: Arc<AtomicBool>,
@@ -58,12 +62,15 @@ impl PeerRuntime {
             network,
             clock,
             consent,
+            relays,
+            turns: Arc::default(),
         }
     }
 
-    fn paced(&self, socket: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
+    fn paced(&self, socket: Arc<dyn AsyncUdpSocket>) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        let socket = RelaySocket::new(socket, self.relays.clone(), self.turns.clone())?;
         let (clock, consent) = (self.clock.clone(), self.consent.clone());
-        Arc::new(PacedSocket::new(socket, clock, consent))
+        Ok(Arc::new(PacedSocket::new(Arc::new(socket), clock, consent)))
     }
 }
 
@@ -102,13 +109,13 @@ impl Runtime for PeerRuntime {
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         if let Some(network) = &self.network {
-            return Ok(self.paced(Arc::new(Attached(network.attach(socket)?))));
+            return self.paced(Arc::new(Attached(network.attach(socket)?)));
         }
         let options = SockRef::from(&socket);
         // Less is no fault: it is what the kernel allows.
         let _ = options.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
         let _ = options.set_send_buffer_size(SOCKET_BUFFER_BYTES);
-        Ok(self.paced(TokioRuntime.wrap_udp_socket(socket)?))
+        self.paced(TokioRuntime.wrap_udp_socket(socket)?)
     }
 
     fn wrap_tcp_listener(
@@ -126,7 +133,7 @@ impl Runtime for PeerRuntime {
     }
 
     fn resolve_host<'a>(&'a self, host: &'a str) -> Boxed<'a, io::Result<Vec<SocketAddr>>> {
-        Box::pin(async move { TokioRuntime.resolve_host(host).await })
+        Box::pin(self.relays.resolve(host))
     }
 
     fn now(&self) -> Instant {
@@ -134,11 +141,14 @@ impl Runtime for PeerRuntime {
     }
 
     /// The driver sleeps once in each turn of its loop, until its next deadline: that sleep ends
-    /// early when it is woken.
+    /// early when it is woken, and at once where relays want another turn.
     fn sleep(&self, duration: Duration) -> Boxed<'static, ()> {
         let timer = tokio::time::sleep(duration);
         if ON_DRIVER.try_with(|()| ()).is_err() {
             return Box::pin(timer);
+        }
+        if self.turns.take() {
+            return Box::pin(std::future::ready(()));
         }
         let wake = self.wake.clone();
         Box::pin(async move {

@@ -63,9 +63,18 @@ pub(crate) const fn header_extensions(kind: MediaKind) -> &'static [&'static str
     }
 }
 
+/// Opus within redundancy within one packet.
+pub(crate) const RED_FMTP: &str = "111/111";
+
 pub(crate) const OPUS_FMTP: &str = "minptime=10;useinbandfec=1;stereo=1";
 
-pub(crate) fn setting_engine(mdns: MulticastDnsMode) -> SettingEngine {
+/// `relay_only`: there is nothing better to wait for.
+pub(crate) fn setting_engine(mdns: MulticastDnsMode, relay_only: bool) -> SettingEngine {
+    let relay_wait = if relay_only {
+        Duration::ZERO
+    } else {
+        RELAY_WAIT
+    };
     SettingEngineBuilder::new()
         .with_multicast_dns_mode(mdns)
         .with_include_loopback_candidate(true)
@@ -78,7 +87,7 @@ pub(crate) fn setting_engine(mdns: MulticastDnsMode) -> SettingEngine {
         .with_host_acceptance_min_wait(Some(Duration::ZERO))
         .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
         .with_srflx_acceptance_min_wait(Some(REFLEXIVE_WAIT))
-        .with_relay_acceptance_min_wait(Some(RELAY_WAIT))
+        .with_relay_acceptance_min_wait(Some(relay_wait))
         .with_discard_local_candidates_during_ice_restart(true)
         .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(
             SctpMaxMessageSize::MAX_MESSAGE_SIZE,
@@ -131,8 +140,9 @@ pub(crate) fn media_engine() -> Result<MediaEngine, RTCError> {
     Ok(engine)
 }
 
-/// Opus, and telephone keys among it: their time stamps are those of the sound.
-pub(crate) fn audio_codecs() -> [RTCRtpCodecParameters; 2] {
+/// Opus; the same with earlier packets beside each; and telephone keys among it: their time stamps are
+/// those of the sound.
+pub(crate) fn audio_codecs() -> [RTCRtpCodecParameters; 3] {
     let twcc = RTCPFeedback {
         typ: "transport-cc".to_owned(),
         parameter: String::new(),
@@ -142,11 +152,17 @@ pub(crate) fn audio_codecs() -> [RTCRtpCodecParameters; 2] {
         clock_rate: 48_000,
         ..Default::default()
     };
-    [(111, opus_codec(vec![twcc])), (110, keys)].map(|(payload_type, rtp_codec)| {
-        RTCRtpCodecParameters {
-            rtp_codec,
-            payload_type,
-        }
+    let red = RTCRtpCodec {
+        mime_type: "audio/red".to_owned(),
+        clock_rate: 48_000,
+        channels: 2,
+        sdp_fmtp_line: RED_FMTP.to_owned(),
+        ..Default::default()
+    };
+    let codecs = [(111, opus_codec(vec![twcc])), (63, red), (110, keys)];
+    codecs.map(|(payload_type, rtp_codec)| RTCRtpCodecParameters {
+        rtp_codec,
+        payload_type,
     })
 }
 

@@ -8,7 +8,7 @@ use duet_peer::{
     PeerConnectionEvent as Event, RTCBundlePolicy, RTCCertificate, RTCConfiguration,
     RTCDataChannelInit, RTCDataChannelState, RTCDtlsTransportState, RTCErrorDetail, RTCErrorKind,
     RTCIceCandidateInit, RTCIceGatheringState, RTCIceRole, RTCIceServer, RTCIceTransportState,
-    RTCOfferOptions, RTCPeerConnection, RTCRtpEncodingParameters, RTCRtpSender,
+    RTCOfferOptions, RTCPeerConnection, RTCRtpEncodingParameters, RTCRtpReceiver, RTCRtpSender,
     RTCRtpTransceiverDirection as Direction, RTCRtpTransceiverInit, RTCSctpTransportState,
     RTCSdpType, RTCSessionDescription, RTCSignalingState,
 };
@@ -382,6 +382,86 @@ async fn parameters_are_those_agreed_on_and_change_by_transaction() {
     a.close().await;
     b.close().await;
     assert!(transceiver.stopped());
+}
+
+/// The names of what a sender and the other side agreed on.
+fn agreed(sender: &RTCRtpSender) -> Vec<String> {
+    let codecs = sender.get_parameters().codecs.into_iter();
+    codecs.map(|codec| codec.codec.mime_type).collect()
+}
+
+#[tokio::test]
+async fn redundant_sound_is_agreed_on_or_left_out() {
+    let capabilities = RTCRtpReceiver::get_capabilities(MediaKind::Audio).codecs;
+    let (opus, red) = (capabilities[0].clone(), capabilities[1].clone());
+    assert_eq!(red.mime_type, "audio/red");
+    assert_eq!(red.sdp_fmtp_line.as_deref(), Some("111/111"));
+    for (preferred, formats, names) in [
+        (
+            vec![],
+            "111 63 110",
+            &["opus", "red", "telephone-event"][..],
+        ),
+        (vec![red.clone(), opus.clone()], "63 111", &["red", "opus"]),
+        (vec![opus.clone()], "111", &["opus"]),
+    ] {
+        let (a, b) = (connection().await, connection().await);
+        let transceiver = add(&a, MediaKind::Audio).await;
+        transceiver.set_codec_preferences(&preferred).unwrap();
+        negotiate(&a, &b).await;
+        for pc in [&a, &b] {
+            let sdp = pc.local_description().await.unwrap().sdp;
+            let line = format!("SAVPF {formats}\r\n");
+            assert!(sdp.contains(&line), "{sdp}");
+            assert_eq!(
+                sdp.contains("a=fmtp:63 111/111\r\n"),
+                names.contains(&"red")
+            );
+        }
+        let names: Vec<String> = names.iter().map(|name| format!("audio/{name}")).collect();
+        assert_eq!(agreed(&transceiver.sender()), names);
+        a.close().await;
+        b.close().await;
+    }
+    let pc = connection().await;
+    let alone = add(&pc, MediaKind::Audio)
+        .await
+        .set_codec_preferences(&[red]);
+    assert_eq!(alone.unwrap_err().kind, RTCErrorKind::InvalidModification);
+    pc.close().await;
+}
+
+#[tokio::test]
+async fn who_knows_no_redundancy_still_gets_sound_and_keys() {
+    let (a, b) = (connection().await, connection().await);
+    add(&a, MediaKind::Audio).await;
+    let mut offer = offer_of(&a).await;
+    offer.sdp = offer
+        .sdp
+        .replace("SAVPF 111 63 110", "SAVPF 111 110")
+        .replace("a=rtpmap:63 red/48000/2\r\n", "")
+        .replace("a=fmtp:63 111/111\r\n", "")
+        // What it wishes to be sent is another than we do.
+        .replace(
+            "a=fmtp:111 minptime=10;useinbandfec=1;stereo=1",
+            "a=fmtp:111 minptime=20;stereo=0",
+        );
+    assert!(!offer.sdp.contains(":63 "), "{}", offer.sdp);
+    b.set_remote_description(offer).await.unwrap();
+    b.set_local_description(None).await.unwrap();
+    let names = ["audio/opus", "audio/telephone-event"];
+    assert_eq!(agreed(&b.get_senders()[0]), names);
+    // Nor is it offered any later.
+    add(&b, MediaKind::Audio).await;
+    let again = offer_of(&b).await.sdp;
+    assert_eq!(
+        again.matches("a=rtpmap:110 telephone-event").count(),
+        2,
+        "{again}"
+    );
+    assert!(!again.contains("red/48000"));
+    a.close().await;
+    b.close().await;
 }
 
 #[tokio::test]

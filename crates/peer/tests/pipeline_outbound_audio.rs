@@ -152,6 +152,39 @@ async fn listeners_share_an_encoder_and_the_weakest_path_counts() {
 }
 
 #[tokio::test]
+async fn packets_change_their_length_without_a_gap() {
+    let mut booth = Booth::new(48_000, 1);
+    let listener = booth.listener(AudioSendSettings::default()).await;
+    let mut decoder = AudioCodec::Opus.decoder(1).unwrap();
+    let (mut heard, mut pcm) = (Vec::new(), AudioBuffer::default());
+    let (mut next, mut played, mut spurts) = (MediaTime::ZERO, Duration::ZERO, 0);
+    for length in [20, 60, 10, 40, 20] {
+        let length = Duration::from_millis(length);
+        listener.set_settings(AudioSendSettings {
+            packet_time: length,
+            ..Default::default()
+        });
+        assert_eq!(booth.hub.audio_encoders(), 1);
+        (0..18).for_each(|_| booth.play());
+        played += Duration::from_millis(180);
+        let mut last = Duration::ZERO;
+        while next + length <= MediaTime::ZERO + played {
+            let packet = next_packet(&listener).await;
+            assert_eq!(packet.capture_time, next, "{length:?}");
+            last = packet.duration;
+            next += last;
+            spurts += u32::from(packet.starts_talk_spurt);
+            decoder.decode(&packet.data, &mut pcm).unwrap();
+            heard.extend_from_slice(pcm.samples());
+        }
+        assert_eq!(last, length);
+    }
+    assert_eq!(spurts, 1, "the first packet's alone");
+    let (purity, _) = tone(&heard[9_600..heard.len() - heard.len() % 4_800]);
+    assert!(purity > 0.98, "{purity}");
+}
+
+#[tokio::test]
 async fn a_disabled_track_sends_silence_and_with_dtx_next_to_nothing() {
     let mut booth = Booth::new(48_000, 1);
     let plain = booth.listener(AudioSendSettings::default()).await;

@@ -52,6 +52,8 @@ pub struct PathRecoveryConfig {
     pub settle: Duration,
     /// Packets that come by another way than the one in use are watched for so long.
     pub astray: Duration,
+    /// Relays that could not be had are asked again after so long: a server that is started anew is back by then.
+    pub relay: Duration,
     /// The shortest time between two restarts.
     pub least_pause: Duration,
     /// How much later the side that did not offer first acts on what both see.
@@ -73,6 +75,7 @@ impl Default for PathRecoveryConfig {
             consent: Duration::from_secs(30),
             settle: Duration::from_millis(200),
             astray: Duration::from_secs(1),
+            relay: Duration::from_secs(2),
             least_pause: Duration::from_secs(1),
             handicap: Duration::from_secs(2),
             eager_for: Duration::from_secs(600),
@@ -186,6 +189,14 @@ impl PathRecovery {
     pub fn on_astray(&mut self, now: MediaTime) {
         if self.state == IceState::Disconnected && self.due.is_none() {
             self.seen_by_both(self.config.astray, now);
+        }
+    }
+
+    /// None of the relays can be had. Where there is no other way, they are asked again.
+    pub fn on_no_relay(&mut self, now: MediaTime) {
+        let sought = matches!(self.state, IceState::Checking | IceState::Failed);
+        if self.had_way && sought && self.due.is_none() {
+            self.seen_by_both(self.config.relay, now);
         }
     }
 

@@ -48,6 +48,8 @@ pub struct RateInput {
     pub audio: bool,
     /// Whether there is a picture to send.
     pub video: bool,
+    /// What copies of the sound take beside its target, bits a second: the picture makes room for them.
+    pub audio_copies_bps: u64,
 }
 
 /// What the encoders are told.
@@ -104,7 +106,9 @@ impl RateAllocator {
         };
         let (video_min, video_max) = ordered(config.video_min_bps, config.video_max_bps);
         let video_bps = if input.video {
-            let left = usable.saturating_sub(audio_bps);
+            let left = usable
+                .saturating_sub(audio_bps)
+                .saturating_sub(input.audio_copies_bps);
             self.damped(left.clamp(video_min, video_max))
         } else {
             0
@@ -275,6 +279,21 @@ mod tests {
     }
 
     #[test]
+    fn a_picture_makes_room_for_copies_of_the_sound_down_to_its_least() {
+        let given = |estimate, audio_copies_bps| {
+            let input = RateInput {
+                audio_copies_bps,
+                ..both(estimate)
+            };
+            hold(&mut RateAllocator::new(RateConfig::default()), input, 1.0)
+        };
+        let (plain, copied) = (given(1_000_000, 0), given(1_000_000, 64_000));
+        assert_eq!(copied.audio_bps, plain.audio_bps);
+        assert_eq!(plain.video_bps - copied.video_bps, 64_000);
+        assert_eq!(given(100_000, 64_000).video_bps, 40_000);
+    }
+
+    #[test]
     fn loss_leaves_room_for_what_is_sent_again() {
         let mut allocator = RateAllocator::new(RateConfig::default());
         let clean = allocator.update(both(1_000_000));
@@ -292,12 +311,12 @@ mod tests {
     proptest! {
         #[test]
         fn it_stays_within_what_there_is(
-            updates in prop::collection::vec((any::<u64>(), prop::option::of(any::<u64>()), any::<f64>(), any::<bool>(), any::<bool>()), 1..50),
+            updates in prop::collection::vec((any::<u64>(), prop::option::of(any::<u64>()), any::<f64>(), any::<bool>(), any::<bool>(), any::<u64>()), 1..50),
         ) {
             let config = RateConfig::default();
             let mut allocator = RateAllocator::new(config);
-                for (estimate_bps, acknowledged_bps, loss, audio, video) in updates {
-                let input = RateInput { estimate_bps, acknowledged_bps, loss, audio, video };
+            for (estimate_bps, acknowledged_bps, loss, audio, video, audio_copies_bps) in updates {
+                let input = RateInput { estimate_bps, acknowledged_bps, loss, audio, video, audio_copies_bps };
                 let given = allocator.update(input);
                 prop_assert!(given.audio_bps <= config.audio_max_bps && given.video_bps <= config.video_max_bps);
                 let least = config.audio_min_bps + config.video_min_bps;

@@ -1,7 +1,7 @@
 //! A call between two peers in the laboratory.
 
 use crate::signaling::Signaling;
-use crate::{Camera, Microphone, Viewed, VirtualClock, Wire};
+use crate::{Camera, Flow, Microphone, Viewed, VirtualClock, Wire};
 use duet_codec::VideoCodec;
 use duet_media::{Clock, MediaStream, MediaTime};
 use duet_peer::{
@@ -235,23 +235,21 @@ impl Call {
 
     /// Bits a second that came through from the caller between the two times.
     pub fn rate(&self, from: MediaTime, until: MediaTime) -> f64 {
-        let passed = self.wire.passed();
-        let within = passed.iter().filter(|datagram| {
-            datagram.from == self.ends[0].ip && (from..until).contains(&datagram.arrived)
-        });
-        let bytes: usize = within.map(|datagram| datagram.bytes).sum();
-        bytes as f64 * 8.0 / until.saturating_since(from).as_secs_f64()
+        self.flow(0).rate(from, until)
     }
 
     /// How long what came through from the caller between the two times was under way, the given share
     /// of it at most.
     pub fn delay(&self, from: MediaTime, until: MediaTime, share: f64) -> Duration {
-        let passed = self.wire.passed();
-        let within = passed.iter().filter(|datagram| {
-            datagram.from == self.ends[0].ip && (from..until).contains(&datagram.arrived)
-        });
-        let delays = within.map(|datagram| datagram.arrived.saturating_since(datagram.sent));
-        crate::percentile(delays.collect(), share)
+        self.flow(0).delay(from, until, share)
+    }
+
+    /// What an end sent, from whichever address that it has or began with.
+    pub fn flow(&self, end: usize) -> Flow {
+        let end = &self.ends[end];
+        let mut ips = end.ips.borrow().clone();
+        ips.push(end.ip);
+        Flow::of(&self.wire, &ips)
     }
 
     /// Hangs up.

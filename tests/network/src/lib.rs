@@ -7,6 +7,7 @@
 
 mod call;
 mod clock;
+mod flow;
 mod signaling;
 mod studio;
 mod tcp;
@@ -15,6 +16,7 @@ mod wire;
 
 pub use call::{Call, CallConfig, End, Sends};
 pub use clock::VirtualClock;
+pub use flow::Flow;
 pub use studio::{Camera, Microphone};
 pub use tcp::{Tcp, rate};
 pub use viewed::{Shown, Viewed, percentile};

@@ -45,6 +45,8 @@ struct State {
     /// Whose datagrams come from another address, and from which.
     disguised: HashMap<IpAddr, IpAddr>,
     log: Vec<Passed>,
+    /// From where something was sent, and when.
+    sent: Vec<(IpAddr, MediaTime)>,
 }
 
 #[derive(Clone)]
@@ -91,6 +93,7 @@ impl Wire {
                 unplugged: HashSet::from([IpAddr::from([127, 0, 0, 1])]),
                 disguised: HashMap::new(),
                 log: Vec::new(),
+                sent: Vec::new(),
             }),
             sent: Arc::default(),
         });
@@ -166,6 +169,14 @@ impl Wire {
     /// All that came through so far, in the order of arrival.
     pub fn passed(&self) -> Vec<Passed> {
         self.0.state.lock().log.clone()
+    }
+
+    /// Of what was sent from the given addresses, what came through, and when each datagram was sent.
+    pub(crate) fn traffic(&self, from: &[IpAddr]) -> (Vec<Passed>, Vec<MediaTime>) {
+        let state = self.0.state.lock();
+        let passed = state.log.iter().filter(|it| from.contains(&it.from));
+        let sent = state.sent.iter().filter(|(ip, _)| from.contains(ip));
+        (passed.copied().collect(), sent.map(|(_, at)| *at).collect())
     }
 }
 
@@ -302,6 +313,7 @@ impl DatagramSocket for Socket {
         };
         let size = datagram.data.len() + OVERHEAD;
         let mut state = self.wire.state.lock();
+        state.sent.push((self.address.ip(), now));
         state
             .link(self.address.ip(), to.ip())
             .send(datagram, size, now);

@@ -98,9 +98,10 @@ fn each_preference_keeps_what_it_names() {
         (width(&smooth)..960).contains(&width(&between)),
         "{between:?}"
     );
-    for seen in [smooth, sharp, between] {
+    // Few pictures are few probes of the path: how much it carries is found out slowly.
+    for (seen, kbps) in [(smooth, 250.0), (sharp, 180.0), (between, 250.0)] {
         assert_eq!(seen.reason, "bandwidth", "{seen:?}");
-        assert!(seen.kbps > 200.0, "{seen:?}");
+        assert!(seen.kbps > kbps, "{seen:?}");
     }
 }
 

@@ -14,11 +14,10 @@ use crate::serve::asked_to_end;
 use crate::statistics;
 use crate::stats_file::StatsFile;
 use crate::tell::Tell;
+use crate::ways::{Ways, has_relay};
 use duet_devices::MediaDevices;
 use duet_media::{Clock, MediaTime, MonotonicClock};
-use duet_peer::{
-    PeerConnectionEvent, PeerContext, RTCConfiguration, RTCIceServer, RTCPeerConnectionState,
-};
+use duet_peer::{PeerConnectionEvent, PeerContext, RTCIceServer, RTCPeerConnectionState};
 use duet_session::RecoveryAction;
 use duet_signaling::{ClientMessage, PeerId, PeerInfo};
 use link::{Link, LinkEvent};
@@ -60,6 +59,7 @@ pub(crate) async fn run(options: Call, tell: &Tell) -> Result<ExitCode, Failure>
     let mut context = PeerContext::new(clock.clone());
     context.max_bitrate = options.media.picture.video_kbps * 1_000 + 64_000;
     context.start_bitrate = context.start_bitrate.min(context.max_bitrate);
+    options.ways.trust(&mut context)?;
     let (event_sender, link_events) = mpsc::channel(LINK_EVENTS);
     let lobby = Lobby::open(&options, *tell);
     let task = CallTask {
@@ -74,6 +74,7 @@ pub(crate) async fn run(options: Call, tell: &Tell) -> Result<ExitCode, Failure>
         next_link: 0,
         event_sender,
         ice_servers: Vec::new(),
+        ways: options.ways.clone(),
         report: options.report.clone(),
     };
     task.run(lobby, link_events, options.duration).await
@@ -91,7 +92,9 @@ struct CallTask {
     links: Vec<Link>,
     next_link: u64,
     event_sender: mpsc::Sender<LinkEvent>,
+    /// Those that the signaling server names.
     ice_servers: Vec<RTCIceServer>,
+    ways: Ways,
     report: Option<std::path::PathBuf>,
 }
 
@@ -267,10 +270,12 @@ impl CallTask {
         }
         let id = self.next_link;
         self.next_link += 1;
-        let configuration = RTCConfiguration {
-            ice_servers: self.ice_servers.clone(),
-            ..RTCConfiguration::default()
-        };
+        let configuration = self.ways.configuration(&self.ice_servers);
+        if self.ways.are_relayed() && !has_relay(&configuration.ice_servers) {
+            self.tell.warn(
+                "only ways through a TURN server may be used, and there is none: see --ice-server",
+            );
+        }
         self.remote.calling(self.clock.now());
         let stream = self.local.stream();
         let link = Link::new(

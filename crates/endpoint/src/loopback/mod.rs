@@ -18,6 +18,7 @@ use crate::serve::asked_to_end;
 use crate::statistics;
 use crate::stats_file::StatsFile;
 use crate::tell::{Tell, print};
+use crate::ways::has_relay;
 use duet_codec::{AudioEncoderConfig, VideoEncoderConfig};
 use duet_devices::MediaDevices;
 use duet_media::{Clock, MediaKind, MediaStream, MonotonicClock, SinkHandle};
@@ -33,6 +34,11 @@ use std::time::Duration;
 const CONNECT: Duration = Duration::from_secs(15);
 
 pub(crate) async fn run(options: Loopback, tell: &Tell) -> Result<ExitCode, Failure> {
+    if options.ways.are_relayed() && !has_relay(&options.ways.ice_servers) {
+        return Err(Failure::usage(
+            "--ice-transport-policy relay: expected a TURN server, given by --ice-server",
+        ));
+    }
     let clock = Arc::new(MonotonicClock::new());
     let mut stats = options
         .stats
@@ -42,8 +48,11 @@ pub(crate) async fn run(options: Loopback, tell: &Tell) -> Result<ExitCode, Fail
     let local =
         LocalMedia::open_loopback(&options, &MediaDevices::new(clock.clone()), clock.clone())?;
     let mut context = PeerContext::new(clock.clone());
-    context.network = NetworkPolicy::LoopbackOnly;
+    if options.ways.ice_servers.is_empty() {
+        context.network = NetworkPolicy::LoopbackOnly;
+    }
     context.mdns = false;
+    options.ways.trust(&mut context)?;
     context.max_bitrate = options.picture.video_kbps * 1_000 + 64_000;
     context.start_bitrate = context.max_bitrate;
 
@@ -65,7 +74,7 @@ pub(crate) async fn run(options: Loopback, tell: &Tell) -> Result<ExitCode, Fail
     let audio = AudioProbe::new(clock.clone());
     let meter = CpuMeter::start();
     let started = clock.now();
-    let mut pair = Pair::connect(&context, &stream).await?;
+    let mut pair = Pair::connect(&context, &options.ways, &stream).await?;
     let mut sinks: Vec<SinkHandle> = Vec::new();
     let mut wanted = stream.get_tracks().len();
 

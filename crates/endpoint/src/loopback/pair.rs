@@ -1,8 +1,9 @@
 //! Two connections that signal each other directly.
 
 use crate::failure::Failure;
+use crate::ways::Ways;
 use duet_media::{MediaStream, MediaStreamTrack};
-use duet_peer::{PeerConnectionEvent, PeerContext, RTCConfiguration, RTCError, RTCPeerConnection};
+use duet_peer::{PeerConnectionEvent, PeerContext, RTCError, RTCPeerConnection};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -21,10 +22,11 @@ impl Pair {
     /// Negotiates a call that sends `stream`.
     pub(crate) async fn connect(
         context: &PeerContext,
+        ways: &Ways,
         stream: &MediaStream,
     ) -> Result<Pair, Failure> {
         let failed = |error: RTCError| Failure::failed(format_args!("cannot call: {error}"));
-        let new = || RTCPeerConnection::new(RTCConfiguration::default(), context.clone());
+        let new = || RTCPeerConnection::new(ways.configuration(&[]), context.clone());
         let sender = new().await.map_err(failed)?;
         let receiver = new().await.map_err(failed)?;
         let (found, tracks) = mpsc::channel(TRACKS);
@@ -95,6 +97,10 @@ fn carry(
                 }
                 // Nobody takes it once the pair is closed.
                 PeerConnectionEvent::Track(event) => drop(tracks.send(event.track).await),
+                PeerConnectionEvent::IceCandidateError(error) => {
+                    let (code, text) = (error.error_code, error.error_text);
+                    tracing::warn!("{}: {text} ({code})", error.url);
+                }
                 _ => {}
             }
         }

@@ -3,6 +3,7 @@
 
 use super::nack::NackTracker;
 use crate::pipeline::{InboundAudio, InboundVideo, RtpPacket};
+use crate::sdp::SoundTypes;
 use crate::sources::{Contributing, Heard};
 use bytes::Bytes;
 use duet_media::MediaTime;
@@ -43,10 +44,13 @@ pub(crate) enum Receive {
 }
 
 impl Receive {
-    fn push(&self, packet: RtpPacket, arrival: MediaTime) {
-        match self {
-            Receive::Audio(inbound) => inbound.push(packet, arrival),
-            Receive::Video(inbound) => inbound.push(packet, arrival),
+    fn push(&self, packet: RtpPacket, sound: Option<SoundTypes>, arrival: MediaTime) {
+        match (self, sound) {
+            (Receive::Audio(inbound), Some(sound)) if sound.red == Some(packet.payload_type) => {
+                inbound.push_red(packet, sound.opus, arrival);
+            }
+            (Receive::Audio(inbound), _) => inbound.push(packet, arrival),
+            (Receive::Video(inbound), _) => inbound.push(packet, arrival),
         }
     }
 
@@ -78,6 +82,8 @@ pub(crate) struct Route {
     /// From the description; a packet of another SSRC is known by its mid.
     pub(crate) ssrcs: Vec<u32>,
     pub(crate) mid_extension: Option<u8>,
+    /// Of a section of sound.
+    pub(crate) sound: Option<SoundTypes>,
     pub(crate) receive: Arc<Receive>,
     /// The SSRC that packets came with last; 0 before the first.
     pub(crate) media_ssrc: Arc<AtomicU32>,
@@ -92,9 +98,18 @@ pub(crate) struct Route {
 
 impl Route {
     pub(super) fn deliver(self: &Arc<Self>, packet: RtpPacket, arrival: MediaTime) {
-        self.receive.push(packet, arrival);
+        self.receive.push(packet, self.sound, arrival);
         if !self.flowing.load(Ordering::Relaxed) && !self.flowing.swap(true, Ordering::AcqRel) {
             (self.on_flow)(self.clone());
+        }
+    }
+
+    /// Whether a packet is to be played; `first` is the payload type that the stream began with. Sound
+    /// may begin with a telephone key, and goes over from Opus to redundancy and back.
+    fn plays(&self, payload_type: u8, first: u8) -> bool {
+        match self.sound {
+            Some(sound) => payload_type == sound.opus || Some(payload_type) == sound.red,
+            None => payload_type == first,
         }
     }
 
@@ -136,6 +151,7 @@ pub(crate) struct InboundCounters {
     pub(crate) discarded: u64,
     pub(crate) nacks: u64,
     pub(crate) last_packet: Option<MediaTime>,
+    /// Of the last packet that is to be played.
     pub(crate) payload_type: u8,
     /// Of the stream's own packets, by their numbers.
     pub(crate) lost: i64,
@@ -264,7 +280,7 @@ impl Incoming {
             let timestamp = header.timestamp;
             stream.reception.on_packet(number, timestamp, arrival);
         }
-        if payload_type != stream.payload_type {
+        if !stream.route.plays(payload_type, stream.payload_type) {
             // Telephone keys, say: not ours to play, but not missing either.
             stream.counters.discarded += 1;
             stream.filter.insert(number);
@@ -283,6 +299,7 @@ impl Incoming {
             }
         }
         stream.counters.last_packet = Some(arrival);
+        stream.counters.payload_type = payload_type;
         stream.rtp_timestamp = header.timestamp;
         stream
             .contributing

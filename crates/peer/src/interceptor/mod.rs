@@ -17,7 +17,7 @@ mod retransmissions;
 
 pub(crate) use estimate::Estimate;
 pub(crate) use incoming::{InboundCounters, Receive, Route};
-pub(crate) use outgoing::{Feedbacks, OutboundCounters, RemoteReport};
+pub(crate) use outgoing::{Feedbacks, OutboundCounters, Redundancy, RemoteReport};
 
 use crate::PeerContext;
 use crate::pipeline::Workers;
@@ -225,6 +225,11 @@ impl MediaPath {
         drop(out);
         self.wake.notify_one();
         sent
+    }
+
+    /// How much of a stream of sound is sent again beside what follows it.
+    pub(crate) fn set_redundancy(&self, ssrc: u32, redundancy: Option<Redundancy>) {
+        self.out.lock().set_redundancy(ssrc, redundancy);
     }
 
     /// Queues a packet of a telephone key.

@@ -1,6 +1,9 @@
 //! Streams that are sent: cut into packets, numbered, counted, reported on.
 
 mod departures;
+mod sound;
+
+pub(crate) use sound::Redundancy;
 
 use super::pacer::Pacer;
 use bytes::Bytes;
@@ -19,6 +22,7 @@ use rtc::rtcp::reception_report::ReceptionReport;
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use rtc::rtp;
+use sound::Sound;
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -97,6 +101,7 @@ struct Stream {
     rid: Bytes,
     clock: RtpClock,
     packetizer: Vp8Packetizer,
+    sound: Sound,
     first_sequence_number: u16,
     next_sequence_number: u16,
     departures: Departures,
@@ -153,6 +158,7 @@ impl Outgoing {
             rid: Bytes::new(),
             clock: RtpClock::new(rate, rand::random()),
             packetizer: Vp8Packetizer::new(MAX_PAYLOAD, rand::random()),
+            sound: Sound::default(),
             first_sequence_number,
             next_sequence_number: first_sequence_number,
             departures: Departures::default(),
@@ -258,43 +264,6 @@ impl Outgoing {
             }
         }
         true
-    }
-
-    pub(crate) fn send_sound(
-        &mut self,
-        ssrc: u32,
-        time: MediaTime,
-        samples: u32,
-        marker: bool,
-        data: Bytes,
-    ) -> bool {
-        let Some(stream) = self.streams.get_mut(&ssrc) else {
-            return false;
-        };
-        let timestamp = stream.clock.stamp_samples(time, samples);
-        match stream.packet(ssrc, timestamp, marker, data) {
-            Some(packet) => {
-                self.pacer.push_audio(packet);
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// Queues a packet of a telephone key among a stream's sound.
-    pub(crate) fn send_event(
-        &mut self,
-        ssrc: u32,
-        payload_type: u8,
-        timestamp: u32,
-        marker: bool,
-        data: Bytes,
-    ) {
-        let stream = self.streams.get_mut(&ssrc);
-        if let Some(mut packet) = stream.and_then(|s| s.packet(ssrc, timestamp, marker, data)) {
-            packet.header.payload_type = payload_type;
-            self.pacer.push_audio(packet);
-        }
     }
 
     /// A stream's time stamp at `time`.

@@ -35,7 +35,7 @@ impl RTCPeerConnection {
                 certificates: Vec::new(),
                 ..configuration.clone()
             };
-            without.to_substrate()
+            without.to_substrate(&self.0.relays)
         };
         let shared = self.0.clone();
         tokio::spawn(async move { shared.configure(known).await });
@@ -57,10 +57,6 @@ impl RTCPeerConnection {
     }
 }
 
-/// The [error code](https://w3c.github.io/webrtc-pc/#dom-rtcpeerconnectioniceerrorevent-errorcode) of
-/// a server that cannot be reached.
-const UNREACHABLE: u16 = 701;
-
 impl Shared {
     /// Candidates are being gathered: tells which servers give none.
     pub(crate) fn post_unusable_servers(&self) {
@@ -70,7 +66,7 @@ impl Shared {
                     address: None,
                     port: None,
                     url,
-                    error_code: UNREACHABLE,
+                    error_code: crate::relay::UNREACHABLE,
                     error_text: why.to_owned(),
                 },
             ));

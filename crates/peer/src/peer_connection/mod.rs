@@ -12,14 +12,15 @@ use crate::negotiation::Negotiation;
 use crate::operations::Operations;
 use crate::pipeline::SyncGroup;
 use crate::recovery::{Offered, PathWatch, Recovery};
+use crate::relay::Relays;
 use crate::runtime::PeerRuntime;
 use crate::states::States;
 use crate::substrate::{Handler, media_engine, setting_engine};
 use crate::{
     PeerConnectionEvent, PeerContext, RTCConfiguration, RTCDataChannel, RTCDtlsTransport, RTCError,
-    RTCIceConnectionState, RTCIceGatheringState, RTCIceTransport, RTCPeerConnectionState,
-    RTCRtpTransceiver, RTCRtpTransceiverDirection as Direction, RTCSctpTransport,
-    RTCSignalingState,
+    RTCIceConnectionState, RTCIceGatheringState, RTCIceTransport, RTCIceTransportPolicy,
+    RTCPeerConnectionState, RTCRtpTransceiver, RTCRtpTransceiverDirection as Direction,
+    RTCSctpTransport, RTCSignalingState,
 };
 use duet_media::{EventTarget, MediaStream, Subscription};
 use parking_lot::Mutex;
@@ -78,6 +79,7 @@ pub(crate) struct Shared {
     channels: Mutex<Vec<RTCDataChannel>>,
     pub(crate) states: Arc<Mutex<States>>,
     pub(crate) recovery: Arc<Recovery>,
+    pub(crate) relays: Arc<Relays>,
     queue: mpsc::Sender<Item>,
     events: Arc<EventTarget<PeerConnectionEvent>>,
     closed: AtomicBool,
@@ -95,11 +97,14 @@ impl RTCPeerConnection {
         context: PeerContext,
     ) -> Result<RTCPeerConnection, RTCError> {
         configuration.check()?;
-        let known = configuration.to_substrate();
         let wake = Arc::new(Notify::new());
         let (queue, items) = mpsc::channel(MAX_WAITING_EVENTS);
         let states = Arc::new(Mutex::new(States::default()));
         let recovery = Arc::new(Recovery::new(context.clock.clone()));
+        let roots = context.turn_roots.clone();
+        let relays = Arc::new(Relays::new(roots, queue.clone(), recovery.clone()));
+        let known = configuration.to_substrate(&relays);
+        let relay_only = configuration.ice_transport_policy == RTCIceTransportPolicy::Relay;
         let offered = Offered::new(context.network.clone(), context.interfaces.clone());
         // Without multicast there is no mDNS; that is no reason to have no call.
         let modes: &[MulticastDnsMode] = if context.mdns {
@@ -119,10 +124,11 @@ impl RTCPeerConnection {
             let builder = substrate::PeerConnectionBuilder::new()
                 .with_configuration(known.clone())
                 .with_media_engine(media_engine()?)
-                .with_setting_engine(setting_engine(*mode))
+                .with_setting_engine(setting_engine(*mode, relay_only))
                 .with_interceptor_registry(chain)
                 .with_runtime(Arc::new(PeerRuntime::new(
                     wake.clone(),
+                    relays.clone(),
                     context.sockets.clone(),
                     context.clock.clone(),
                     recovery.consent(),
@@ -166,6 +172,7 @@ impl RTCPeerConnection {
             channels: Mutex::default(),
             states,
             recovery: recovery.clone(),
+            relays,
             queue,
             events: events.clone(),
             closed: AtomicBool::new(false),

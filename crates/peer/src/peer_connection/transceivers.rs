@@ -230,9 +230,18 @@ impl Shared {
                 let made = self.substrate.add_transceiver_from_track(track, None);
                 let made = made.await?;
                 if transceiver.0.kind == MediaKind::Audio {
-                    // It would offer the track's codec alone. Fails where the other side has shown
-                    // before that it takes no telephone keys: then there are none.
-                    let _ = made.set_codec_preferences(audio_codecs().to_vec()).await;
+                    // It would offer the track's codec alone. Fails where the other side has shown before
+                    // that it does not take one of them: then that one is left out.
+                    for without in [&[][..], &["audio/red"], &["audio/telephone-event"]] {
+                        let codecs = audio_codecs().into_iter();
+                        let codecs = codecs.filter(|codec| {
+                            let name = codec.rtp_codec.mime_type.as_str();
+                            !without.contains(&name)
+                        });
+                        if made.set_codec_preferences(codecs.collect()).await.is_ok() {
+                            break;
+                        }
+                    }
                 }
                 made
             }

@@ -72,6 +72,7 @@ struct Inbox {
     queued: Duration,
     /// How much makes it worth waking up for.
     needed: Duration,
+    settings: AudioSendSettings,
     bitrate: u32,
     expected_loss: u8,
     heard: bool,
@@ -92,6 +93,7 @@ impl AudioEncoding {
                 sound: VecDeque::with_capacity(INBOX_CAPACITY),
                 queued: Duration::ZERO,
                 needed: Duration::ZERO,
+                settings: *settings,
                 bitrate,
                 expected_loss: 0,
                 heard: false,
@@ -129,6 +131,16 @@ impl AudioEncoding {
         let mut ledger = listener.ledger.lock();
         ledger.past = ledger.sum();
         ledger.current = None;
+    }
+
+    /// Goes on with other settings from the next packet on, so that no sound is lost; false if it cannot.
+    pub(super) fn take_on(&self, settings: &AudioSendSettings) -> bool {
+        let mut inbox = self.shared.inbox.lock();
+        let alike = inbox.settings.channels == settings.channels;
+        if alike {
+            inbox.settings = *settings;
+        }
+        alike
     }
 
     pub(super) fn set_target(&self, bitrate: u32, expected_loss: u8) {
@@ -269,7 +281,6 @@ impl Worker {
             fec: settings.fec,
             dtx: settings.dtx,
         };
-        let frames = settings.packet_time.as_millis() as usize * SAMPLE_RATE as usize / 1_000;
         Worker {
             shared,
             settings: *settings,
@@ -279,7 +290,7 @@ impl Worker {
             mixed: Vec::new(),
             pending: Vec::new(),
             head: None,
-            packet: AudioBuffer::new(SAMPLE_RATE, settings.channels, frames),
+            packet: packet(settings),
             silent: true,
             begun: false,
         }
@@ -287,12 +298,17 @@ impl Worker {
 
     /// Sound, once there is so much of it that there will be a packet, or when there may be.
     fn next_sound(&mut self) -> Result<AudioFrame, Next> {
+        let mut inbox = self.shared.inbox.lock();
+        if self.settings != inbox.settings {
+            self.settings = inbox.settings;
+            (self.config.fec, self.config.dtx) = (self.settings.fec, self.settings.dtx);
+            self.packet = packet(&self.settings);
+        }
         let channels = usize::from(self.settings.channels);
         let missing = self
             .packet
             .frames()
             .saturating_sub(self.pending.len() / channels);
-        let mut inbox = self.shared.inbox.lock();
         // A millisecond less: rounding, and what a resampler holds back, are not to cost 10 ms.
         inbox.needed = duration(missing).saturating_sub(Duration::from_millis(1));
         if inbox.closed {
@@ -350,13 +366,17 @@ impl Worker {
                 resampler.process(&self.mixed, &mut self.pending);
             }
         }
-        while self.pending.len() >= self.packet.samples().len() {
-            let len = self.packet.samples().len();
+        self.encode_whole();
+    }
+
+    /// Sends what fills packets.
+    fn encode_whole(&mut self) {
+        let len = self.packet.samples().len();
+        while let Some(capture_time) = self.head.filter(|_| self.pending.len() >= len) {
             self.packet
                 .samples_mut()
                 .copy_from_slice(&self.pending[..len]);
             self.pending.drain(..len);
-            let capture_time = self.head.unwrap_or(sound.capture_time);
             self.head = Some(capture_time + self.settings.packet_time);
             self.encode(capture_time);
         }
@@ -371,6 +391,8 @@ impl Worker {
 
     /// Sends what there is before a gap, the rest of its packet silent.
     fn flush(&mut self) {
+        // There is more than one packet's where packets have become shorter.
+        self.encode_whole();
         if let Some(head) = self.head.take()
             && !self.pending.is_empty()
         {
@@ -443,6 +465,12 @@ impl Worker {
             self.encoder = None;
         }
     }
+}
+
+/// Room for the sound of one packet.
+fn packet(settings: &AudioSendSettings) -> AudioBuffer {
+    let frames = settings.packet_time.as_millis() as usize * SAMPLE_RATE as usize / 1_000;
+    AudioBuffer::new(SAMPLE_RATE, settings.channels, frames)
 }
 
 fn duration(frames: usize) -> Duration {

@@ -197,8 +197,10 @@ impl Kind for Sound {
         }
     }
 
-    fn take_on(_: &Option<AudioEncoding>, _: &AudioSendSettings) -> bool {
-        false
+    fn take_on(encoding: &Option<AudioEncoding>, settings: &AudioSendSettings) -> bool {
+        encoding
+            .as_ref()
+            .is_some_and(|encoding| encoding.take_on(settings))
     }
 
     fn running(encoding: &Option<AudioEncoding>) -> usize {

@@ -12,7 +12,7 @@ use duet_media::{
     MediaTrackCapabilities, MediaTrackSettings, Pool, SourceControl,
 };
 use duet_session::audio_jitter::{AudioDecode, AudioPlayout, PlayoutKind, opus_has_fec};
-use duet_session::{ClockRate, NtpTime, Played, RtpTimeline};
+use duet_session::{ClockRate, NtpTime, Played, RedPayload, RtpTimeline};
 use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -88,6 +88,16 @@ impl InboundAudio {
 
     /// A packet of this track that arrived at `arrival`. Never blocks.
     pub fn push(&self, packet: RtpPacket, arrival: MediaTime) {
+        self.take(packet, None, arrival);
+    }
+
+    /// The same, where earlier packets may come along with it
+    /// ([RFC 2198](https://www.rfc-editor.org/rfc/rfc2198)); `opus` is the payload type of what is in it.
+    pub fn push_red(&self, packet: RtpPacket, opus: u8, arrival: MediaTime) {
+        self.take(packet, Some(opus), arrival);
+    }
+
+    fn take(&self, packet: RtpPacket, red_of: Option<u8>, arrival: MediaTime) {
         let mut inbox = self.shared.inbox.lock();
         if inbox.closed {
             return;
@@ -97,17 +107,22 @@ impl InboundAudio {
             inbox.overflow += 1;
             return;
         }
-        let channels = if opus_is_stereo(&packet.payload) {
-            2
-        } else {
-            1
-        };
-        inbox.packets.push((packet, arrival));
+        let payload = packet.payload.clone();
+        inbox.packets.push(Came {
+            packet,
+            red_of,
+            arrival,
+        });
         let idle = inbox.idle;
         drop(inbox);
         // The worker comes by every 10 ms anyway.
         if idle {
-            self.wake(channels);
+            let own = match red_of {
+                Some(opus) => RedPayload::parse(&payload, opus).map(|red| red.primary),
+                None => Ok(payload),
+            };
+            let stereo = own.is_ok_and(|own| opus_is_stereo(&own));
+            self.wake(if stereo { 2 } else { 1 });
         }
     }
 
@@ -186,8 +201,16 @@ struct Shared {
     stats: Mutex<InboundAudioStats>,
 }
 
+/// A packet that came.
+struct Came {
+    packet: RtpPacket,
+    /// It is one of redundancy, of sound of this payload type.
+    red_of: Option<u8>,
+    arrival: MediaTime,
+}
+
 struct Inbox {
-    packets: Vec<(RtpPacket, MediaTime)>,
+    packets: Vec<Came>,
     received: u64,
     overflow: u64,
     report: Option<(NtpTime, u32)>,
@@ -229,7 +252,7 @@ struct Worker {
     source: MediaSource,
     /// Made with the first step.
     playing: Option<Playing>,
-    packets: Vec<(RtpPacket, MediaTime)>,
+    packets: Vec<Came>,
 }
 
 struct Playing {
@@ -251,9 +274,9 @@ impl Work for Worker {
                 return next;
             }
             let Playing { player, due, heard } = &mut playing;
-            for (packet, arrival) in self.packets.drain(..) {
-                *heard = (*heard).max(arrival);
-                player.push(packet, arrival);
+            for came in self.packets.drain(..) {
+                *heard = (*heard).max(came.arrival);
+                player.push(came);
             }
             let block = player.pull(*due, self.clock.now());
             *self.shared.stats.lock() = player.stats;
@@ -319,6 +342,8 @@ struct Player {
     timeline: RtpTimeline,
     sync: Option<SyncGroup>,
     pool: Pool<AudioBuffer>,
+    /// Packets of redundancy that are none.
+    broken: u64,
     stats: InboundAudioStats,
 }
 
@@ -329,13 +354,28 @@ impl Player {
             timeline: RtpTimeline::new(ClockRate::OPUS),
             sync: None,
             pool: Pool::new(16),
+            broken: 0,
             stats: InboundAudioStats::default(),
         }
     }
 
-    fn push(&mut self, packet: RtpPacket, arrival: MediaTime) {
-        self.timeline.on_arrival(packet.timestamp, arrival);
-        self.playout.push(packet, arrival);
+    fn push(&mut self, came: Came) {
+        let Came {
+            packet,
+            red_of,
+            arrival,
+        } = came;
+        let timestamp = packet.timestamp;
+        match red_of {
+            None => self.playout.push(packet, arrival),
+            Some(opus) => {
+                if self.playout.push_red(&packet, opus, arrival).is_err() {
+                    self.broken += 1;
+                    return;
+                }
+            }
+        }
+        self.timeline.on_arrival(timestamp, arrival);
     }
 
     /// The block that is due at `due`.
@@ -376,7 +416,8 @@ impl Player {
             packets_received: self.stats.packets_received,
             packets_discarded: jitter.packets_discarded
                 + jitter.packets_duplicated
-                + jitter.packets_corrupt,
+                + jitter.packets_corrupt
+                + self.broken,
             total_samples_received: jitter.total_samples_received,
             concealed_samples: jitter.concealed_samples,
             silent_concealed_samples: jitter.silent_concealed_samples,

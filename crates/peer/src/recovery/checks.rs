@@ -4,6 +4,7 @@
 //! The agent checks each pair at every turn, for as long as an attempt lasts. That finds a short path in
 //! milliseconds, and would be hundreds of packets a second into a path that is not there.
 
+use crate::relay::{self, Peer};
 use duet_media::Clock;
 use duet_session::CheckPacer;
 use parking_lot::Mutex;
@@ -19,7 +20,7 @@ use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 pub(crate) struct PacedSocket {
     inner: Arc<dyn AsyncUdpSocket>,
     clock: Arc<dyn Clock>,
-    pacer: Mutex<CheckPacer<SocketAddr>>,
+    pacer: Mutex<CheckPacer<FarEnd>>,
     consent: Arc<AtomicBool>,
 }
 
@@ -50,13 +51,14 @@ impl AsyncUdpSocket for PacedSocket {
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        if is_check(transmit.contents) {
+        let (far, contents) = far_end(transmit.contents, transmit.destination);
+        if is_check(contents) {
             let now = self.clock.now();
-            if !self.pacer.lock().allow(transmit.destination, now) {
+            if !self.pacer.lock().allow(far, now) {
                 // As if it were lost: the agent's next one is not far.
                 return Poll::Ready(Ok(transmit.contents.len()));
             }
-        } else if is_content(transmit.contents) && !self.consent.load(Ordering::Acquire) {
+        } else if is_content(contents) && !self.consent.load(Ordering::Acquire) {
             return Poll::Ready(Ok(transmit.contents.len()));
         }
         self.inner.poll_send(cx, transmit)
@@ -70,8 +72,10 @@ impl AsyncUdpSocket for PacedSocket {
     ) -> Poll<io::Result<usize>> {
         let filled = ready!(self.inner.poll_recv(cx, buffers, meta))?;
         for (buffer, meta) in buffers.iter().zip(meta).take(filled) {
-            if is_stun(buffer) {
-                self.pacer.lock().heard(&meta.addr);
+            let datagram = &buffer[..meta.len.min(buffer.len())];
+            let (far, contents) = far_end(datagram, meta.addr);
+            if is_stun(contents) {
+                self.pacer.lock().heard(&far);
             }
         }
         Poll::Ready(Ok(filled))
@@ -86,14 +90,29 @@ impl AsyncUdpSocket for PacedSocket {
     }
 }
 
+/// Who is checked.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum FarEnd {
+    Direct(SocketAddr),
+    /// Through the relay at an address.
+    Relayed(SocketAddr, Peer),
+}
+
+/// The far end of a datagram, and what it is without a relay's wrapping.
+fn far_end(datagram: &[u8], address: SocketAddr) -> (FarEnd, &[u8]) {
+    match relay::open(datagram) {
+        Some(relayed) => (FarEnd::Relayed(address, relayed.peer), relayed.payload),
+        None => (FarEnd::Direct(address), datagram),
+    }
+}
+
 /// [RFC 8489, section 5](https://www.rfc-editor.org/rfc/rfc8489#section-5): two bits of zero, and the cookie.
 fn is_stun(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|first| *first < 4)
         && datagram.get(4..8) == Some(&[0x21, 0x12, 0xA4, 0x42])
 }
 
-/// DTLS, RTP or RTCP ([RFC 9443, section 7](https://www.rfc-editor.org/rfc/rfc9443#section-7)), unless a relay
-/// carries it.
+/// DTLS, RTP or RTCP ([RFC 9443, section 7](https://www.rfc-editor.org/rfc/rfc9443#section-7)).
 fn is_content(datagram: &[u8]) -> bool {
     matches!(datagram.first(), Some(20..=63 | 128..=191))
 }

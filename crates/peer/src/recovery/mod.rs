@@ -16,7 +16,7 @@ use crate::{RTCIceConnectionState, RTCSignalingState};
 use duet_media::Clock;
 use duet_session::{IceState, NetworkChange, PathRecovery, PathRecoveryConfig};
 use parking_lot::Mutex;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -33,6 +33,8 @@ pub(crate) struct Recovery {
     news: Notify,
     /// Whether the other side consents to be sent to.
     consent: Arc<AtomicBool>,
+    /// Addresses that relays had granted and that are gone, since somebody looked.
+    lost_relays: Mutex<Vec<SocketAddr>>,
 }
 
 impl Recovery {
@@ -42,6 +44,7 @@ impl Recovery {
             decision: Mutex::new(PathRecovery::new(PathRecoveryConfig::default())),
             news: Notify::new(),
             consent: Arc::new(AtomicBool::new(true)),
+            lost_relays: Mutex::default(),
         }
     }
 
@@ -69,6 +72,18 @@ impl Recovery {
             RTCIceConnectionState::Closed => IceState::Closed,
         };
         self.decision.lock().on_ice(state, self.clock.now());
+        self.news.notify_one();
+    }
+
+    /// The connection to a relay broke, and the address that it had granted is gone with it.
+    pub(crate) fn on_relay_lost(&self, relayed: SocketAddr) {
+        self.lost_relays.lock().push(relayed);
+        self.news.notify_one();
+    }
+
+    /// No relay can be had.
+    pub(crate) fn on_no_relay(&self) {
+        self.decision.lock().on_no_relay(self.clock.now());
         self.news.notify_one();
     }
 
@@ -130,6 +145,7 @@ impl PathWatch {
             if changed {
                 self.on_network(&peer);
             }
+            self.on_relays(&peer);
             look = self.look(&peer).await.then_some(LOOK);
             self.act(&peer);
         }
@@ -184,6 +200,27 @@ impl PathWatch {
         tracing::debug!(?change, ?ips, "the machine's addresses");
         let now = self.recovery.clock.now();
         self.recovery.decision.lock().on_network(change, now);
+    }
+
+    /// What relays had granted and is gone: an address like any other.
+    fn on_relays(&self, peer: &Shared) {
+        let lost = std::mem::take(&mut *self.recovery.lost_relays.lock());
+        let pair = peer.dtls.ice_transport().get_selected_candidate_pair();
+        let Some((ip, port)) = pair.and_then(|pair| Some((pair.local.address?, pair.local.port?)))
+        else {
+            return;
+        };
+        let in_use =
+            |relayed: &SocketAddr| relayed.ip().to_string() == ip && relayed.port() == port;
+        if lost.iter().any(in_use) {
+            let change = NetworkChange {
+                lost: true,
+                gained: false,
+                usable: true,
+            };
+            let now = self.recovery.clock.now();
+            self.recovery.decision.lock().on_network(change, now);
+        }
     }
 
     /// Does what follows.

@@ -9,8 +9,10 @@
 
 mod codecs;
 mod present;
+mod sound;
 
 pub(crate) use present::{Presented, arrange, for_substrate, present, with_lines, with_mids};
+pub(crate) use sound::{OpusParameters, SoundTypes};
 
 use crate::transceiver::RTCRtpTransceiverDirection as Direction;
 use crate::{RTCError, RTCErrorKind, RTCRtpCodecParameters, RTCRtpHeaderExtensionParameters};
@@ -93,7 +95,7 @@ pub(crate) struct Section {
     pub(crate) taken_rids: Vec<String>,
     /// The header extension that carries the mid.
     pub(crate) mid_extension: Option<u8>,
-    /// Opus's parameters of the other side, as `key=value`, in order.
+    /// Of an audio section that has Opus.
     pub(crate) opus: Option<OpusParameters>,
     pub(crate) codecs: Vec<RTCRtpCodecParameters>,
     pub(crate) extensions: Vec<RTCRtpHeaderExtensionParameters>,
@@ -101,15 +103,6 @@ pub(crate) struct Section {
     pub(crate) reduced_size: bool,
     /// For data channels: bytes; `None` for any size.
     pub(crate) max_message_size: Option<u64>,
-}
-
-/// What the other side wishes of the Opus that it is sent
-/// ([RFC 7587](https://www.rfc-editor.org/rfc/rfc7587#section-6.1)).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct OpusParameters {
-    pub(crate) stereo: bool,
-    pub(crate) fec: bool,
-    pub(crate) dtx: bool,
 }
 
 /// A description, read.
@@ -357,7 +350,7 @@ fn parse_section(lines: &[&str], default: Direction, number: usize) -> Result<Se
         ssrcs,
         taken_rids: taken_rids(lines),
         mid_extension,
-        opus: opus(lines),
+        opus: OpusParameters::read(lines),
         mid,
     })
 }
@@ -473,30 +466,6 @@ fn direction(lines: &[&str]) -> Option<Direction> {
     lines
         .iter()
         .find_map(|line| Direction::from_sdp(line.strip_prefix("a=")?))
-}
-
-fn opus(lines: &[&str]) -> Option<OpusParameters> {
-    let payload = attributes(lines, "rtpmap").find_map(|value| {
-        let (payload, codec) = value.split_once(' ')?;
-        codec
-            .to_ascii_lowercase()
-            .starts_with("opus/")
-            .then_some(payload)
-    })?;
-    let parameters = attributes(lines, "fmtp")
-        .find_map(|value| value.strip_prefix(payload)?.strip_prefix(' '))
-        .unwrap_or_default();
-    let is_set = |name: &str| {
-        let mut pairs = parameters
-            .split(';')
-            .filter_map(|pair| pair.trim().split_once('='));
-        pairs.any(|(key, value)| key == name && value == "1")
-    };
-    Some(OpusParameters {
-        stereo: is_set("stereo"),
-        fec: is_set("useinbandfec"),
-        dtx: is_set("usedtx"),
-    })
 }
 
 #[cfg(test)]

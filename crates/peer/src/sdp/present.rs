@@ -2,10 +2,12 @@
 //! side's as the substrate does.
 
 use super::codecs::select;
-use super::{Session, attribute};
+use super::sound::{opus_payload, without_contradictions};
+use super::{Section, Session, SoundTypes, attribute};
 use crate::RTCRtpCodec;
 use crate::transceiver::RTCRtpTransceiverDirection as Direction;
 use duet_media::MediaKind;
+use std::borrow::Cow;
 
 /// How a transceiver stands in a description that is handed out.
 #[derive(Clone)]
@@ -165,13 +167,54 @@ pub(crate) fn for_substrate(
             if section.ssrcs.is_empty() && name.starts_with("msid:") {
                 continue;
             }
-            push(line);
+            if let Some(line) = sound_for_substrate(line, lines, section) {
+                push(&line);
+            }
             if silent && name.starts_with("mid:") {
                 push("a=sendonly");
             }
         }
     }
     out
+}
+
+/// A line of a section as the substrate, which matches codecs by their names and parameters, is to see
+/// it; `None` for none.
+fn sound_for_substrate<'a>(
+    line: &'a str,
+    lines: &[&str],
+    section: &Section,
+) -> Option<Cow<'a, str>> {
+    let Some(sound) = SoundTypes::of(&section.codecs) else {
+        return Some(line.into());
+    };
+    // Redundancy of another codec is none of ours.
+    let strange = |payload: &str| {
+        section.codecs.iter().any(|codec| {
+            codec.payload_type.to_string() == payload
+                && codec.codec.mime_type.eq_ignore_ascii_case("audio/red")
+                && Some(codec.payload_type) != sound.red
+        })
+    };
+    if line.starts_with("m=") {
+        let words = line.split_whitespace().enumerate();
+        let kept = words.filter(|(at, word)| *at < 3 || !strange(word));
+        let kept: Vec<&str> = kept.map(|(_, word)| word).collect();
+        return Some(kept.join(" ").into());
+    }
+    let names = ["a=rtpmap:", "a=fmtp:", "a=rtcp-fb:"];
+    let mut of_codec = names.iter().filter_map(|name| line.strip_prefix(name));
+    let Some((payload, parameters)) = of_codec.next().and_then(|rest| rest.split_once(' ')) else {
+        return Some(line.into());
+    };
+    if strange(payload) {
+        return None;
+    }
+    if line.starts_with("a=fmtp:") && opus_payload(lines) == Some(payload) {
+        let kept = without_contradictions(parameters, crate::substrate::OPUS_FMTP);
+        return (!kept.is_empty()).then(|| format!("a=fmtp:{payload} {kept}").into());
+    }
+    Some(line.into())
 }
 
 /// A description of ours with the sections of `template`, in its order and refused where ours has

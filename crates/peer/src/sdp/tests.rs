@@ -70,6 +70,31 @@ fn sections_may_not_share_an_id_or_part_company() {
 }
 
 #[test]
+fn the_substrate_sees_sound_as_its_own() {
+    let offer = OFFER
+        .replace(
+            "UDP/TLS/RTP/SAVPF 111 63\r\n",
+            "UDP/TLS/RTP/SAVPF 111 63 62\r\n",
+        )
+        .replace(
+            "a=fmtp:111 minptime=10;useinbandfec=1;stereo=1\r\n",
+            "a=fmtp:111 minptime=20;useinbandfec=1\r\na=rtpmap:63 red/48000/2\r\n\
+             a=fmtp:63 111/111\r\na=rtpmap:62 red/8000\r\na=fmtp:62 0/0\r\n",
+        );
+    let session = parse(&offer).unwrap();
+    let audio = session.section("0").unwrap();
+    let types = SoundTypes::of(&audio.codecs).unwrap();
+    assert_eq!((types.opus, types.red), (111, Some(63)));
+    let known = for_substrate(&offer, &session, true, |_| false);
+    assert!(
+        known.contains("m=audio 9 UDP/TLS/RTP/SAVPF 111 63\r\n"),
+        "{known}"
+    );
+    assert!(known.contains("a=fmtp:63 111/111\r\n") && !known.contains(":62 "));
+    assert!(known.contains("a=fmtp:111 useinbandfec=1\r\n"));
+}
+
+#[test]
 fn what_is_not_bundled_is_on_its_own() {
     let apart = OFFER.replace("BUNDLE 0 1 2", "BUNDLE 0 2");
     let session = parse(&apart).unwrap();

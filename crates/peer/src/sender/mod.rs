@@ -3,6 +3,7 @@
 mod dtmf;
 mod encodings;
 mod quality;
+mod sound;
 mod tasks;
 
 pub use dtmf::{RTCDTMFSender, RTCDTMFToneChangeEvent};
@@ -10,10 +11,7 @@ pub(crate) use encodings::SentStream;
 
 use crate::interceptor::{Feedbacks, MediaPath};
 use crate::peer_connection::Shared;
-use crate::pipeline::{
-    AudioSendSettings, EncoderHub, OutboundAudio, OutboundVideo, VideoSendSettings,
-};
-use crate::sdp::OpusParameters;
+use crate::pipeline::{EncoderHub, OutboundAudio, OutboundVideo, VideoSendSettings};
 use crate::{
     RTCDtlsTransport, RTCError, RTCRtpCapabilities, RTCRtpCodecParameters,
     RTCRtpEncodingParameters, RTCRtpSendParameters,
@@ -22,6 +20,7 @@ use duet_media::{MediaKind, MediaStreamTrack};
 use duet_session::{DegradationPreference, QualityLimitation, SimulcastAllocator};
 use encodings::Encoding;
 use parking_lot::Mutex;
+use sound::Sound;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -73,7 +72,7 @@ struct SenderState {
     live: bool,
     /// Nobody answers: its encoder waits for the path.
     resting: bool,
-    opus: AudioSendSettings,
+    sound: Sound,
 }
 
 struct AskEncoder(Outbound);
@@ -115,7 +114,7 @@ impl RTCRtpSender {
                 preference: None,
                 live: false,
                 resting: false,
-                opus: AudioSendSettings::default(),
+                sound: Sound::default(),
             }),
             returned: Mutex::default(),
             agreed: Mutex::default(),
@@ -259,6 +258,7 @@ impl RTCRtpSender {
 
     /// What the descriptions agreed on. What `get_parameters` returned before is void.
     pub(crate) fn agree(&self, agreed: RTCRtpSendParameters) {
+        self.agree_on_sound(&agreed.codecs);
         *self.0.agreed.lock() = agreed;
         *self.0.returned.lock() = None;
     }
@@ -412,26 +412,19 @@ impl RTCRtpSender {
         }
     }
 
-    /// What the other side wishes of its sound.
-    pub(crate) fn set_opus(&self, wished: OpusParameters) {
-        let Outbound::Audio(audio) = self.outbound() else {
+    /// Takes on its share of what the path carries, of pictures.
+    pub(crate) fn allot(&self, bits_per_second: u64) {
+        let Outbound::Video(video) = self.outbound() else {
             return;
         };
-        let mut state = self.0.state.lock();
-        state.opus.channels = if wished.stereo { 2 } else { 1 };
-        state.opus.fec = wished.fec;
-        state.opus.dtx = wished.dtx;
-        audio.set_settings(state.opus);
-    }
-
-    /// Takes on its share of what the path carries.
-    pub(crate) fn allot(&self, bits_per_second: u64, loss: f64) {
         let bits = u32::try_from(bits_per_second).unwrap_or(u32::MAX);
         let mut state = self.0.state.lock();
         let state = &mut *state;
+        let Some(track) = &state.track else {
+            return;
+        };
         let now = self.0.path.now();
         if self.0.sent.len() > 1 {
-            let Some(track) = &state.track else { return };
             let (allocator, encodings) = (&mut state.allocator, &mut state.encodings);
             if encodings::divide(allocator, encodings, &self.0.sent, track, bits, now) {
                 self.feed(state);
@@ -441,25 +434,12 @@ impl RTCRtpSender {
         let Some(encoding) = state.encodings.first_mut() else {
             return;
         };
-        let bits = encoding
-            .parameters
-            .max_bitrate
-            .unwrap_or(u32::MAX)
-            .min(bits);
-        match self.outbound() {
-            Outbound::Audio(audio) => {
-                audio.set_target_bitrate(bits);
-                audio.set_expected_loss((loss * 100.0).clamp(0.0, 50.0) as u8);
-            }
-            Outbound::Video(video) => {
-                video.set_target_bitrate(bits);
-                let Some(track) = &state.track else { return };
-                let (quality, made) = (&mut encoding.quality, video.stats());
-                let parameters = &encoding.parameters;
-                if quality.update(state.preference, bits, track, parameters, &made, now) {
-                    self.shape(state);
-                }
-            }
+        let parameters = &encoding.parameters;
+        let bits = parameters.max_bitrate.unwrap_or(u32::MAX).min(bits);
+        video.set_target_bitrate(bits);
+        let (quality, made) = (&mut encoding.quality, video.stats());
+        if quality.update(state.preference, bits, track, parameters, &made, now) {
+            self.shape(state);
         }
     }
 

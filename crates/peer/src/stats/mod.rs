@@ -191,6 +191,7 @@ impl Shared {
         substrate
             .iter()
             .for_each(|entry| report.add_transport(entry));
+        report.add_found_candidate();
         for channel in self.channels() {
             let buffered = channel.buffered_amount().await;
             report.add_channel(&channel, buffered);

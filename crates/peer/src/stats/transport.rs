@@ -4,6 +4,10 @@ use super::{Report, seconds, some};
 use serde_json::json;
 use webrtc::peer_connection::RTCStatsReportEntry as Entry;
 
+/// Before the agent's own id of a candidate, in the ids of statistics.
+const LOCAL: &str = "RTCLocalIceCandidate_";
+const REMOTE: &str = "RTCRemoteIceCandidate_";
+
 impl Report<'_> {
     pub(super) fn add_transport(&mut self, entry: &Entry) {
         let estimate = self.peer.path.estimate();
@@ -16,8 +20,8 @@ impl Report<'_> {
                     pair.stats.id.clone(),
                     json!({
                         "transportId": "transport",
-                        "localCandidateId": pair.local_candidate_id,
-                        "remoteCandidateId": pair.remote_candidate_id,
+                        "localCandidateId": format!("{LOCAL}{}", pair.local_candidate_id),
+                        "remoteCandidateId": format!("{REMOTE}{}", pair.remote_candidate_id),
                         "state": pair.state, "nominated": pair.nominated,
                         "packetsSent": pair.packets_sent,
                         "packetsReceived": pair.packets_received,
@@ -90,6 +94,9 @@ impl Report<'_> {
         kind: &'static str,
         candidate: &rtc::statistics::stats::ice_candidate::RTCIceCandidateStats,
     ) {
+        // The substrate knows relays by names of ours.
+        let relay = self.peer.relays.server(&candidate.url);
+        let url = relay.as_ref().map(|relay| relay.url.as_str());
         self.add(
             kind,
             candidate.stats.id.clone(),
@@ -97,8 +104,39 @@ impl Report<'_> {
                 "transportId": "transport", "address": candidate.address,
                 "port": candidate.port, "protocol": candidate.protocol,
                 "candidateType": candidate.candidate_type,
-                "foundation": some(&candidate.foundation), "url": some(&candidate.url),
+                "foundation": some(&candidate.foundation),
+                "url": url.or_else(|| some(&candidate.url)),
+                "relayProtocol": relay.as_ref().map(|relay| relay.transport.as_str()),
                 "usernameFragment": some(&candidate.username_fragment),
+            }),
+        );
+    }
+
+    /// The other side's candidate in use may have been found by its checks alone: then the substrate's list
+    /// does not have it.
+    pub(super) fn add_found_candidate(&mut self) {
+        let pair = self.peer.dtls.ice_transport().get_selected_candidate_pair();
+        let transport = self.list.iter().find(|stats| stats.kind == "transport");
+        let selected = transport.and_then(|stats| stats.text("selectedCandidatePairId"));
+        let named = selected.and_then(|id| {
+            let stats = self.list.iter().find(|stats| stats.id == id)?;
+            Some(stats.text("remoteCandidateId")?.to_owned())
+        });
+        let (Some(pair), Some(id)) = (pair, named) else {
+            return;
+        };
+        if self.list.iter().any(|stats| stats.id == id) {
+            return;
+        }
+        let remote = pair.remote;
+        self.add(
+            "remote-candidate",
+            id,
+            json!({
+                "transportId": "transport", "address": remote.address, "port": remote.port,
+                "protocol": remote.protocol.map(|protocol| protocol.as_str()),
+                "candidateType": remote.candidate_type.map(|kind| kind.as_str()),
+                "priority": remote.priority, "foundation": remote.foundation,
             }),
         );
     }

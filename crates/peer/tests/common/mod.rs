@@ -52,7 +52,11 @@ impl Drop for End {
 
 impl End {
     pub(crate) async fn new(context: PeerContext) -> End {
-        let pc = RTCPeerConnection::new(RTCConfiguration::default(), context);
+        End::configured(RTCConfiguration::default(), context).await
+    }
+
+    pub(crate) async fn configured(configuration: RTCConfiguration, context: PeerContext) -> End {
+        let pc = RTCPeerConnection::new(configuration, context);
         let pc = pc.await.expect("a connection");
         let (tx, events) = mpsc::channel(1_024);
         let (candidate_tx, candidates) = mpsc::channel(1_024);

@@ -213,7 +213,7 @@ proptest! {
     #[test]
     fn it_never_spins_and_never_asks_for_much(
         first in any::<bool>(),
-        events in prop::collection::vec((0i64..5_000, 0u8..12), 0..200),
+        events in prop::collection::vec((0i64..5_000, 0u8..13), 0..200),
     ) {
         let mut recovery = connected(first);
         let mut now = 0;
@@ -241,8 +241,38 @@ proptest! {
                 5 => recovery.on_astray(at(now)),
                 6..=8 => recovery.on_network(change(event - 6), at(now)),
                 9 => recovery.postpone(at(now)),
+                10 => recovery.on_no_relay(at(now)),
                 _ => recovery.on_answered(at(now)),
             }
         }
     }
+}
+
+#[test]
+fn relays_that_cannot_be_had_are_asked_again_while_there_is_no_way() {
+    let mut recovery = connected(true);
+    // All is well without them.
+    recovery.on_no_relay(at(1_000));
+    assert!(!recovery.poll(at(4_000)));
+    let lost = NetworkChange {
+        lost: true,
+        ..NO_CHANGE
+    };
+    recovery.on_answered(at(5_000));
+    recovery.on_network(lost, at(5_000));
+    assert!(recovery.poll(at(5_200)));
+    let mut now = 5_300;
+    for _ in 0..5 {
+        recovery.on_ice(Checking, at(now));
+        recovery.on_restart(at(now));
+        recovery.on_no_relay(at(now + 300));
+        assert!(!recovery.poll(at(now + 2_299)));
+        assert!(recovery.poll(at(now + 2_300)));
+        now += 2_400;
+    }
+    // It is not the first connection's affair.
+    let mut first = PathRecovery::new(PathRecoveryConfig::default());
+    first.on_ice(Checking, at(0));
+    first.on_no_relay(at(100));
+    assert_eq!(first.next_timeout(), None);
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::pipeline::{InboundVideoConfig, RtpPacket};
+use crate::pipeline::{InboundAudioConfig, InboundVideoConfig, RtpPacket};
 use duet_media::MonotonicClock;
 
 struct Deaf;
@@ -19,6 +19,7 @@ fn route() -> (Arc<Route>, duet_media::MediaStreamTrack) {
         mid: "0".into(),
         ssrcs: Vec::new(),
         mid_extension: Some(1),
+        sound: None,
         receive: Arc::new(Receive::Video(inbound)),
         media_ssrc: Arc::default(),
         flowing: AtomicBool::new(false),
@@ -82,4 +83,59 @@ fn a_packet_on_its_way_unmutes_no_track_that_was_taken_away() {
     route.deliver(packet(), MediaTime::ZERO);
     route.follow_flow();
     assert!(track.muted());
+}
+
+/// A way for sound: Opus as 111, redundancy as 63.
+fn way_of_sound() -> Arc<Route> {
+    let (inbound, _track) = InboundAudio::new(InboundAudioConfig {
+        clock: Arc::new(MonotonicClock::new()),
+        label: "test".into(),
+        workers: crate::Workers::Threads,
+    });
+    Arc::new(Route {
+        mid: "0".into(),
+        ssrcs: vec![7],
+        mid_extension: None,
+        sound: Some(SoundTypes {
+            opus: 111,
+            red: Some(63),
+        }),
+        receive: Arc::new(Receive::Audio(inbound)),
+        media_ssrc: Arc::default(),
+        flowing: AtomicBool::new(false),
+        over: AtomicBool::new(false),
+        on_flow: Box::new(|_| ()),
+    })
+}
+
+#[test]
+fn sound_is_played_whatever_it_begins_with_and_changes_to() {
+    // Redundancy, Opus, a telephone key.
+    for first in [63, 111, 110] {
+        let mut incoming = Incoming::default();
+        let route = way_of_sound();
+        incoming.set_routes(vec![route.clone()]);
+        incoming.bind(&StreamInfo {
+            ssrc: 7,
+            payload_type: first,
+            clock_rate: 48_000,
+            ..Default::default()
+        });
+        let mut number = 0;
+        let mut plays = |payload_type| {
+            number += 1;
+            let mut packet = packet(7);
+            packet.header.payload_type = payload_type;
+            packet.header.sequence_number = number;
+            let time = MediaTime::from_millis(20 * i64::from(number));
+            incoming.on_rtp(packet, Instant::now(), time).is_some()
+        };
+        assert_eq!(plays(first), first != 110, "{first}");
+        assert!(plays(111) && plays(63) && plays(111), "{first}");
+        assert!(!plays(110) && !plays(0), "{first}");
+        let counters = incoming.counters(&route)[0];
+        let strange = if first == 110 { 3 } else { 2 };
+        assert_eq!((counters.packets, counters.discarded), (6, strange));
+        assert_eq!(counters.payload_type, 111, "of the last that was played");
+    }
 }

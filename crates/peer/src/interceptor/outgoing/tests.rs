@@ -25,16 +25,50 @@ fn what_waits_for_a_driver_that_has_ended_is_bounded() {
     assert_eq!(left.iter().sum::<usize>(), MAX_WAITING_RTCP);
 }
 
-#[test]
-fn a_removed_stream_says_goodbye_and_nothing_more() {
+/// A stream of sound that was agreed on as payload type 111.
+fn sound() -> Outgoing {
     let mut out = Outgoing::new(1e6);
     out.add(7, MediaKind::Audio, Arc::new(Deaf));
-    let sender = StreamInfo {
+    out.bind(&StreamInfo {
         ssrc: 7,
         payload_type: 111,
         ..Default::default()
+    });
+    out
+}
+
+#[test]
+fn sound_takes_what_went_before_along_when_that_is_wanted() {
+    let mut out = sound();
+    let mut send = |n: u8, redundancy| {
+        out.set_redundancy(7, redundancy);
+        let time = MediaTime::from_millis(20 * i64::from(n));
+        assert!(out.send_sound(7, time, 960, n == 0, Bytes::from(vec![n; 3])));
+        let Some(Packet::Rtp(packet)) = out.pop(Instant::now()) else {
+            panic!("sound waits for nothing");
+        };
+        let told = out.counters(7).expect("it was added").payload_type;
+        assert_eq!(told, packet.header.payload_type);
+        (packet.header.payload_type, packet.payload)
     };
-    out.bind(&sender);
+    let two = Some(Redundancy {
+        payload_type: 63,
+        copies: 2,
+    });
+    assert_eq!(send(0, None), (111, Bytes::from(vec![0; 3])));
+    assert_eq!(send(1, None).0, 111);
+    let (payload_type, payload) = send(2, two);
+    assert_eq!(payload_type, 63);
+    let red = duet_session::RedPayload::parse(&payload, 111).expect("what was wrapped");
+    assert_eq!(red.primary, vec![2; 3]);
+    let copies = red.copies.iter().map(|copy| (copy.offset, copy.payload[0]));
+    assert_eq!(copies.collect::<Vec<_>>(), [(1_920, 0), (960, 1)]);
+    assert_eq!(send(3, None), (111, Bytes::from(vec![3; 3])));
+}
+
+#[test]
+fn a_removed_stream_says_goodbye_and_nothing_more() {
+    let mut out = sound();
     assert!(out.send_sound(7, MediaTime::ZERO, 960, true, Bytes::from_static(b"sound")));
     out.goodbye();
     out.remove(7);

@@ -8,10 +8,12 @@ use duet_devices::synthetic::marks::audio::{Listener, pattern_hz};
 use duet_devices::synthetic::{Painter, hear, marks};
 use duet_media::{I420Buffer, ManualClock, VideoFrame};
 use duet_session::sim::{Link, LinkConfig, Loss};
-use duet_session::{RtpClock, Vp8Packetizer};
+use duet_session::{RedHistory, RtpClock, Vp8Packetizer};
 
 const STEP: Duration = Duration::from_millis(1);
 const FRAME: Duration = Duration::from_micros(33_333);
+const OPUS: u8 = 111;
+const RED: u8 = 63;
 const PACKET: Duration = Duration::from_millis(20);
 
 struct Call {
@@ -34,6 +36,9 @@ struct Microphone {
     rtp: RtpClock,
     sequence: u16,
     next: MediaTime,
+    /// Packets before it that each one takes along; none for plain ones.
+    copies: Option<usize>,
+    sent: RedHistory,
     link: Link<RtpPacket>,
 }
 
@@ -87,6 +92,8 @@ impl Call {
                 rtp: RtpClock::new(ClockRate::OPUS, 12_345),
                 sequence: 9,
                 next: start,
+                copies: None,
+                sent: RedHistory::new(),
                 link: Link::new(audio, 1),
             },
             camera: Camera {
@@ -130,13 +137,19 @@ impl Call {
         let mic = &mut self.microphone;
         let mut sound = AudioBuffer::new(48_000, 1, 960);
         hear(self.clock.unix_time(mic.next), &mut sound);
+        let timestamp = mic.rtp.stamp_samples(mic.next, 960);
+        let opus = mic.encoder.encode(&sound).unwrap();
+        let (payload_type, payload) = match mic.copies {
+            Some(copies) => (RED, mic.sent.wrap(OPUS, timestamp, opus, copies, 1_100)),
+            None => (OPUS, opus),
+        };
         let packet = RtpPacket {
             sequence_number: mic.sequence,
-            timestamp: mic.rtp.stamp_samples(mic.next, 960),
+            timestamp,
             marker: false,
             ssrc: 2,
-            payload_type: 111,
-            payload: mic.encoder.encode(&sound).unwrap(),
+            payload_type,
+            payload,
         };
         mic.sequence = mic.sequence.wrapping_add(1);
         mic.next += PACKET;
@@ -189,7 +202,12 @@ impl Call {
 
     fn receive(&mut self, now: MediaTime) {
         while let Some((arrival, packet)) = self.microphone.link.poll(now) {
-            self.player.push(packet, arrival);
+            let red_of = (packet.payload_type == RED).then_some(OPUS);
+            self.player.push(Came {
+                packet,
+                red_of,
+                arrival,
+            });
         }
         while let Some((arrival, packet)) = self.camera.link.poll(now) {
             self.playout.push(packet, arrival);
@@ -267,4 +285,51 @@ fn a_melody_survives_the_loss_of_packets() {
     }
     assert!(right * 10 > all * 9, "{right} of {all}");
     assert!(stats.first_sound_time.is_some() && stats.total_audio_energy > 0.0);
+}
+
+#[test]
+fn what_is_lost_comes_again_with_what_follows() {
+    let mut call = Call::new(link(30, Loss::Random(0.1)), link(30, Loss::None));
+    call.microphone.copies = Some(2);
+    call.run(Duration::from_secs(20));
+    let redundant = call.player.stats;
+    let share = redundant.concealed_samples as f64 / redundant.total_samples_received as f64;
+    assert!(share < 0.01, "{share}");
+    assert!(redundant.fec_packets_received > 100, "{redundant:?}");
+    // From one packet to the next, and the other way round.
+    call.microphone.copies = None;
+    call.run(Duration::from_secs(10));
+    let plain = call.player.stats;
+    let lost = plain.concealed_samples - redundant.concealed_samples;
+    assert!(lost > 24_000, "a tenth of ten seconds is 48,000: {lost}");
+    call.microphone.copies = Some(1);
+    call.run(Duration::from_secs(10));
+    let again = call.player.stats.concealed_samples - plain.concealed_samples;
+    assert!(again < lost / 4, "{again}");
+}
+
+#[test]
+fn redundancy_that_is_none_is_counted_and_left_out() {
+    let mut call = Call::new(link(30, Loss::None), link(30, Loss::None));
+    call.run(Duration::from_secs(2));
+    let before = call.player.stats;
+    for n in 0..100_u16 {
+        let packet = RtpPacket {
+            sequence_number: call.microphone.sequence.wrapping_add(n),
+            timestamp: u32::from(n),
+            marker: false,
+            ssrc: 2,
+            payload_type: RED,
+            payload: vec![0xff; usize::from(n)].into(),
+        };
+        call.player.push(Came {
+            packet,
+            red_of: Some(OPUS),
+            arrival: call.clock.now(),
+        });
+    }
+    call.run(Duration::from_secs(2));
+    let after = call.player.stats;
+    assert_eq!(after.packets_discarded - before.packets_discarded, 100);
+    assert_eq!(after.concealed_samples, before.concealed_samples);
 }
