@@ -79,7 +79,7 @@ pub(crate) fn present(sdp: &str, of: impl Fn(&str) -> Option<Presented>) -> Stri
                 if sends && view.streams.is_empty() {
                     push(&mut out, &format!("a=msid:- {}", view.track_id));
                 }
-                if sends && view.rids.len() > 1 {
+                if sends && !view.rids.is_empty() {
                     for rid in &view.rids {
                         push(&mut out, &format!("a=rid:{rid} send"));
                     }
