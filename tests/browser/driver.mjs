@@ -11,7 +11,7 @@
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { launch } from './browsers.mjs';
-import { installMarks, waitForPicture, waitForState, watchRecording, watchRemote } from './page.mjs';
+import { installMarks, keepConnections, waitForPicture, waitForState, watchRecording, watchRemote } from './page.mjs';
 
 let launched;
 const pages = new Map();
@@ -29,6 +29,7 @@ const actions = {
     opened.on('console', (message) => process.stderr.write(`[${name}] ${message.type()}: ${message.text()}\n`));
     opened.on('pageerror', (error) => process.stderr.write(`[${name}] error: ${error.message}\n`));
     await opened.setViewport({ width, height });
+    await opened.evaluateOnNewDocument(keepConnections);
     await opened.goto(url, { waitUntil: 'domcontentloaded' });
     return true;
   },

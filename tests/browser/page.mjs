@@ -185,3 +185,16 @@ export function waitForPicture(selector, ms) {
     });
   });
 }
+
+/** Keeps the page's connections in `window.connections`, so that a test can ask them. */
+export function keepConnections() {
+  const Real = window.RTCPeerConnection;
+  window.connections = [];
+  if (Real === undefined) return;
+  window.RTCPeerConnection = class RTCPeerConnection extends Real {
+    constructor(...configuration) {
+      super(...configuration);
+      window.connections.push(this);
+    }
+  };
+}

@@ -163,7 +163,7 @@ fn of_a_call() {
     let silent = [&["call", "demo", "--server", server], &nothing[..]].concat();
     let verify = ["--verify", "--duration", "1s", "--report"];
     for file in [
-        ["--stats", nowhere].to_vec(),
+        ["--stats-file", nowhere].to_vec(),
         [&verify[..], &[nowhere]].concat(),
         [&verify[..], &[here]].concat(),
     ] {

@@ -76,7 +76,7 @@ describe("a call of two pages", () => {
     }
     await ada.keyboard.press("s");
     const figures = ada.locator("#stats-rows");
-    await expect.poll(() => figures.textContent(), { timeout: 10_000 }).toMatch(/\d\sfps.*VP8.*opus/s);
+    await expect.poll(() => figures.textContent(), { timeout: 10_000 }).toMatch(/VP8opus.*framesPerSecond\d\d.*qualityLimitationReasonnone/s);
   });
 
   it("sends at most what the hints allow", async () => {

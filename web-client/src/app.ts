@@ -18,7 +18,7 @@ import {
 import { cleanName, isRoomName } from "./protocol";
 import { CallSession } from "./session";
 import { sessionTokens, signalingUrl } from "./signaling";
-import { between, read, rows, type Sample } from "./stats";
+import { read, table, type Sample } from "./stats";
 import type { Launch } from "./launch";
 import { Page } from "./ui";
 import { viewOf, type Action } from "./view";
@@ -278,7 +278,7 @@ export class App {
     const update = async (): Promise<void> => {
       const report = await this.session?.connection?.getStats();
       const sample = read(report ?? []);
-      this.page.renderStats(rows(between(this.lastSample, sample)));
+      this.page.renderStats(table(this.lastSample, sample));
       this.lastSample = sample;
     };
     void update();

@@ -1,159 +1,200 @@
 /**
- * What `getStats` knows of a call, as the few figures a person asks for.
+ * What `getStats` knows of a call, as rows of a table with a column for each stream.
  *
- * `read` turns one report into totals, `between` two totals into rates. Both are pure: a rate is
- * never taken from a single report, and a figure that the browser does not give is `null`.
+ * The rows are members of webrtc-stats under their names, the same as `duet call --stats` shows at the
+ * other end (`crates/endpoint/src/stats_table/rows.rs`). `read` takes one report apart and `table` puts two
+ * together: a rate is never taken from a single report, and what the browser does not give is a dash.
  */
 
-/** Totals at one moment. */
-export interface Sample {
-  /** Milliseconds, on the report's own clock. */
-  readonly at: number;
-  readonly roundTripMs: number | null;
-  readonly videoIn: Stream | null;
-  readonly audioIn: Stream | null;
-  readonly videoOut: Stream | null;
-  readonly audioOut: Stream | null;
-  /** Of the pair in use: `host`, `srflx`, `prflx` or `relay`, here and there. */
-  readonly route: string | null;
-}
-
-export interface Stream {
-  readonly bytes: number;
-  readonly packets: number;
-  readonly lost: number;
-  readonly frames: number;
-  readonly width: number | null;
-  readonly height: number | null;
-  readonly codec: string | null;
-}
-
-/** Rates over the time between two samples. */
-export interface Figures {
-  readonly roundTripMs: number | null;
-  readonly route: string | null;
-  readonly videoIn: Rates | null;
-  readonly audioIn: Rates | null;
-  readonly videoOut: Rates | null;
-  readonly audioOut: Rates | null;
-}
-
-export interface Rates {
-  readonly bitsPerSecond: number;
-  readonly framesPerSecond: number;
-  /** 0 to 1. */
-  readonly loss: number;
-  readonly width: number | null;
-  readonly height: number | null;
-  readonly codec: string | null;
-}
-
 type Entry = Readonly<Record<string, unknown>>;
+type Cell = string | null;
+
+/** One report. */
+export interface Sample {
+  readonly streams: readonly Stream[];
+  readonly connection: Connection;
+}
+
+/** One direction of one kind, with what belongs to it. */
+interface Stream {
+  readonly sent: boolean;
+  readonly own: Entry | null;
+  /** What the other side says of it. */
+  readonly remote: Entry | null;
+  readonly codec: Entry | null;
+}
+
+interface Connection {
+  readonly pair: Entry | null;
+  readonly local: Entry | null;
+  readonly remote: Entry | null;
+}
+
+export interface Table {
+  /** What, and how much of each of `COLUMNS`. */
+  readonly streams: readonly (readonly [string, readonly string[]])[];
+  /** What, and how much. */
+  readonly connection: readonly (readonly [string, string])[];
+}
+
+/** As streams are ordered. */
+export const COLUMNS = ["video out", "audio out", "video in", "audio in"] as const;
 
 export function read(report: Iterable<readonly [string, unknown]>): Sample {
   const entries = new Map<string, Entry>();
   for (const [id, entry] of report) entries.set(id, entry as Entry);
   const all = [...entries.values()];
+  const named = (by: Entry | null, member: string) => entries.get(text(by?.[member]) ?? "") ?? null;
 
-  const streams = (direction: "inbound" | "outbound", kind: "audio" | "video") => {
+  const stream = (sent: boolean, kind: "audio" | "video"): Stream => {
     // After a renegotiation an idle entry may stay beside the one in use.
-    const found = all
-      .filter((entry) => entry["type"] === `${direction}-rtp` && entry["kind"] === kind)
-      .sort((a, b) => bytesOf(b) - bytesOf(a))[0];
-    return found === undefined ? null : stream(found, entries);
+    const own =
+      all
+        .filter((entry) => entry["type"] === (sent ? "outbound-rtp" : "inbound-rtp") && entry["kind"] === kind)
+        .sort((a, b) => bytesOf(b) - bytesOf(a))[0] ?? null;
+    return { sent, own, remote: named(own, "remoteId"), codec: named(own, "codecId") };
   };
 
   const pair = selectedPair(all, entries);
   return {
-    at: Math.max(0, ...all.map((entry) => number(entry["timestamp"]) ?? 0)),
-    roundTripMs: milliseconds(pair?.["currentRoundTripTime"]),
-    videoIn: streams("inbound", "video"),
-    audioIn: streams("inbound", "audio"),
-    videoOut: streams("outbound", "video"),
-    audioOut: streams("outbound", "audio"),
-    route: pair === null ? null : routeOf(pair, entries),
+    streams: [stream(true, "video"), stream(true, "audio"), stream(false, "video"), stream(false, "audio")],
+    connection: { pair, local: named(pair, "localCandidateId"), remote: named(pair, "remoteCandidateId") },
   };
 }
 
-export function between(before: Sample | null, now: Sample): Figures {
-  const seconds = before === null ? 0 : (now.at - before.at) / 1_000;
-  const rates = (key: "videoIn" | "audioIn" | "videoOut" | "audioOut"): Rates | null => {
-    const stream = now[key];
-    if (stream === null) return null;
-    const earlier = before?.[key] ?? null;
-    // A counter that ran backwards belongs to another connection.
-    const since = (of: (one: Stream) => number) =>
-      earlier === null || seconds <= 0 ? 0 : Math.max(0, of(stream) - of(earlier));
-    const lost = since((one) => one.lost);
-    const expected = lost + since((one) => one.packets);
-    return {
-      bitsPerSecond: seconds > 0 ? (since((one) => one.bytes) * 8) / seconds : 0,
-      framesPerSecond: seconds > 0 ? since((one) => one.frames) / seconds : 0,
-      loss: expected > 0 ? lost / expected : 0,
-      width: stream.width,
-      height: stream.height,
-      codec: stream.codec,
-    };
-  };
+export function table(before: Sample | null, now: Sample): Table {
+  const views = now.streams.map((stream, column) => new View(stream, before?.streams[column]?.own ?? null));
   return {
-    roundTripMs: now.roundTripMs,
-    route: now.route,
-    videoIn: rates("videoIn"),
-    audioIn: rates("audioIn"),
-    videoOut: rates("videoOut"),
-    audioOut: rates("audioOut"),
+    streams: ROWS.map(([member, cell]) => [member, views.map((view) => cell(view) ?? "–")]),
+    connection: connectionRows(now.connection).map(([member, cell]) => [member, cell ?? "–"]),
   };
 }
 
-/** The figures as rows of a table: what, and how much. */
-export function rows(figures: Figures): readonly (readonly [string, string])[] {
-  const { roundTripMs, route } = figures;
+const ROWS: readonly (readonly [string, (view: View) => Cell])[] = [
+  ["codec", ({ stream }) => text(stream.codec?.["mimeType"])?.split("/")[1] ?? null],
+  ["bitrate", (view) => as(bits, times(view.rate(view.stream.sent ? "bytesSent" : "bytesReceived"), 8))],
+  ["targetBitrate", (view) => as(bits, view.own("targetBitrate"))],
+  ["frame", (view) => both(view.own("frameWidth"), view.own("frameHeight"), (width, height) => `${width}×${height}`)],
+  ["framesPerSecond", (view) => as((rate) => rate.toFixed(0), view.own("framesPerSecond"))],
+  [
+    "packetsLost",
+    (view) => {
+      const lost = view.reported("packetsLost");
+      // Not every browser tells what the other side received.
+      const expected = plus(view.reported("packetsReceived"), lost) ?? view.own("packetsSent") ?? 0;
+      if (lost === null || expected <= 0) return as(String, lost);
+      return `${lost} (${((Math.max(0, lost) / expected) * 100).toFixed(1)}\u00a0%)`;
+    },
+  ],
+  ["jitter", (view) => as(milliseconds, view.reported("jitter"))],
+  ["roundTripTime", ({ stream }) => as(milliseconds, number(stream.remote?.["roundTripTime"]))],
+  ["nackCount", (view) => as(String, view.own("nackCount"))],
+  ["pliCount", (view) => as(String, view.own("pliCount"))],
+  ["firCount", (view) => as(String, view.own("firCount"))],
+  [
+    "retransmittedPackets",
+    (view) => as(String, view.own(view.stream.sent ? "retransmittedPacketsSent" : "retransmittedPacketsReceived")),
+  ],
+  [
+    "freezeCount",
+    (view) =>
+      both(view.own("freezeCount"), view.own("totalFreezesDuration"), (count, lasted) => `${count} (${lasted.toFixed(1)}\u00a0s)`),
+  ],
+  [
+    "concealedSamples",
+    (view) =>
+      both(
+        view.own("concealedSamples"),
+        view.own("totalSamplesReceived"),
+        (made, all) => `${made} (${((made / Math.max(1, all)) * 100).toFixed(1)}\u00a0%)`,
+      ),
+  ],
+  ["jitterBufferDelay", (view) => as(milliseconds, view.eachEmitted("jitterBufferDelay"))],
+  ["jitterBufferTargetDelay", (view) => as(milliseconds, view.eachEmitted("jitterBufferTargetDelay"))],
+  [
+    "qualityLimitationReason",
+    ({ stream }) => {
+      const reason = text(stream.own?.["qualityLimitationReason"]);
+      if (reason === null) return null;
+      const durations = stream.own?.["qualityLimitationDurations"] as Entry | undefined;
+      const lasted = number(durations?.[reason]);
+      return lasted === null ? reason : `${reason} (${lasted.toFixed(0)}\u00a0s)`;
+    },
+  ],
+];
+
+function connectionRows({ pair, local, remote }: Connection): readonly (readonly [string, Cell])[] {
+  const ends = [text(local?.["candidateType"]), text(remote?.["candidateType"])];
+  const ways = ends.includes(null) ? null : `${ends.join(" – ")} ${text(local?.["protocol"]) ?? ""}`.trimEnd();
   return [
-    ["Round trip", roundTripMs === null ? "–" : `${Math.round(roundTripMs)}\u00a0ms`],
-    ["Route", route ?? "–"],
-    ["Picture in", videoText(figures.videoIn)],
-    ["Sound in", audioText(figures.audioIn)],
-    ["Picture out", videoText(figures.videoOut)],
-    ["Sound out", audioText(figures.audioOut)],
+    ["currentRoundTripTime", as(milliseconds, number(pair?.["currentRoundTripTime"]))],
+    ["availableOutgoingBitrate", as(bits, number(pair?.["availableOutgoingBitrate"]))],
+    ["candidatePair", ways],
   ];
 }
 
-function videoText(rates: Rates | null): string {
-  if (rates === null) return "–";
-  const size = rates.width === null || rates.height === null ? null : `${rates.width}×${rates.height}`;
-  return join([size, `${Math.round(rates.framesPerSecond)}\u00a0fps`, ...common(rates)]);
+/** A stream in a report, and in the one before. */
+class View {
+  readonly stream: Stream;
+  private readonly before: Entry | null;
+
+  constructor(stream: Stream, before: Entry | null) {
+    this.stream = stream;
+    this.before = before;
+  }
+
+  own(member: string): number | null {
+    return number(this.stream.own?.[member]);
+  }
+
+  /** Who receives counts what is lost. */
+  reported(member: string): number | null {
+    return this.stream.sent ? number(this.stream.remote?.[member]) : this.own(member);
+  }
+
+  /** By how much a member grows each second. */
+  rate(member: string): number | null {
+    const milliseconds = this.since("timestamp");
+    const grown = this.since(member);
+    return milliseconds === null || grown === null || milliseconds <= 0 ? null : (grown / milliseconds) * 1_000;
+  }
+
+  /** Seconds for each frame or sample that left the jitter buffer since the report before. */
+  eachEmitted(member: string): number | null {
+    const emitted = this.since("jitterBufferEmittedCount");
+    const delay = this.since(member);
+    return emitted === null || delay === null || emitted <= 0 ? null : delay / emitted;
+  }
+
+  /** What ran backwards is of another stream. */
+  private since(member: string): number | null {
+    const grown = plus(this.own(member), times(number(this.before?.[member]), -1));
+    return grown === null || grown < 0 ? null : grown;
+  }
 }
 
-function audioText(rates: Rates | null): string {
-  return rates === null ? "–" : join(common(rates));
+function as(write: (value: number) => string, value: number | null): Cell {
+  return value === null ? null : write(value);
 }
 
-function common(rates: Rates): (string | null)[] {
-  const kilobits = Math.round(rates.bitsPerSecond / 1_000);
-  return [
-    kilobits >= 1_000 ? `${(kilobits / 1_000).toFixed(1)}\u00a0Mbit/s` : `${kilobits}\u00a0kbit/s`,
-    `${(rates.loss * 100).toFixed(rates.loss > 0 && rates.loss < 0.1 ? 1 : 0)}\u00a0% lost`,
-    rates.codec,
-  ];
+function both(one: number | null, other: number | null, write: (one: number, other: number) => string): Cell {
+  return one === null || other === null ? null : write(one, other);
 }
 
-function join(parts: readonly (string | null)[]): string {
-  return parts.filter((part) => part !== null).join(" · ");
+function plus(one: number | null, other: number | null): number | null {
+  return one === null || other === null ? null : one + other;
 }
 
-function stream(entry: Entry, entries: ReadonlyMap<string, Entry>): Stream {
-  // The loss of what is sent is known to the remote, which reports it.
-  const remote = entries.get(text(entry["remoteId"]) ?? "");
-  const codec = text(entries.get(text(entry["codecId"]) ?? "")?.["mimeType"]);
-  return {
-    bytes: bytesOf(entry),
-    packets: number(entry["packetsReceived"]) ?? number(entry["packetsSent"]) ?? 0,
-    lost: number(entry["packetsLost"]) ?? number(remote?.["packetsLost"]) ?? 0,
-    frames: number(entry["framesDecoded"]) ?? number(entry["framesEncoded"]) ?? 0,
-    width: number(entry["frameWidth"]),
-    height: number(entry["frameHeight"]),
-    codec: codec?.split("/")[1] ?? null,
-  };
+function times(value: number | null, factor: number): number | null {
+  return value === null ? null : value * factor;
+}
+
+function milliseconds(seconds: number): string {
+  return `${(seconds * 1_000).toFixed(0)}\u00a0ms`;
+}
+
+function bits(perSecond: number): string {
+  return perSecond < 1e6 ? `${(perSecond / 1e3).toFixed(0)}\u00a0kbit/s` : `${(perSecond / 1e6).toFixed(1)}\u00a0Mbit/s`;
 }
 
 function bytesOf(entry: Entry): number {
@@ -170,20 +211,6 @@ function selectedPair(all: readonly Entry[], entries: ReadonlyMap<string, Entry>
     pairs.find((pair) => pair["nominated"] === true && pair["state"] === "succeeded") ??
     null
   );
-}
-
-function routeOf(pair: Entry, entries: ReadonlyMap<string, Entry>): string | null {
-  const local = entries.get(text(pair["localCandidateId"]) ?? "");
-  const remote = entries.get(text(pair["remoteCandidateId"]) ?? "");
-  const protocol = text(local?.["protocol"]);
-  const ends = [text(local?.["candidateType"]), text(remote?.["candidateType"])];
-  if (ends.includes(null)) return null;
-  return join([ends.join(" – "), protocol?.toUpperCase() ?? null]);
-}
-
-function milliseconds(seconds: unknown): number | null {
-  const value = number(seconds);
-  return value === null ? null : value * 1_000;
 }
 
 function number(value: unknown): number | null {

@@ -5,6 +5,7 @@
 
 import type { CallState } from "./call";
 import type { DeviceKind } from "./media";
+import type { Table } from "./stats";
 import { deviceView, type Action, type View } from "./view";
 
 export interface Handlers {
@@ -109,10 +110,19 @@ export class Page {
     if (stream !== null && this.remote.paused) void this.playRemote();
   }
 
-  renderStats(rows: readonly (readonly [string, string])[]): void {
-    element("stats-rows", HTMLElement).replaceChildren(
-      ...rows.flatMap(([what, value]) => [textElement("dt", what), textElement("dd", value)]),
+  renderStats(table: Table): void {
+    const row = (head: string, cells: readonly string[]) => {
+      const row = document.createElement("tr");
+      const name = textElement("th", head);
+      name.scope = "row";
+      row.append(name, ...cells.map((cell) => textElement("td", cell)));
+      return row;
+    };
+    element("stats-streams", HTMLElement).replaceChildren(...table.streams.map(([head, cells]) => row(head, cells)));
+    element("stats-connection", HTMLElement).replaceChildren(
+      ...table.connection.map(([head, value]) => row(head, [value])),
     );
+    for (const cell of this.stats.querySelectorAll("#stats-connection td")) cell.setAttribute("colspan", "4");
   }
 
   get statsAreShown(): boolean {

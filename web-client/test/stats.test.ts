@@ -1,82 +1,123 @@
 import { describe, expect, it } from "vitest";
-import { between, read, rows } from "../src/stats";
+import { read, table, type Table } from "../src/stats";
 
 type Report = [string, Record<string, unknown>][];
 
-function report(at: number, changes: { bytes: number; packets: number; lost: number; frames: number }): Report {
+function report(seconds: number): Report {
+  const timestamp = seconds * 1_000;
   return [
-    ["T", { type: "transport", timestamp: at, selectedCandidatePairId: "P" }],
-    ["P", { type: "candidate-pair", timestamp: at, currentRoundTripTime: 0.0124, localCandidateId: "L", remoteCandidateId: "R" }],
-    ["L", { type: "local-candidate", candidateType: "host", protocol: "udp" }],
-    ["R", { type: "remote-candidate", candidateType: "relay" }],
-    ["C", { type: "codec", mimeType: "video/VP8" }],
-    ["old", { type: "inbound-rtp", kind: "video", timestamp: at, bytesReceived: 0 }],
+    ["T", { type: "transport", timestamp, selectedCandidatePairId: "P" }],
     [
-      "V",
+      "P",
       {
-        type: "inbound-rtp",
-        kind: "video",
-        timestamp: at,
-        codecId: "C",
-        bytesReceived: changes.bytes,
-        packetsReceived: changes.packets,
-        packetsLost: changes.lost,
-        framesDecoded: changes.frames,
-        frameWidth: 1280,
-        frameHeight: 720,
+        type: "candidate-pair",
+        currentRoundTripTime: 0.0124,
+        availableOutgoingBitrate: 1_234_567,
+        localCandidateId: "L",
+        remoteCandidateId: "R",
       },
     ],
-    ["O", { type: "outbound-rtp", kind: "video", timestamp: at, bytesSent: 10, packetsSent: 90, remoteId: "RR" }],
-    ["RR", { type: "remote-inbound-rtp", kind: "video", packetsLost: 10 }],
+    ["L", { type: "local-candidate", candidateType: "host", protocol: "udp" }],
+    ["R", { type: "remote-candidate", candidateType: "relay" }],
+    ["CV", { type: "codec", mimeType: "video/VP8" }],
+    ["CA", { type: "codec", mimeType: "audio/opus" }],
+    ["old", { type: "inbound-rtp", kind: "audio", timestamp, bytesReceived: 0 }],
+    [
+      "IA",
+      {
+        type: "inbound-rtp",
+        kind: "audio",
+        timestamp,
+        codecId: "CA",
+        bytesReceived: 4_000 * seconds,
+        packetsReceived: 50,
+        packetsLost: 0,
+        jitter: 0.002,
+        concealedSamples: 480,
+        totalSamplesReceived: 48_000,
+        jitterBufferDelay: 2_400 * seconds,
+        jitterBufferTargetDelay: 1_920 * seconds,
+        jitterBufferEmittedCount: 48_000 * seconds,
+      },
+    ],
+    ["IV", { type: "inbound-rtp", kind: "video", timestamp, freezeCount: 2, totalFreezesDuration: 1.25 }],
+    [
+      "OV",
+      {
+        type: "outbound-rtp",
+        kind: "video",
+        timestamp,
+        codecId: "CV",
+        remoteId: "RV",
+        bytesSent: 250_000 * seconds,
+        packetsSent: 100,
+        targetBitrate: 2_000_000,
+        frameWidth: 1280,
+        frameHeight: 720,
+        framesPerSecond: 30,
+        nackCount: 7,
+        pliCount: 2,
+        firCount: 0,
+        retransmittedPacketsSent: 9,
+        qualityLimitationReason: "bandwidth",
+        qualityLimitationDurations: { none: 1, bandwidth: 12.4 },
+      },
+    ],
+    ["RV", { type: "remote-inbound-rtp", packetsLost: 5, jitter: 0.0031, roundTripTime: 0.041 }],
   ];
 }
 
-const first = read(report(1_000, { bytes: 100_000, packets: 100, lost: 0, frames: 30 }));
-const second = read(report(3_000, { bytes: 600_000, packets: 480, lost: 20, frames: 90 }));
+function shown({ streams, connection }: Table): Record<string, readonly string[]> {
+  const plain = (cells: readonly string[]) => cells.map((cell) => cell.replaceAll("\u00a0", " "));
+  return Object.fromEntries([
+    ...streams.map(([member, cells]) => [member, plain(cells)]),
+    ...connection.map(([member, value]) => [member, plain([value])]),
+  ]);
+}
 
-describe("figures", () => {
-  it("are rates between two reports", () => {
-    const { videoIn, roundTripMs, route } = between(first, second);
-    expect(videoIn).toEqual({
-      bitsPerSecond: 2_000_000,
-      framesPerSecond: 30,
-      loss: 0.05,
-      width: 1280,
-      height: 720,
-      codec: "VP8",
+describe("the table", () => {
+  it("has a row for each member and a column for each stream", () => {
+    expect(shown(table(read(report(1)), read(report(2))))).toEqual({
+      codec: ["VP8", "–", "–", "opus"],
+      bitrate: ["2.0 Mbit/s", "–", "–", "32 kbit/s"],
+      targetBitrate: ["2.0 Mbit/s", "–", "–", "–"],
+      frame: ["1280×720", "–", "–", "–"],
+      framesPerSecond: ["30", "–", "–", "–"],
+      packetsLost: ["5 (5.0 %)", "–", "–", "0 (0.0 %)"],
+      jitter: ["3 ms", "–", "–", "2 ms"],
+      roundTripTime: ["41 ms", "–", "–", "–"],
+      nackCount: ["7", "–", "–", "–"],
+      pliCount: ["2", "–", "–", "–"],
+      firCount: ["0", "–", "–", "–"],
+      retransmittedPackets: ["9", "–", "–", "–"],
+      freezeCount: ["–", "–", "2 (1.3 s)", "–"],
+      concealedSamples: ["–", "–", "–", "480 (1.0 %)"],
+      jitterBufferDelay: ["–", "–", "–", "50 ms"],
+      jitterBufferTargetDelay: ["–", "–", "–", "40 ms"],
+      qualityLimitationReason: ["bandwidth (12 s)", "–", "–", "–"],
+      currentRoundTripTime: ["12 ms"],
+      availableOutgoingBitrate: ["1.2 Mbit/s"],
+      candidatePair: ["host – relay udp"],
     });
-    expect(roundTripMs).toBeCloseTo(12.4);
-    expect(route).toBe("host – relay · UDP");
   });
 
-  it("of what is sent take the loss from the remote's report", () => {
-    expect(second.videoOut).toMatchObject({ lost: 10, packets: 90 });
+  it("has no rates with one report alone, or over a new connection", () => {
+    for (const before of [null, read(report(9))]) {
+      const { bitrate, jitterBufferDelay } = shown(table(before, read(report(2))));
+      expect(bitrate).toEqual(["–", "–", "–", "–"]);
+      expect(jitterBufferDelay).toEqual(["–", "–", "–", "–"]);
+    }
   });
 
-  it("are no rates with one report alone", () => {
-    expect(between(null, first).videoIn).toMatchObject({ bitsPerSecond: 0, framesPerSecond: 0, loss: 0 });
+  it("has a dash for what a browser does not give", () => {
+    const empty = Object.values(shown(table(null, read([])))).flat();
+    expect(new Set(empty)).toEqual(new Set(["–"]));
   });
 
-  it("never run backwards over a new connection", () => {
-    const { videoIn } = between(second, { ...first, at: 4_000 });
-    expect(videoIn).toMatchObject({ bitsPerSecond: 0, framesPerSecond: 0, loss: 0 });
-  });
-
-  it("that a browser does not give are a dash", () => {
-    const empty = rows(between(null, read([])));
-    expect(new Set(empty.map(([, value]) => value))).toEqual(new Set(["–"]));
-  });
-
-  it("find the pair in use without a transport entry, as in Firefox", () => {
-    const without = report(1, { bytes: 1, packets: 1, lost: 0, frames: 1 })
+  it("finds the pair in use without a transport entry, as in Firefox", () => {
+    const without = report(1)
       .filter(([id]) => id !== "T")
       .map(([id, entry]): Report[number] => [id, id === "P" ? { ...entry, nominated: true, state: "succeeded" } : entry]);
-    expect(read(without).roundTripMs).toBeCloseTo(12.4);
-  });
-
-  it("are written for people", () => {
-    const text = Object.fromEntries(rows(between(first, second)));
-    expect(text["Picture in"]?.replaceAll("\u00a0", " ")).toBe("1280×720 · 30 fps · 2.0 Mbit/s · 5.0 % lost · VP8");
-    expect(text["Round trip"]?.replaceAll("\u00a0", " ")).toBe("12 ms");
+    expect(shown(table(null, read(without)))["currentRoundTripTime"]).toEqual(["12 ms"]);
   });
 });

@@ -130,9 +130,12 @@ pub(crate) struct Call {
     /// its own, with a number in its name.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) record: Option<PathBuf>,
+    /// Show statistics once a second on standard output: a table at a terminal, else lines.
+    #[arg(long)]
+    pub(crate) stats: bool,
     /// Write statistics to this file, a JSON object a line and second.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) stats: Option<PathBuf>,
+    pub(crate) stats_file: Option<PathBuf>,
     /// Read back the test picture and tone that the other side sends (another Duet's synthetic
     /// sources), print a verdict at the end, and exit with 1 if they did not arrive intact.
     #[arg(long, requires = "duration")]
@@ -207,7 +210,7 @@ pub(crate) struct Loopback {
     pub(crate) json: bool,
     /// Write statistics to this file, a JSON object a line and second.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) stats: Option<PathBuf>,
+    pub(crate) stats_file: Option<PathBuf>,
 }
 
 /// What is captured.

@@ -15,6 +15,7 @@ mod serve;
 mod speaker;
 mod statistics;
 mod stats_file;
+mod stats_table;
 mod tell;
 mod ways;
 

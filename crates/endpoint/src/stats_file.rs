@@ -1,4 +1,4 @@
-//! `--stats FILE`: JSON lines, one for each connection and second.
+//! `--stats-file FILE`: JSON lines, one for each connection and second.
 
 use crate::failure::Failure;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ impl StatsFile {
     pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
         let file = File::create(path).map_err(|error| {
             Failure::usage(format_args!(
-                "--stats {}: expected a file that can be written: {error}",
+                "--stats-file {}: expected a file that can be written: {error}",
                 path.display()
             ))
         })?;

@@ -7,7 +7,11 @@
 use crate::failure::Failure;
 use std::fmt;
 use std::io::{ErrorKind, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tracing_subscriber::EnvFilter;
+
+/// How many lines the drawing takes that is the last on the terminal; 0 if something was told since.
+static DRAWN: AtomicUsize = AtomicUsize::new(0);
 
 /// Tells a person how things go, unless asked to be quiet.
 #[derive(Debug, Clone, Copy)]
@@ -30,12 +34,14 @@ impl Tell {
     /// A line that takes the place of the one before, on a terminal.
     pub(crate) fn update(&self, line: impl fmt::Display) {
         if !self.quiet {
+            DRAWN.store(0, Ordering::Relaxed);
             let _ = write!(std::io::stderr(), "\r{}  ", printable(&line));
         }
     }
 
     /// A line that is told even when quiet.
     pub(crate) fn warn(&self, line: impl fmt::Display) {
+        DRAWN.store(0, Ordering::Relaxed);
         let _ = writeln!(std::io::stderr(), "{}", printable(&line));
     }
 }
@@ -50,6 +56,29 @@ pub(crate) fn print(text: impl fmt::Display) -> Result<(), Failure> {
             Failure::failed(format_args!("cannot write to standard output: {error}"))
         }),
     }
+}
+
+/// Draws some lines on the terminal that is standard output, over those drawn before if nothing was told
+/// since, else below it.
+pub(crate) fn redraw(text: &str) -> Result<(), Failure> {
+    let size = terminal_size::terminal_size();
+    let (width, height) = size.map_or((80, 24), |(width, height)| (width.0, height.0));
+    let lines = fitted(text, width.into(), height.into());
+    let before = DRAWN.swap(lines.len(), Ordering::Relaxed);
+    let up = match before {
+        0 => String::new(),
+        lines => format!("\x1b[{lines}A\x1b[J"),
+    };
+    print(format_args!("{up}{}", lines.join("\n")))
+}
+
+/// As much of some lines as a terminal shows: what wrapped or scrolled away could not be drawn over.
+fn fitted(text: &str, width: usize, height: usize) -> Vec<String> {
+    let lines = printable(&text);
+    let lines = lines.lines().take(height.saturating_sub(1).max(1));
+    lines
+        .map(|line| line.chars().take(width).collect())
+        .collect()
 }
 
 /// Names and sentences come from strangers as well: what they hold may not steer the terminal.
@@ -70,7 +99,10 @@ pub(crate) fn start_log(quiet: bool) {
         .unwrap_or_else(|_| EnvFilter::new(format!("{level},{}", duet_peer::LOG_FILTER)));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| {
+            DRAWN.store(0, Ordering::Relaxed);
+            std::io::stderr()
+        })
         .without_time()
         .init();
 }
@@ -78,6 +110,12 @@ pub(crate) fn start_log(quiet: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_drawing_is_no_larger_than_the_terminal() {
+        assert_eq!(fitted("äöü\nb\x1bc\nd\n", 2, 3), ["äö", "b\u{fffd}"]);
+        assert_eq!(fitted("a", 9, 0), ["a"]);
+    }
 
     #[test]
     fn what_a_stranger_says_does_not_steer_the_terminal() {

@@ -9,9 +9,12 @@
 //!
 //! Everything must be called within a Tokio runtime.
 
+#[cfg(feature = "adversary")]
+mod adversary;
 mod certificate;
 mod config;
 mod data_channel;
+mod diagnostics;
 mod dispatch;
 mod error;
 mod events;
@@ -30,6 +33,7 @@ mod runtime;
 mod sdp;
 mod sender;
 mod sockets;
+mod source_gate;
 mod sources;
 mod states;
 mod stats;
@@ -45,6 +49,7 @@ pub use config::{
 pub use data_channel::{
     DataChannelEvent, DataChannelMessage, RTCDataChannel, RTCDataChannelInit, RTCDataChannelState,
 };
+pub use diagnostics::Diagnostics;
 pub use error::{RTCError, RTCErrorDetail, RTCErrorKind};
 pub use events::{
     PeerConnectionEvent, RTCIceCandidateInit, RTCIceConnectionState, RTCIceGatheringState,

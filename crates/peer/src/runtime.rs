@@ -9,6 +9,7 @@
 use crate::recovery::PacedSocket;
 use crate::relay::{RelaySocket, Relays, Turns};
 use crate::sockets::{Attached, Network};
+use crate::source_gate::SourceGate;
 use duet_media::Clock;
 use socket2::SockRef;
 use std::fmt;
@@ -42,19 +43,21 @@ pub(crate) struct PeerRuntime {
     /// Paces checks.
     clock: Arc<dyn Clock>,
     consent: Arc<AtomicBool>,
+    gate: Arc<SourceGate>,
     relays: Arc<Relays>,
     turns: Arc<Turns>,
 }
 
 impl PeerRuntime {
-    /// A runtime whose driver wakes when `wake` is notified, and whose sockets lead to `relays` too and send
-    /// nothing but checks without `consent`.
+    /// A runtime whose driver wakes when `wake` is notified, and whose sockets lead to `relays` too, send
+    /// nothing but checks without `consent`, and take in what `gate` admits.
     pub(crate) fn new(
         wake: Arc<Notify>,
         relays: Arc<Relays>,
         network: Option<Arc<dyn Network>>,
         clock: Arc<dyn Clock>,
         consent: Arc<AtomicBool>,
+        gate: Arc<SourceGate>,
     ) -> Self {
         PeerRuntime {
             wake,
@@ -62,6 +65,7 @@ impl PeerRuntime {
             network,
             clock,
             consent,
+            gate,
             relays,
             turns: Arc::default(),
         }
@@ -70,7 +74,13 @@ impl PeerRuntime {
     fn paced(&self, socket: Arc<dyn AsyncUdpSocket>) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let socket = RelaySocket::new(socket, self.relays.clone(), self.turns.clone())?;
         let (clock, consent) = (self.clock.clone(), self.consent.clone());
-        Ok(Arc::new(PacedSocket::new(Arc::new(socket), clock, consent)))
+        let gate = self.gate.clone();
+        Ok(Arc::new(PacedSocket::new(
+            Arc::new(socket),
+            clock,
+            consent,
+            gate,
+        )))
     }
 }
 

@@ -58,7 +58,7 @@ pub use path_recovery::{IceState, NetworkChange, PathRecovery, PathRecoveryConfi
 pub use playout::{FrameArrival, PlayoutScheduler};
 pub use quality_limitation::{LimitationReason, QualityLimitation};
 pub use rate_allocator::{Allocation, RateAllocator, RateConfig, RateInput};
-pub use reception::{Reception, ReportBlock};
+pub use reception::{Oddities, Reception, ReportBlock};
 pub use recovery::{ConnectionState, ConnectionWatch, RecoveryAction, RecoveryConfig};
 pub use red::{RedCopy, RedError, RedHistory, RedPayload};
 pub use rtp::RtpPacket;

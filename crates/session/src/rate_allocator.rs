@@ -75,6 +75,8 @@ pub struct RateAllocator {
 impl RateAllocator {
     /// The estimate may rise to this multiple of what was acknowledged; above, nothing was tried.
     pub const ACKNOWLEDGED_MARGIN: f64 = 1.5;
+    /// Where more than this share is lost, what is sent again needs more than that share.
+    const MUCH_LOSS: f64 = 0.1;
     /// A rise of the picture's rate by less than this share is not passed on.
     const DEAD_BAND: f64 = 0.05;
 
@@ -94,9 +96,12 @@ impl RateAllocator {
     pub fn update(&mut self, input: RateInput) -> Allocation {
         let config = self.config;
         let (audio_min, audio_max) = ordered(config.audio_min_bps, config.audio_max_bps);
-        // Retransmissions take what the loss says, on top of the fixed share.
-        let overhead = share(config.overhead, 0.5) + share(input.loss, 0.3);
-        let usable = (self.believed(input) as f64 * (1.0 - overhead.min(0.5))) as u64;
+        // Retransmissions take what the loss says, on top of the fixed share. Where much is lost they are
+        // lost too, and are sent twice.
+        let loss = share(input.loss, 1.0);
+        let sent_again = loss + (loss - Self::MUCH_LOSS).max(0.0);
+        let overhead = share(config.overhead, 0.5) + sent_again;
+        let usable = (self.believed(input) as f64 * (1.0 - overhead.min(0.75))) as u64;
 
         let audio_bps = match (input.audio, input.video) {
             (false, _) => 0,
@@ -306,6 +311,17 @@ mod tests {
             lossy.video_bps < clean.video_bps - 80_000,
             "{clean:?} {lossy:?}"
         );
+    }
+
+    #[test]
+    fn where_two_packets_in_five_are_lost_most_of_the_rate_is_for_what_is_sent_again() {
+        let mut allocator = RateAllocator::new(RateConfig::default());
+        let lossy = RateInput {
+            loss: 0.4,
+            ..both(2_000_000)
+        };
+        let given = allocator.update(lossy, MediaTime::ZERO);
+        assert!((400_000..700_000).contains(&given.video_bps), "{given:?}");
     }
 
     proptest! {

@@ -22,16 +22,30 @@ pub struct Reception {
     received: u64,
     /// A number that did not fit: the next one says whether the stream started anew.
     odd: Option<u16>,
-    restarts: u64,
+    oddities: Oddities,
     /// When the last packet came, of whatever number.
     heard: Option<MediaTime>,
     /// Arrival and time stamp of the newest packet.
     newest: Option<(MediaTime, u32)>,
+    /// Arrival and time stamp from which the clock is measured.
+    measured: Option<(MediaTime, u32)>,
     /// Seconds.
     jitter: f64,
     sender_report: Option<(NtpTime, MediaTime)>,
     /// Expected and received at the last report.
     reported: (u64, u64),
+}
+
+/// How often a stream did what none does that is sent by the rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Oddities {
+    /// Its sequence numbers started anew.
+    pub restarts: u64,
+    /// Its time stamps jumped by more than five seconds against the packets' coming: forth, back, or because
+    /// what was sent before an outage came after it.
+    pub jumps: u64,
+    /// Its time stamps ran a quarter faster or slower than its clock rate, for five seconds or more.
+    pub misfits: u64,
 }
 
 /// One [report block](https://www.rfc-editor.org/rfc/rfc3550#section-6.4.1), without its SSRC.
@@ -60,6 +74,10 @@ impl Reception {
     const MAX_MISORDER: i64 = 1_000;
     /// Time stamps and arrivals that differ by more say nothing about the path.
     const MAX_TRANSIT: f64 = 5.0;
+    /// So long a clock is measured, and by how much it may be off: the network's delays may change by a
+    /// second in between.
+    const MEASURE: f64 = 5.0;
+    const MOST_OFF: f64 = 0.25;
     const MOST_LOST: i64 = 0x7F_FFFF;
 
     /// Nothing yet, of a stream whose time stamps count `clock_rate` ticks a second.
@@ -70,9 +88,10 @@ impl Reception {
             expected_before: 0,
             received: 0,
             odd: None,
-            restarts: 0,
+            oddities: Oddities::default(),
             heard: None,
             newest: None,
+            measured: None,
             jitter: 0.0,
             sender_report: None,
             reported: (0, 0),
@@ -92,7 +111,7 @@ impl Reception {
         let most = Self::MAX_DROPOUT.max((silence.as_secs_f64() * Self::RATE) as i64);
         if step > most || step < -Self::MAX_MISORDER {
             if self.odd == Some(sequence_number) {
-                self.restarts += 1;
+                self.oddities.restarts += 1;
                 // The one before was the first of the new run.
                 self.expected_before = self.expected();
                 self.begin(sequence_number.wrapping_sub(1), timestamp, now);
@@ -120,21 +139,41 @@ impl Reception {
         let number = i64::from(sequence_number);
         self.run = Some((number, number));
         self.newest = Some((now, timestamp));
+        self.measured = self.newest;
     }
 
     /// [Appendix A.8](https://www.rfc-editor.org/rfc/rfc3550#appendix-A.8). The packets of one picture
     /// are of one time and leave one after the other: the first tells.
     fn note_transit(&mut self, timestamp: u32, now: MediaTime) {
-        if let Some((at, before)) = self.newest
-            && before != timestamp
-        {
+        let Some((at, before)) = self.newest else {
+            return;
+        };
+        if before == timestamp {
+            self.measure_clock(timestamp, now);
+        } else {
             let sent = f64::from(timestamp.wrapping_sub(before).cast_signed()) / self.clock_rate;
             let apart = now.nanos_since(at) as f64 / 1e9 - sent;
+            self.newest = Some((now, timestamp));
             if apart.abs() < Self::MAX_TRANSIT {
                 self.jitter += (apart.abs() - self.jitter) / 16.0;
+                self.measure_clock(timestamp, now);
+            } else {
+                self.oddities.jumps += 1;
+                self.measured = self.newest;
             }
-            self.newest = Some((now, timestamp));
         }
+    }
+
+    /// Whether the time stamps pass as the clock rate says.
+    fn measure_clock(&mut self, timestamp: u32, now: MediaTime) {
+        let (at, before) = *self.measured.get_or_insert((now, timestamp));
+        let passed = now.nanos_since(at) as f64 / 1e9;
+        if passed < Self::MEASURE {
+            return;
+        }
+        let sent = f64::from(timestamp.wrapping_sub(before).cast_signed()) / self.clock_rate;
+        self.oddities.misfits += u64::from((sent / passed - 1.0).abs() > Self::MOST_OFF);
+        self.measured = Some((now, timestamp));
     }
 
     /// A sender report of the stream came.
@@ -185,9 +224,9 @@ impl Reception {
         self.jitter
     }
 
-    /// How often the sequence numbers started anew.
-    pub fn restarts(&self) -> u64 {
-        self.restarts
+    /// What was odd about it so far.
+    pub fn oddities(&self) -> Oddities {
+        self.oddities
     }
 }
 
@@ -271,7 +310,7 @@ mod tests {
         hear(30_000..30_100);
         // Back again.
         hear(50..100);
-        assert_eq!((reception.lost(), reception.restarts()), (0, 2));
+        assert_eq!((reception.lost(), reception.oddities().restarts), (0, 2));
     }
 
     #[test]
@@ -286,6 +325,29 @@ mod tests {
             "{}",
             reception.lost()
         );
+    }
+
+    #[test]
+    fn time_stamps_that_do_not_fit_the_clock_rate_are_told() {
+        // Packets of 20 ms, and what they say that they last, in ticks of 48 kHz.
+        let minute = |ticks: u32, late: fn(u32) -> i64| {
+            let mut reception = Reception::new(48_000);
+            for n in 0..3_000 {
+                let arrival = at(i64::from(n) * 20 + late(n));
+                reception.on_packet(n as u16, n.wrapping_mul(ticks), arrival);
+            }
+            reception.oddities()
+        };
+        assert_eq!(minute(960, |_| 0), Oddities::default());
+        // A second of delay, now and then.
+        let shaken = minute(960, |n| if n / 300 % 2 == 0 { 0 } else { 1_000 });
+        assert_eq!(shaken, Oddities::default());
+        for wrong in [0, 320, 1_800, 0_u32.wrapping_sub(960)] {
+            let misfits = minute(wrong, |_| 0).misfits;
+            assert!((10..=12).contains(&misfits), "{wrong}: {misfits}");
+        }
+        // Each packet a minute before or after the one before.
+        assert!(minute(60 * 48_000, |_| 0).jumps > 2_990);
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! A simulated network link in virtual time, seeded: the same seed loses the same packets.
 //!
-//! Not part of a call; for tests, here (always) and in the crates above (feature `sim`). Not a model
-//! of TCP or of competing traffic: one sender, one queue, one pipe.
+//! Not part of a call; for tests, here (always) and in the crates above (feature `sim`). One queue, one
+//! pipe; what competes for it is for those who send, of whom [`CubicWindow`] is one.
+
+mod cubic;
+
+pub use cubic::CubicWindow;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -8,7 +8,7 @@
 use crate::{VirtualClock, Wire};
 use duet_media::{Clock, MediaTime};
 use duet_peer::DatagramSocket;
-use std::collections::BTreeMap;
+use duet_session::sim::CubicWindow;
 use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -19,16 +19,6 @@ use tokio::task::JoinHandle;
 const PORT: u16 = 5_001;
 /// With its headers a packet takes 1,500 bytes.
 const PACKET: usize = 1_472;
-/// Packets acknowledged behind a missing one, after which it is lost.
-const REORDERING: u64 = 3;
-/// Least time after which nothing is expected any more.
-const LEAST_TIMEOUT: Duration = Duration::from_millis(200);
-/// A window's beginning, and its least, in packets.
-const FIRST_WINDOW: f64 = 10.0;
-const LEAST_WINDOW: f64 = 2.0;
-/// RFC 9438's constants.
-const C: f64 = 0.4;
-const BETA: f64 = 0.7;
 
 /// A transfer. It ends when it is dropped.
 pub struct Tcp {
@@ -98,16 +88,10 @@ async fn send(
     to: SocketAddr,
     files: impl Iterator<Item = (Duration, u64)>,
 ) {
-    let mut window = Window::default();
+    let mut window = CubicWindow::default();
     for (silence, bytes) in files {
         clock.sleep_until(clock.now() + silence).await;
-        // What comes late of the file before is none of this one's.
-        window = Window {
-            next: window.next,
-            recovered: window.next,
-            first: window.next,
-            ..Window::default()
-        };
+        window.begin();
         send_file(&clock, &*socket, to, &mut window, bytes).await;
     }
 }
@@ -116,13 +100,13 @@ async fn send_file(
     clock: &VirtualClock,
     socket: &dyn DatagramSocket,
     to: SocketAddr,
-    window: &mut Window,
+    window: &mut CubicWindow,
     bytes: u64,
 ) {
     let mut left = bytes.div_ceil(PACKET as u64);
     let mut packet = [0; PACKET];
     let mut buffer = [0; 8];
-    while left > 0 || !window.flying.is_empty() {
+    while left > 0 || !window.is_idle() {
         while left > 0 && window.has_room() {
             packet[..8].copy_from_slice(&window.fly(clock.now()).to_be_bytes());
             left -= 1;
@@ -137,118 +121,6 @@ async fn send_file(
             }
             () = clock.sleep_until(window.timeout()) => left += window.on_timeout(),
         }
-    }
-}
-
-/// What may be under way.
-struct Window {
-    /// In packets.
-    size: f64,
-    threshold: f64,
-    flying: BTreeMap<u64, MediaTime>,
-    next: u64,
-    /// The file's first packet.
-    first: u64,
-    /// The first packet after the last reduction.
-    recovered: u64,
-    /// When the window was last reduced, and what it was.
-    epoch: Option<(MediaTime, f64)>,
-    round_trip: Duration,
-    variation: Duration,
-    /// Doubles while nothing comes.
-    patience: u32,
-    heard: MediaTime,
-}
-
-impl Default for Window {
-    fn default() -> Self {
-        Window {
-            size: FIRST_WINDOW,
-            threshold: f64::INFINITY,
-            flying: BTreeMap::new(),
-            next: 0,
-            first: 0,
-            recovered: 0,
-            epoch: None,
-            round_trip: Duration::from_millis(300),
-            variation: Duration::from_millis(150),
-            patience: 0,
-            heard: MediaTime::ZERO,
-        }
-    }
-}
-
-impl Window {
-    fn has_room(&self) -> bool {
-        (self.flying.len() as f64) < self.size
-    }
-
-    fn fly(&mut self, now: MediaTime) -> u64 {
-        if self.flying.is_empty() {
-            self.heard = now;
-        }
-        let number = self.next;
-        self.next += 1;
-        self.flying.insert(number, now);
-        number
-    }
-
-    /// How many packets are to be sent again.
-    fn on_ack(&mut self, number: u64, now: MediaTime) -> u64 {
-        if number < self.first {
-            return 0;
-        }
-        self.heard = now;
-        self.patience = 0;
-        if let Some(sent) = self.flying.remove(&number) {
-            let took = now.saturating_since(sent);
-            let off = took.abs_diff(self.round_trip);
-            self.variation = (self.variation * 3 + off) / 4;
-            self.round_trip = (self.round_trip * 7 + took) / 8;
-            self.grow(now);
-        }
-        let behind = number.saturating_sub(REORDERING);
-        let kept = self.flying.split_off(&(behind + 1));
-        let lost = std::mem::replace(&mut self.flying, kept);
-        if number >= REORDERING && lost.keys().any(|lost| *lost >= self.recovered) {
-            self.epoch = Some((now, self.size));
-            self.size = (self.size * BETA).max(LEAST_WINDOW);
-            self.threshold = self.size;
-            self.recovered = self.next;
-        }
-        lost.len() as u64
-    }
-
-    fn grow(&mut self, now: MediaTime) {
-        if self.size < self.threshold {
-            self.size += 1.0;
-            return;
-        }
-        let (since, most) = *self.epoch.get_or_insert((now, self.size));
-        let elapsed = now.saturating_since(since) + self.round_trip;
-        let flat = (most * (1.0 - BETA) / C).cbrt();
-        let wanted = C * (elapsed.as_secs_f64() - flat).powi(3) + most;
-        // As fast as Reno at least.
-        let reno = 3.0 * (1.0 - BETA) / (1.0 + BETA);
-        let step = ((wanted - self.size) / self.size).max(reno / self.size);
-        self.size += step.min(0.5);
-    }
-
-    fn timeout(&self) -> MediaTime {
-        let patience = (self.round_trip + self.variation * 4).max(LEAST_TIMEOUT);
-        self.heard + patience * (1 << self.patience.min(6))
-    }
-
-    /// How many packets are to be sent again.
-    fn on_timeout(&mut self) -> u64 {
-        self.threshold = (self.size * BETA).max(LEAST_WINDOW);
-        self.size = LEAST_WINDOW;
-        self.epoch = None;
-        self.recovered = self.next;
-        self.patience += 1;
-        let lost = self.flying.len();
-        self.flying.clear();
-        lost as u64
     }
 }
 

@@ -13,6 +13,7 @@ use crate::report::{Expectations, Report};
 use crate::serve::asked_to_end;
 use crate::statistics;
 use crate::stats_file::StatsFile;
+use crate::stats_table::{Reported, StatsTable};
 use crate::tell::Tell;
 use crate::ways::{Ways, has_relay};
 use duet_devices::MediaDevices;
@@ -34,15 +35,15 @@ use tokio::sync::mpsc;
 const LINK_EVENTS: usize = 256;
 /// Calls at the same time: whoever else fits into the largest room.
 const MAX_LINKS: usize = 15;
-/// How often statistics are written.
+/// How often statistics are written and shown.
 const STATS_PERIOD: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(options: Call, tell: &Tell) -> Result<ExitCode, Failure> {
     let clock = Arc::new(MonotonicClock::new());
     let devices = MediaDevices::new(clock.clone());
     // What makes no sense is said before a camera's light goes on.
-    let stats = options
-        .stats
+    let stats_file = options
+        .stats_file
         .as_deref()
         .map(StatsFile::create)
         .transpose()?;
@@ -69,7 +70,8 @@ pub(crate) async fn run(options: Call, tell: &Tell) -> Result<ExitCode, Failure>
         local,
         remote,
         recordings,
-        stats,
+        stats_file,
+        stats_table: options.stats.then(StatsTable::new),
         links: Vec::new(),
         next_link: 0,
         event_sender,
@@ -88,7 +90,8 @@ struct CallTask {
     local: LocalMedia,
     remote: Remote,
     recordings: Option<Recordings>,
-    stats: Option<StatsFile>,
+    stats_file: Option<StatsFile>,
+    stats_table: Option<StatsTable>,
     links: Vec<Link>,
     next_link: u64,
     event_sender: mpsc::Sender<LinkEvent>,
@@ -304,15 +307,27 @@ impl CallTask {
     }
 
     async fn write_stats(&mut self) -> Result<(), Failure> {
-        let Some(file) = &mut self.stats else {
+        if self.stats_file.is_none() && self.stats_table.is_none() {
             return Ok(());
-        };
-        let unix = self.clock.unix_time(self.clock.now());
-        for link in self.links.iter().filter(|link| link.is_connected()) {
-            let report = statistics::snapshot(&link.connection).await;
-            file.write(unix, link.name(), &report)?;
         }
-        Ok(())
+        let unix = self.clock.unix_time(self.clock.now());
+        let mut reports = Vec::new();
+        for link in self.links.iter().filter(|link| link.is_connected()) {
+            reports.push(Reported {
+                id: link.peer_id().to_string(),
+                name: link.name(),
+                report: statistics::snapshot(&link.connection).await,
+            });
+        }
+        if let Some(file) = &mut self.stats_file {
+            for Reported { name, report, .. } in &reports {
+                file.write(unix, name, report)?;
+            }
+        }
+        match &mut self.stats_table {
+            Some(table) => table.show(reports),
+            None => Ok(()),
+        }
     }
 
     /// With `--verify`: the verdict.

@@ -41,7 +41,7 @@ pub(crate) async fn run(options: Loopback, tell: &Tell) -> Result<ExitCode, Fail
     }
     let clock = Arc::new(MonotonicClock::new());
     let mut stats = options
-        .stats
+        .stats_file
         .as_deref()
         .map(StatsFile::create)
         .transpose()?;

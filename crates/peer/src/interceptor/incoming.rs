@@ -2,6 +2,7 @@
 //! handed to its receiver.
 
 use super::nack::NackTracker;
+use crate::Diagnostics;
 use crate::pipeline::{InboundAudio, InboundVideo, RtpPacket};
 use crate::sdp::SoundTypes;
 use crate::sources::{Contributing, Heard};
@@ -183,8 +184,8 @@ pub(crate) struct Incoming {
     bindings: HashMap<u32, Binding>,
     /// SSRC of retransmissions: whose they are, and of which payload type.
     rtx: HashMap<u32, u32>,
-    /// Packets that belong to no section.
-    pub(crate) strangers: u64,
+    /// What came and could not be so.
+    pub(super) odd: Diagnostics,
     sender_ssrc: u32,
     next_report: Option<Instant>,
 }
@@ -278,7 +279,12 @@ impl Incoming {
             (ssrc, payload_type) = (primary, stream.payload_type);
         } else {
             let timestamp = header.timestamp;
+            let before = stream.reception.oddities();
             stream.reception.on_packet(number, timestamp, arrival);
+            let odd = stream.reception.oddities();
+            self.odd.sequence_restarts += odd.restarts - before.restarts;
+            self.odd.timestamp_jumps += odd.jumps - before.jumps;
+            self.odd.clock_misfits += odd.misfits - before.misfits;
         }
         if !stream.route.plays(payload_type, stream.payload_type) {
             // Telephone keys, say: not ours to play, but not missing either.
@@ -329,7 +335,7 @@ impl Incoming {
             })
         };
         let (Some(binding), Some(route)) = (binding, by_ssrc.or_else(by_mid)) else {
-            self.strangers += 1;
+            self.odd.packets_of_strangers += 1;
             return None;
         };
         let rtx = self.rtx.iter().find(|(_, of)| **of == header.ssrc);
@@ -351,7 +357,8 @@ impl Incoming {
             },
         };
         self.next_report.get_or_insert(now + FIRST_REPORT);
-        route.media_ssrc.store(header.ssrc, Ordering::Release);
+        let before = route.media_ssrc.swap(header.ssrc, Ordering::AcqRel);
+        self.odd.source_changes += u64::from(before != 0 && before != header.ssrc);
         self.streams.insert(header.ssrc, stream);
         Some(())
     }

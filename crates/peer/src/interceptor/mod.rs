@@ -1,6 +1,7 @@
 //! The media path of one connection, as links of the substrate's chain.
 //!
-//! From the wire inwards: congestion control's history, transport-wide numbers, the memory for
+//! From the wire inwards: a guard that believes what is said of the transport's numbers only as far as it can
+//! be so, congestion control's history, transport-wide numbers, the memory for
 //! retransmissions, the recorder of arrivals, and last a [`MediaLink`] of ours. There packets
 //! enter and leave: a frame's packets are cut and queued by the sender's own task, and wake the
 //! driver once; what comes in is unwrapped, filtered and handed to its receiver at once. No packet
@@ -9,22 +10,26 @@
 //! It deliberately knows no encoder, decoder or negotiation: only streams, by SSRC.
 
 mod estimate;
+mod guard;
 mod incoming;
 mod nack;
 mod outgoing;
 mod pacer;
 mod retransmissions;
+mod with_retransmissions;
 
 pub(crate) use estimate::Estimate;
 pub(crate) use incoming::{InboundCounters, Receive, Route};
 pub(crate) use outgoing::{Feedbacks, OutboundCounters, Redundancy, RemoteReport};
 
-use crate::PeerContext;
 use crate::pipeline::Workers;
+use crate::source_gate::SourceGate;
 use crate::sources::{Heard, RTCRtpSource};
+use crate::{Diagnostics, PeerContext};
 use duet_media::{Clock, MediaKind, MediaTime};
 use duet_session::TemporalLayer;
 use estimate::{Estimator, SharedEstimate};
+use guard::Guard;
 use incoming::Incoming;
 use outgoing::Outgoing;
 use parking_lot::Mutex;
@@ -45,6 +50,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+use with_retransmissions::WithRetransmissions;
 
 /// Retransmissions can be had for so many packets back: about a second at full rate.
 const SENT_PACKETS_KEPT: u16 = 1_024;
@@ -57,6 +63,12 @@ pub(crate) struct MediaPath {
     out: Mutex<Outgoing>,
     incoming: Mutex<Incoming>,
     estimate: SharedEstimate,
+    /// What comes in at the sockets.
+    gate: Arc<SourceGate>,
+    /// What of it was odd, where nobody else counts.
+    odd: Mutex<Diagnostics>,
+    #[cfg(feature = "adversary")]
+    pub(crate) adversary: crate::adversary::Adversary,
     /// Keys are agreed on: packets can leave.
     ready: AtomicBool,
     /// The agent has a pair of addresses in use, or none yet.
@@ -82,6 +94,10 @@ impl MediaPath {
             out: Mutex::new(Outgoing::new(f64::from(start_bitrate))),
             incoming: Mutex::new(Incoming::default()),
             estimate: estimator.shared(),
+            gate: Arc::default(),
+            odd: Mutex::default(),
+            #[cfg(feature = "adversary")]
+            adversary: Default::default(),
             ready: AtomicBool::new(false),
             way: AtomicBool::new(true),
             consent: AtomicBool::new(true),
@@ -92,11 +108,15 @@ impl MediaPath {
         // Arrivals are recorded before retransmissions are unwrapped: they tell of the path, not of
         // what was recovered.
         let chain = Registry::new()
+            .with(Slot::Custom(500), Guard::new(path.clone()))
             .with(
                 Slot::CongestionControl,
-                CongestionControlBuilder::new(estimator).build(),
+                WithRetransmissions(CongestionControlBuilder::new(estimator).build()),
             )
-            .with(Slot::TwccSender, TwccSenderBuilder::new().build())
+            .with(
+                Slot::TwccSender,
+                WithRetransmissions(TwccSenderBuilder::new().build()),
+            )
             .with(
                 Slot::Custom(3_000),
                 RetransmissionCounter::new(path.clone()),
@@ -125,6 +145,23 @@ impl MediaPath {
     /// Where what it receives is decoded.
     pub(crate) fn workers(&self) -> Workers {
         self.workers
+    }
+
+    /// What guards its sockets.
+    pub(crate) fn gate(&self) -> Arc<SourceGate> {
+        self.gate.clone()
+    }
+
+    /// What was odd so far.
+    pub(crate) fn diagnostics(&self) -> Diagnostics {
+        let mut odd = Diagnostics {
+            datagrams_discarded: self.gate.discarded(),
+            sources_refused: self.gate.refused(),
+            ..*self.odd.lock()
+        };
+        odd += self.out.lock().odd;
+        odd += self.incoming.lock().odd;
+        odd
     }
 
     /// The path's clock, now.
@@ -298,6 +335,8 @@ impl MediaPath {
 
     /// Whose packets go where, from now on.
     pub(crate) fn set_routes(&self, routes: Vec<Arc<Route>>) {
+        self.gate
+            .name(routes.iter().flat_map(|route| route.ssrcs.iter().copied()));
         self.incoming.lock().set_routes(routes);
     }
 
@@ -439,6 +478,14 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for MediaLink {
             return Some(passing);
         }
         let now = tokio::time::Instant::now().into_std();
+        #[cfg(feature = "adversary")]
+        if let Some(forged) = self.path.adversary.forged() {
+            return Some(TaggedPacket {
+                now,
+                transport: Default::default(),
+                message: Packet::Rtp(forged).into(),
+            });
+        }
         let mut out = self.path.out.lock();
         let packet = out.pop(now);
         let has_room = packet.is_some() && out.has_room();
@@ -446,6 +493,13 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for MediaLink {
         if has_room {
             self.path.senders.notify_waiters();
         }
+        #[cfg(feature = "adversary")]
+        let packet = packet.map(|mut packet| {
+            if let Packet::Rtp(packet) = &mut packet {
+                self.path.adversary.tamper(packet);
+            }
+            packet
+        });
         Some(TaggedPacket {
             now,
             transport: Default::default(),
@@ -502,3 +556,6 @@ impl Interceptor for MediaLink {
         self.path.incoming.lock().unbind(info.ssrc);
     }
 }
+
+#[cfg(test)]
+mod parsing;

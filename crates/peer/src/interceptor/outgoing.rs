@@ -1,17 +1,20 @@
 //! Streams that are sent: cut into packets, numbered, counted, reported on.
 
 mod departures;
+mod reports;
 mod sound;
 
 pub(crate) use sound::Redundancy;
 
 use super::pacer::Pacer;
+use crate::Diagnostics;
 use bytes::Bytes;
 use departures::Departures;
 use duet_media::{MediaKind, MediaTime};
-use duet_session::ntp::round_trip;
-use duet_session::{ClockRate, NtpTime, RtpClock, TemporalLayer, Vp8Packetizer};
+use duet_session::{ClockRate, KeyFrameGate, NtpTime, RtpClock, TemporalLayer, Vp8Packetizer};
 use parking_lot::Mutex;
+pub(crate) use reports::RemoteReport;
+use reports::Reports;
 use rtc::interceptor::{Packet, StreamInfo};
 use rtc::rtcp;
 use rtc::rtcp::goodbye::Goodbye;
@@ -68,21 +71,6 @@ pub(crate) struct OutboundCounters {
     pub(crate) rtx_ssrc: Option<u32>,
 }
 
-/// What the other side says it got of a stream.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RemoteReport {
-    pub(crate) arrival: MediaTime,
-    /// By the numbers that it has seen and what it lost of them.
-    pub(crate) packets_received: u64,
-    pub(crate) packets_lost: i64,
-    pub(crate) fraction_lost: f64,
-    /// Seconds.
-    pub(crate) jitter: f64,
-    pub(crate) round_trip: Option<Duration>,
-    pub(crate) total_round_trip: Duration,
-    pub(crate) round_trips: u64,
-}
-
 struct Binding {
     payload_type: u8,
     mid_extension: Option<u8>,
@@ -110,7 +98,9 @@ struct Stream {
     /// The number of the last key frame's first packet.
     key_frame: Option<u16>,
     counters: OutboundCounters,
-    remote: Option<RemoteReport>,
+    reports: Reports,
+    /// When a key frame was asked for, unless that was joined to one asked for before.
+    key_frame_asked: Option<MediaTime>,
     next_report: Option<Instant>,
     said_goodbye: bool,
 }
@@ -121,6 +111,8 @@ pub(crate) struct Outgoing {
     /// RTCP that waits to leave; the newest is lost when it is full. Nothing takes it out once the
     /// driver has ended, and a program may go on asking for key frames.
     rtcp: VecDeque<Box<dyn rtcp::Packet>>,
+    /// What the other side said that could not be so.
+    pub(super) odd: Diagnostics,
 }
 
 impl Outgoing {
@@ -130,6 +122,7 @@ impl Outgoing {
             // Nothing is known of the path yet, and everybody waits for the first picture.
             pacer: Pacer::new(SHORT_PATH_RATE.max(bits_per_second)),
             rtcp: VecDeque::new(),
+            odd: Diagnostics::default(),
         }
     }
 
@@ -165,7 +158,8 @@ impl Outgoing {
             made: 0,
             key_frame: None,
             counters: OutboundCounters::default(),
-            remote: None,
+            reports: Reports::default(),
+            key_frame_asked: None,
             next_report: None,
             said_goodbye: false,
         };
@@ -303,13 +297,15 @@ impl Outgoing {
                 continue;
             }
             stream.next_report = Some(now + REPORT_INTERVAL);
+            let ntp = NtpTime::from_unix(unix(time));
+            stream.reports.sent(ntp);
             #[expect(
                 clippy::cast_possible_truncation,
                 reason = "both counts wrap on the wire"
             )]
             let report = SenderReport {
                 ssrc: *ssrc,
-                ntp_time: NtpTime::from_unix(unix(time)).0,
+                ntp_time: ntp.0,
                 rtp_time: stream.clock.timestamp_at(time),
                 packet_count: stream.counters.packets as u32,
                 octet_count: stream.counters.bytes as u32,
@@ -327,22 +323,9 @@ impl Outgoing {
         reports.chain(self.pacer.next_due()).min()
     }
 
-    /// Whether a packet of the memory for retransmissions is of a picture before the last key frame:
-    /// whoever asks for it gets on without.
-    pub(super) fn is_superseded(&self, packet: &rtp::Packet) -> bool {
-        let ssrc = packet.header.ssrc;
-        let streams = &self.streams;
-        let (stream, number) = match streams.get(&ssrc) {
-            Some(stream) => (Some(stream), packet.header.sequence_number),
-            None => {
-                let of = |stream: &&Stream| stream.counters.rtx_ssrc == Some(ssrc);
-                // The original number leads the payload (RFC 4588).
-                let [high, low, ..] = *packet.payload else {
-                    return false;
-                };
-                (streams.values().find(of), u16::from_be_bytes([high, low]))
-            }
-        };
+    /// Whether a packet is of a picture before the last key frame: whoever asks for it gets on without.
+    pub(super) fn is_superseded(&self, ssrc: u32, number: u16) -> bool {
+        let stream = self.streams.get(&ssrc);
         let key_frame = stream.and_then(|stream| stream.key_frame);
         // By half of the numbers' circle: what is before.
         key_frame.is_some_and(|first| first.wrapping_sub(number).wrapping_sub(1) < 1 << 15)
@@ -377,7 +360,8 @@ impl Outgoing {
     }
 
     /// A packet of the memory for retransmissions leaves.
-    pub(super) fn count_retransmission(&mut self, packet: &rtp::Packet) {
+    pub(super) fn count_retransmission(&mut self, packet: &rtp::Packet, now: Instant) {
+        self.pacer.spend(packet.payload.len(), now);
         let ssrc = packet.header.ssrc;
         let of = |stream: &&mut Stream| stream.counters.rtx_ssrc == Some(ssrc);
         if let Some(stream) = self.streams.values_mut().find(of) {
@@ -410,37 +394,26 @@ impl Outgoing {
     }
 
     pub(crate) fn remote_report(&self, ssrc: u32) -> Option<RemoteReport> {
-        self.streams.get(&ssrc)?.remote
+        self.streams.get(&ssrc)?.reports.last()
     }
 
     pub(crate) fn round_trip(&self) -> Option<Duration> {
-        let reports = self.streams.values().filter_map(|stream| stream.remote);
+        let reports = self.streams.values().filter_map(|s| s.reports.last());
         reports.filter_map(|report| report.round_trip).min()
     }
 
-    fn on_reception(&mut self, report: &ReceptionReport, ntp: NtpTime, arrival: MediaTime) {
-        let Some(stream) = self.streams.get_mut(&report.ssrc) else {
+    fn on_reception(&mut self, block: &ReceptionReport, ntp: NtpTime, arrival: MediaTime) {
+        let Some(stream) = self.streams.get_mut(&block.ssrc) else {
             return;
         };
-        let round_trip = round_trip(ntp, report.last_sender_report, report.delay);
-        let before = stream.remote;
-        // 24 bits, signed: duplicates make it negative.
-        let lost = i64::from(report.total_lost << 8).wrapping_shl(32) >> 40;
-        let seen = report
-            .last_sequence_number
-            .wrapping_sub(stream.first_sequence_number.into());
-        let seen = i64::from(seen.wrapping_add(1)).min(stream.counters.packets.cast_signed());
-        stream.remote = Some(RemoteReport {
-            arrival,
-            packets_received: u64::try_from(seen.saturating_sub(lost)).unwrap_or(0),
-            packets_lost: lost,
-            fraction_lost: f64::from(report.fraction_lost) / 256.0,
-            jitter: f64::from(report.jitter) / f64::from(stream.clock.rate().hz()),
-            round_trip: round_trip.or(before.and_then(|b| b.round_trip)),
-            total_round_trip: before.map_or(Duration::ZERO, |b| b.total_round_trip)
-                + round_trip.unwrap_or_default(),
-            round_trips: before.map_or(0, |b| b.round_trips) + u64::from(round_trip.is_some()),
-        });
+        let numbers = reports::Numbers {
+            first: stream.first_sequence_number,
+            made: stream.made,
+            left: stream.counters.packets,
+        };
+        let rate = stream.clock.rate();
+        let believed = stream.reports.heard(block, numbers, rate, ntp, arrival);
+        self.odd.reports_disbelieved += u64::from(!believed);
     }
 }
 
@@ -511,22 +484,34 @@ pub(super) fn on_feedback(
             stream.counters.nacks += 1;
         }
     } else if let Some(pli) = packet.downcast_ref::<PictureLossIndication>() {
-        want_key_frame(out, pli.media_ssrc, |counters| counters.plis += 1);
+        want_key_frame(out, pli.media_ssrc, arrival, |counters| counters.plis += 1);
     } else if let Some(fir) = packet.downcast_ref::<FullIntraRequest>() {
         for entry in &fir.fir {
-            want_key_frame(out, entry.ssrc, |counters| counters.firs += 1);
+            want_key_frame(out, entry.ssrc, arrival, |counters| counters.firs += 1);
         }
     }
 }
 
-fn want_key_frame(out: &Mutex<Outgoing>, ssrc: u32, count: impl Fn(&mut OutboundCounters)) {
+fn want_key_frame(
+    out: &Mutex<Outgoing>,
+    ssrc: u32,
+    now: MediaTime,
+    count: impl Fn(&mut OutboundCounters),
+) {
     let feedback = {
         let mut out = out.lock();
         let Some(stream) = out.streams.get_mut(&ssrc) else {
             return;
         };
         count(&mut stream.counters);
-        (stream.kind == MediaKind::Video).then(|| stream.feedback.clone())
+        let asked = stream.key_frame_asked;
+        let joined = asked.is_some_and(|at| now.saturating_since(at) < KeyFrameGate::MIN_INTERVAL);
+        if !joined {
+            stream.key_frame_asked = Some(now);
+        }
+        let feedback = (stream.kind == MediaKind::Video).then(|| stream.feedback.clone());
+        out.odd.key_frame_requests_joined += u64::from(joined);
+        feedback
     };
     if let Some(feedback) = feedback {
         feedback.key_frame_wanted();

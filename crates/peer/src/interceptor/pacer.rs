@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 const BURST: Duration = Duration::from_millis(40);
 /// With more than this waiting there is no room for another picture.
 const ROOM: Duration = Duration::from_millis(60);
+/// However much was sent again, the next picture leaves within this.
+const MOST_DEBT: Duration = Duration::from_millis(200);
 /// It is never slower than this, in bits a second.
 const LEAST: f64 = 50_000.0;
 /// A queue is cut off here whatever the rate says: a key frame of 1080p takes some 400 packets.
@@ -80,10 +82,17 @@ impl Pacer {
         let packet = self.video.pop_front()?;
         let bytes = packet.payload.len();
         self.video_bytes -= bytes;
+        self.spend(bytes, now);
+        Some(packet)
+    }
+
+    /// So many bytes leave at `now`, of a picture or sent again: pictures wait for them. They wait for no
+    /// more than [`MOST_DEBT`].
+    pub(crate) fn spend(&mut self, bytes: usize, now: Instant) {
         let earliest = now.checked_sub(BURST).unwrap_or(now);
         let from = self.due.map_or(earliest, |due| due.max(earliest));
-        self.due = Some(from + Duration::from_secs_f64(bytes as f64 / self.rate));
-        Some(packet)
+        let due = from + Duration::from_secs_f64(bytes as f64 / self.rate);
+        self.due = Some(due.min(from.max(now + MOST_DEBT)));
     }
 
     /// When [`pop`](Self::pop) has something to say again; `None` if nothing waits.

@@ -1,19 +1,32 @@
 //! How much may be sent again, and how often.
 
+mod sent;
+#[cfg(test)]
+mod tests;
+
 use super::MediaPath;
+use crate::Diagnostics;
 use rtc::interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
-    NackPair, TransportLayerNack, nack_pairs_from_sequence_numbers,
+    TransportLayerNack, nack_pairs_from_sequence_numbers,
 };
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
-use std::collections::VecDeque;
+use sent::{Request, Sent};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Sits where retransmissions come by on their way out, and lets no more of them leave than the path
-/// can bear: whoever asks for everything again and again gets a share of the target. Requests come by
-/// on their way in; who asks again before an answer can have come is answered once.
+/// Nobody can know sooner that an answer was lost.
+const LEAST_ROUND_TRIP: Duration = Duration::from_millis(5);
+/// What is older comes too late to be shown: whatever the other side says of the round trip, who asks again
+/// after this is answered again.
+const LONGEST_ROUND_TRIP: Duration = Duration::from_millis(500);
+
+/// Sits where packets come by on their way out, and requests on their way in, and lets no request through
+/// to the memory for retransmissions that asks for what was never sent, for what is on its way, or for more
+/// than the path can bear: whoever asks for everything again and again gets a share of the target. What a
+/// request costs is so bounded by its own length, and a packet is made again only to leave.
 pub(super) struct RetransmissionCounter {
     path: Arc<MediaPath>,
     reads: VecDeque<TaggedPacket>,
@@ -21,33 +34,8 @@ pub(super) struct RetransmissionCounter {
     /// Bytes that may leave now.
     budget: f64,
     filled: Option<Instant>,
-    answered: Answered,
-}
-
-/// Which requests were heard lately. Capacity: [`CAPACITY`](Self::CAPACITY); the oldest is forgotten,
-/// and answered again.
-#[derive(Default)]
-struct Answered(VecDeque<(Instant, u32, u16)>);
-
-impl Answered {
-    const CAPACITY: usize = 1_024;
-
-    /// True if `number` of `ssrc` is to be sent again: it was not within `round_trip`.
-    fn is_due(&mut self, ssrc: u32, number: u16, now: Instant, round_trip: Duration) -> bool {
-        while let Some((at, ..)) = self.0.front()
-            && now.saturating_duration_since(*at) >= round_trip
-        {
-            self.0.pop_front();
-        }
-        let under_way = self.0.iter().any(|(_, s, n)| (*s, *n) == (ssrc, number));
-        if !under_way {
-            if self.0.len() == Self::CAPACITY {
-                self.0.pop_front();
-            }
-            self.0.push_back((now, ssrc, number));
-        }
-        !under_way
-    }
+    /// Of the streams that can be asked for again.
+    sent: HashMap<u32, Sent>,
 }
 
 impl RetransmissionCounter {
@@ -67,42 +55,67 @@ impl RetransmissionCounter {
             writes: VecDeque::new(),
             budget: 0.0,
             filled: None,
-            answered: Answered::default(),
+            sent: HashMap::new(),
         }
     }
 
-    /// Leaves out of a request what is under way. Where much is lost, the rest is answered twice: to
-    /// lose the answer too costs the viewer another round trip, and the second copy little.
+    /// Leaves of a request what is to be answered. Where much is lost, it is answered twice: to lose the
+    /// answer too costs the viewer another round trip, and the second copy little.
     fn heed(&mut self, request: &TransportLayerNack, now: Instant) -> TransportLayerNack {
         let round_trip = self.path.round_trip().unwrap_or_default();
         // What took part of the way only cannot be known to be lost, whatever the clocks say.
         let round_trip = round_trip.mul_f64(0.75);
-        let numbers = request.nacks.iter().flat_map(NackPair::packet_list);
-        let due: Vec<u16> = numbers
-            .filter(|number| {
-                self.answered
-                    .is_due(request.media_ssrc, *number, now, round_trip)
-            })
-            .collect();
-        let mut nacks = nack_pairs_from_sequence_numbers(&due);
-        if self.path.estimate().loss > Self::LOSSY {
-            nacks.extend_from_within(..);
+        let round_trip = round_trip.clamp(LEAST_ROUND_TRIP, LONGEST_ROUND_TRIP);
+        self.refill(now);
+        let copies = if self.path.estimate().loss > Self::LOSSY {
+            2
+        } else {
+            1
+        };
+        let ssrc = request.media_ssrc;
+        let mut odd = Diagnostics::default();
+        let mut due = Vec::new();
+        for number in request.nacks.iter().copied().flatten() {
+            let Some(sent) = self.sent.get_mut(&ssrc) else {
+                odd.requests_refused += 1;
+                continue;
+            };
+            let bytes = match sent.request(number, now, round_trip) {
+                Request::Due(bytes) => (bytes * copies) as f64,
+                Request::UnderWay => {
+                    odd.requests_repeated += 1;
+                    continue;
+                }
+                Request::Unknown => {
+                    odd.requests_refused += 1;
+                    continue;
+                }
+            };
+            if self.budget < bytes || self.path.out.lock().is_superseded(ssrc, number) {
+                odd.requests_over_budget += 1;
+                continue;
+            }
+            self.budget -= bytes;
+            sent.answered(number, now);
+            due.push(number);
         }
-        TransportLayerNack { nacks, ..*request }
+        if odd != Diagnostics::default() {
+            *self.path.odd.lock() += odd;
+        }
+        let nacks = nack_pairs_from_sequence_numbers(&due);
+        TransportLayerNack {
+            nacks: nacks.repeat(copies),
+            ..*request
+        }
     }
 
-    fn may_leave(&mut self, bytes: usize, now: Instant) -> bool {
+    fn refill(&mut self, now: Instant) {
         let rate = self.path.estimate().target.max(Self::LEAST_RATE) * Self::SHARE / 8.0;
         let since = self
             .filled
             .replace(now)
             .map_or(1.0, |at| now.saturating_duration_since(at).as_secs_f64());
         self.budget = (self.budget + since * rate).min(rate * Self::BURST);
-        let may = self.budget >= bytes as f64;
-        if may {
-            self.budget -= bytes as f64;
-        }
-        may
     }
 }
 
@@ -130,21 +143,15 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for RetransmissionCounter {
     }
 
     fn handle_write(&mut self, mut msg: TaggedPacket) -> Result<(), Error> {
-        if let Packet::Rtp(packet) = &mut msg.message.packet
-            && msg
-                .message
-                .attributes
-                .iter()
-                .any(|a| matches!(a, Attribute::Retransmission))
-        {
-            if self.path.out.lock().is_superseded(packet)
-                || !self.may_leave(packet.payload.len(), msg.now)
-            {
-                return Ok(());
+        if let Packet::Rtp(packet) = &mut msg.message.packet {
+            let mut attributes = msg.message.attributes.iter();
+            if attributes.any(|a| matches!(a, Attribute::Retransmission)) {
+                let mut out = self.path.out.lock();
+                out.mark_retransmission(packet);
+                out.count_retransmission(packet, msg.now);
+            } else if let Some(sent) = self.sent.get_mut(&packet.header.ssrc) {
+                sent.left(packet.header.sequence_number, packet.payload.len());
             }
-            let mut out = self.path.out.lock();
-            out.mark_retransmission(packet);
-            out.count_retransmission(packet);
         }
         self.writes.push_back(msg);
         Ok(())
@@ -156,38 +163,17 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for RetransmissionCounter {
 }
 
 impl Interceptor for RetransmissionCounter {
-    fn bind_local_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
+    fn bind_local_stream(&mut self, info: &StreamInfo) {
+        let mut feedback = info.rtcp_feedback.iter();
+        if feedback.any(|one| one.typ == "nack" && one.parameter.is_empty()) {
+            self.sent.entry(info.ssrc).or_default();
+        }
+    }
+
+    fn unbind_local_stream(&mut self, info: &StreamInfo) {
+        self.sent.remove(&info.ssrc);
+    }
+
     fn bind_remote_stream(&mut self, _: &StreamInfo) {}
     fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_asks_again_before_the_answer_can_have_come_is_answered_once() {
-        let mut answered = Answered::default();
-        let start = Instant::now();
-        let mut asked = |number, millis| {
-            let now = start + Duration::from_millis(millis);
-            answered.is_due(1, number, now, Duration::from_millis(75))
-        };
-        assert!(asked(7, 0));
-        assert!(!asked(7, 25) && !asked(7, 50));
-        assert!(asked(8, 50), "another packet");
-        assert!(asked(7, 100), "the answer was lost");
-        assert!(!asked(8, 120) && !asked(7, 150));
-    }
-
-    #[test]
-    fn what_it_remembers_is_bounded() {
-        let mut answered = Answered::default();
-        let now = Instant::now();
-        for number in 0..5_000 {
-            assert!(answered.is_due(1, number, now, Duration::from_secs(1)));
-        }
-        assert_eq!(answered.0.len(), Answered::CAPACITY);
-    }
 }

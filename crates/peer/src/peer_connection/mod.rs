@@ -17,10 +17,10 @@ use crate::runtime::PeerRuntime;
 use crate::states::States;
 use crate::substrate::{Handler, media_engine, setting_engine};
 use crate::{
-    PeerConnectionEvent, PeerContext, RTCConfiguration, RTCDataChannel, RTCDtlsTransport, RTCError,
-    RTCIceConnectionState, RTCIceGatheringState, RTCIceTransport, RTCIceTransportPolicy,
-    RTCPeerConnectionState, RTCRtpTransceiver, RTCRtpTransceiverDirection as Direction,
-    RTCSctpTransport, RTCSignalingState,
+    Diagnostics, PeerConnectionEvent, PeerContext, RTCConfiguration, RTCDataChannel,
+    RTCDtlsTransport, RTCError, RTCIceConnectionState, RTCIceGatheringState, RTCIceTransport,
+    RTCIceTransportPolicy, RTCPeerConnectionState, RTCRtpTransceiver,
+    RTCRtpTransceiverDirection as Direction, RTCSctpTransport, RTCSignalingState,
 };
 use duet_media::{EventTarget, MediaStream, Subscription};
 use parking_lot::Mutex;
@@ -132,6 +132,7 @@ impl RTCPeerConnection {
                     context.sockets.clone(),
                     context.clock.clone(),
                     recovery.consent(),
+                    path.gate(),
                 )))
                 .with_handler(Arc::new(handler))
                 .with_data_channel_send_buffer_limit(MAX_BUFFERED_BYTES)
@@ -241,6 +242,11 @@ impl RTCPeerConnection {
     /// [`iceGatheringState`](https://www.w3.org/TR/webrtc/#dom-rtcpeerconnection-icegatheringstate).
     pub fn ice_gathering_state(&self) -> RTCIceGatheringState {
         self.0.states.lock().ice_gathering
+    }
+
+    /// What came from the network and was not taken at its word.
+    pub fn diagnostics(&self) -> Diagnostics {
+        self.0.path.diagnostics()
     }
 
     /// Waits until every event that happened so far has been given to the subscribers. Not to be

@@ -1,10 +1,11 @@
 //! A socket that lets through fewer of the agent's checks, the longer nobody answers them, and nothing
-//! but checks once the other side consents no more.
+//! but checks once the other side consents no more; and that takes in packets of so many sources only.
 //!
 //! The agent checks each pair at every turn, for as long as an attempt lasts. That finds a short path in
 //! milliseconds, and would be hundreds of packets a second into a path that is not there.
 
 use crate::relay::{self, Peer};
+use crate::source_gate::SourceGate;
 use duet_media::Clock;
 use duet_session::CheckPacer;
 use parking_lot::Mutex;
@@ -22,6 +23,7 @@ pub(crate) struct PacedSocket {
     clock: Arc<dyn Clock>,
     pacer: Mutex<CheckPacer<FarEnd>>,
     consent: Arc<AtomicBool>,
+    gate: Arc<SourceGate>,
 }
 
 impl PacedSocket {
@@ -29,12 +31,14 @@ impl PacedSocket {
         inner: Arc<dyn AsyncUdpSocket>,
         clock: Arc<dyn Clock>,
         consent: Arc<AtomicBool>,
+        gate: Arc<SourceGate>,
     ) -> Self {
         PacedSocket {
             inner,
             clock,
             pacer: Mutex::default(),
             consent,
+            gate,
         }
     }
 }
@@ -71,11 +75,13 @@ impl AsyncUdpSocket for PacedSocket {
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
         let filled = ready!(self.inner.poll_recv(cx, buffers, meta))?;
-        for (buffer, meta) in buffers.iter().zip(meta).take(filled) {
+        for (buffer, meta) in buffers.iter_mut().zip(meta).take(filled) {
             let datagram = &buffer[..meta.len.min(buffer.len())];
             let (far, contents) = far_end(datagram, meta.addr);
             if is_stun(contents) {
                 self.pacer.lock().heard(&far);
+            } else {
+                self.gate.sift(buffer, meta);
             }
         }
         Poll::Ready(Ok(filled))
@@ -194,7 +200,7 @@ mod tests {
         });
         let clock = Arc::new(Hand(AtomicI64::new(0)));
         let consent = Arc::new(AtomicBool::new(consent));
-        let socket = PacedSocket::new(wire.clone(), clock.clone(), consent);
+        let socket = PacedSocket::new(wire.clone(), clock.clone(), consent, Arc::default());
         let mut cx = Context::from_waker(Waker::noop());
         for turn in 0..12_000 {
             clock.0.store(turn * 5, Ordering::Relaxed);

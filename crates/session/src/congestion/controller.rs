@@ -4,6 +4,7 @@ use super::PacketResult;
 use super::acknowledged::Acknowledged;
 use super::loss::{Loss, LossNews};
 use super::queue::Queue;
+use super::tolerance::{NONE, Tolerance};
 use super::train::Trains;
 use super::trend::{Trend, Usage};
 use duet_media::MediaTime;
@@ -15,10 +16,12 @@ const WINDOW: Duration = Duration::from_millis(500);
 /// within the shorter, only that counts.
 const SHORT_WINDOWS: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(100)];
 const FALLEN: f64 = 0.75;
-/// A queue longer than this is drained…
-const LONG_QUEUE: Duration = Duration::from_millis(50);
-/// … and one shorter than this is none.
-const NO_QUEUE: Duration = Duration::from_millis(12);
+/// A fall shows in no fewer bits than these: fewer packets are chance.
+const TELLING: f64 = 80_000.0;
+/// A queue that grows is drained at this share of what is borne, and one that is longer than this many
+/// times that much at once, whether it stands or not.
+const GROWS: f64 = 0.8;
+const SUDDEN: f64 = 2.0;
 /// Draining takes this long, besides the queue itself.
 const DRAIN_TIME: Duration = Duration::from_millis(300);
 /// No less of the path's rate is used while draining: sound goes on, and a picture now and then.
@@ -28,15 +31,15 @@ const DRAIN_MOST: f64 = 0.75;
 /// rate, in bits a second, none is ours.
 const OURS: f64 = 0.85;
 const HARDLY: f64 = 120_000.0;
-/// Of a queue that somebody else keeps so much is forgotten a second.
-const FORGET_FOREIGN: f64 = 0.02;
 /// What a queue is expected to grow at most before less arrives.
 const MOST_GROWTH: Duration = Duration::from_millis(200);
 /// Packets leave so much faster than the target.
 const PACE: f64 = 2.5;
 const DRAIN_PACE: f64 = 1.1;
+/// Into somebody else's queue they leave more evenly: it may be full.
+const PACE_BESIDE_OTHERS: f64 = 1.3;
 /// So much of what the path carried is used after a queue was drained.
-const RESUME: f64 = 0.95;
+const RESUME: f64 = 0.96;
 /// After that the rate stays for so long: what is found out now is still of before.
 const REST: Duration = Duration::from_millis(800);
 /// Growth a second where nothing is known.
@@ -45,12 +48,18 @@ const FAST_GROWTH: f64 = 0.12;
 /// they come to have the same. The longer ago it was congested, the less that binds.
 const SLOW_GROWTH: f64 = 30_000.0;
 const BINDS: Duration = Duration::from_secs(2);
+/// By so much growth is slower where the queue is about to be too long.
+const SLOWER: f64 = 0.7;
 /// Growth a second towards what a train has shown that there is room for.
 const SHOWN_GROWTH: f64 = 3.0;
 /// So much of what trains show is believed.
 const SHOWN_SHARE: f64 = 0.85;
-/// … and no more than the share of it that was ours when the queue stood, but for this at least.
+/// … and no more than the share of it that was ours when the queue stood, but for this at least. Each time
+/// so much is learned of it: single trains tell little.
 const LEAST_SHARE: f64 = 0.05;
+const LEARN_SHARE: f64 = 0.2;
+/// They are news if they show this much more than the target.
+const NEWS: f64 = 1.2;
 /// The target may be so much above what arrived.
 const HEADROOM: f64 = 1.5;
 /// Below this share of the known capacity growth is fast, and above that one the capacity is another.
@@ -110,8 +119,7 @@ pub struct CongestionController {
     /// The share of what trains showed that the path carried of ours when its queue stood: the rest is
     /// others'. A train is over before it learns of them all.
     share: f64,
-    /// A queue this long is not ours: it stayed when we sent less.
-    foreign_queue: Duration,
+    tolerance: Tolerance,
     acknowledged: Acknowledged,
     trend: Trend,
     queue: Queue,
@@ -145,7 +153,7 @@ impl CongestionController {
             capacity: None,
             congested: MediaTime::ZERO,
             share: 1.0,
-            foreign_queue: Duration::ZERO,
+            tolerance: Tolerance::default(),
             acknowledged: Acknowledged::default(),
             trend: Trend::new(),
             queue: Queue::default(),
@@ -172,6 +180,7 @@ impl CongestionController {
     pub fn pace(&self) -> f64 {
         match self.phase {
             Phase::Draining { .. } => self.target * DRAIN_PACE,
+            _ if self.tolerance.is_beside_others() => self.target * PACE_BESIDE_OTHERS,
             _ => self.target * PACE,
         }
     }
@@ -297,15 +306,10 @@ impl CongestionController {
         let before = self.updated.replace(now).unwrap_or(now);
         let elapsed = now.saturating_since(before).as_secs_f64().min(0.5);
         let waits = self.queue.wait();
-        if waits >= OVERLOAD && self.lost > 0 {
+        if waits >= OVERLOAD.max(self.tolerance.foreign()) && self.lost > 0 {
             self.overload(now);
         }
-        // What is foreign may leave again.
-        if waits <= NO_QUEUE {
-            self.foreign_queue = Duration::ZERO;
-        }
-        let forget = FORGET_FOREIGN * elapsed;
-        self.foreign_queue = self.foreign_queue.mul_f64(1.0 - forget);
+        self.tolerance.on_wait(waits, elapsed, now);
         match self.phase {
             Phase::Draining {
                 until,
@@ -318,7 +322,8 @@ impl CongestionController {
                 if worse && waits > queue / 2 {
                     // It was taken for better than it is: what arrived was of before.
                     self.drain(waits, now);
-                } else if waits <= NO_QUEUE.max(queue / 5) {
+                } else if waits <= NONE.max(queue / 5) {
+                    self.tolerance.went();
                     self.set(resume);
                     self.phase = Phase::Resting { until: now + REST };
                 } else if now >= until {
@@ -328,7 +333,7 @@ impl CongestionController {
                     let arrives = self.acknowledged.rate(SHORT_WINDOWS[0]).unwrap_or(0.0);
                     let taken = arrives < resume / RESUME * OURS || self.target < HARDLY;
                     if waits > queue / 2 && taken {
-                        self.foreign_queue = waits.mul_f64(1.3);
+                        self.tolerance.stayed(waits);
                     }
                     self.set(resume);
                     self.phase = Phase::Resting { until: now + REST };
@@ -338,14 +343,23 @@ impl CongestionController {
             Phase::Resting { until } if now >= until => self.phase = Phase::Growing,
             Phase::Resting { .. } | Phase::Growing | Phase::Trying { .. } => {}
         }
-        let too_long = waits > LONG_QUEUE.max(self.foreign_queue);
+        let stands = self.queue.stands();
+        let most = self.tolerance.most(self.target);
+        let too_long = stands > most || waits > most.mul_f64(SUDDEN);
         // A queue that somebody else keeps grows and shrinks with what they do.
-        let foreign = waits < self.foreign_queue;
-        let grows = self.trend.usage() == Usage::Over && waits > NO_QUEUE && !foreign;
+        let foreign = waits < self.tolerance.foreign();
+        let grows = self.trend.usage() == Usage::Over
+            && !foreign
+            && stands > self.tolerance.of_ours(self.target).mul_f64(GROWS);
         if too_long || grows {
             self.drain(waits, now);
         } else if self.phase == Phase::Growing && (foreign || self.trend.usage() == Usage::Normal) {
-            self.grow(elapsed, now);
+            let near = if foreign {
+                0.0
+            } else {
+                stands.as_secs_f64() / most.as_secs_f64()
+            };
+            self.grow(elapsed * (1.0 - SLOWER * near), now);
         }
     }
 
@@ -354,19 +368,20 @@ impl CongestionController {
         let Some(carried) = self.carried() else {
             return;
         };
-        let carried = carried.min(self.target * HEADROOM).max(self.config.min);
+        let carried = carried.min(self.target).max(self.config.min);
         if carried < self.target * COLLAPSE {
             self.overload(now);
         }
         self.capacity = Some(carried);
         self.congested = now;
         if let Some(shown) = self.trains.shown(now) {
-            self.share = (carried / shown).clamp(LEAST_SHARE, 1.0);
+            let share = (carried / shown).clamp(LEAST_SHARE, 1.0);
+            self.share += (share - self.share) * LEARN_SHARE;
         }
         self.loss.break_off();
         // What left in the last round trip is still to come into it.
         let grows = (self.target / carried - 1.0).max(0.0) * self.round_trip.as_secs_f64();
-        let queue = waits.saturating_sub(self.foreign_queue)
+        let queue = waits.saturating_sub(self.tolerance.foreign())
             + MOST_GROWTH.min(Duration::try_from_secs_f64(grows).unwrap_or(MOST_GROWTH));
         let takes = DRAIN_TIME + queue / 2;
         let less = 1.0 - queue.as_secs_f64() / takes.as_secs_f64();
@@ -387,27 +402,28 @@ impl CongestionController {
 
     /// What the path carries while a queue stands: what arrives.
     fn carried(&self) -> Option<f64> {
-        let long = self.acknowledged.rate(WINDOW)?;
-        let shorter = SHORT_WINDOWS
-            .iter()
-            .filter_map(|w| self.acknowledged.rate(*w));
-        Some(shorter.fold(long, |carried, short| {
-            if short < carried * FALLEN {
-                short
-            } else {
-                carried
-            }
-        }))
+        let rate = |window| self.acknowledged.rate(window);
+        let long = rate(WINDOW)?;
+        let telling = |window: &&Duration| long * window.as_secs_f64() >= TELLING;
+        let shorter = SHORT_WINDOWS.iter().filter(telling);
+        let fallen = shorter.fold(long, |carried, window| match rate(*window) {
+            Some(short) if short < carried * FALLEN => short,
+            _ => carried,
+        });
+        if fallen < long {
+            return Some(fallen);
+        }
+        // A queue that is short stood for the last moments only: before, the path was not full.
+        Some(rate(SHORT_WINDOWS[0]).map_or(long, |latest| latest.max(long)))
     }
 
     fn grow(&mut self, elapsed: f64, now: MediaTime) {
-        // Beside somebody who fills the queue whatever it costs, who is modest has nothing.
-        let ours = if self.foreign_queue > NO_QUEUE {
-            1.0
-        } else {
-            self.share
+        // Where somebody else fills the queue, a train shows theirs.
+        let shown = match self.trains.shown(now) {
+            Some(shown) if !self.tolerance.is_beside_others() => shown,
+            _ => 0.0,
         };
-        let shown = self.trains.shown(now).unwrap_or(0.0) * SHOWN_SHARE.min(ours);
+        let shown = shown * SHOWN_SHARE.min(self.share);
         if self.capacity.is_some_and(|capacity| {
             self.target > capacity * NEAR.1 || shown > capacity * NEAR.1 * 1.2
         }) {
@@ -416,7 +432,7 @@ impl CongestionController {
         let near = self
             .capacity
             .is_some_and(|capacity| self.target > capacity * NEAR.0);
-        let by = if shown > self.target {
+        let by = if shown > self.target * NEWS {
             (self.target * SHOWN_GROWTH * elapsed).min(shown - self.target)
         } else if near {
             let ago = now.saturating_since(self.congested).as_secs_f64() / BINDS.as_secs_f64();

@@ -8,12 +8,18 @@ use std::time::Duration;
 /// stretches of so long: a path that changed, or clocks that drift, are known after that.
 const STRETCH: Duration = Duration::from_secs(5);
 const STRETCHES: usize = 6;
+/// A queue stands if everything of this long waited. Pictures of others that come just before ours do not
+/// make one.
+const STANDS: Duration = Duration::from_millis(60);
+/// However often the other side reports.
+const MOST_RECENT: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     /// Nanoseconds between two clocks: the least of each stretch, oldest first.
     least: VecDeque<(MediaTime, i64)>,
-    current: Duration,
+    /// What was waited at least, by report, within [`STANDS`].
+    recent: VecDeque<(MediaTime, Duration)>,
 }
 
 impl Queue {
@@ -39,12 +45,23 @@ impl Queue {
         }
         let least = self.least.iter().map(|(_, least)| *least).min();
         let waited = fastest.saturating_sub(least.unwrap_or(fastest));
-        self.current = Duration::from_nanos(u64::try_from(waited).unwrap_or(0));
+        let waited = Duration::from_nanos(u64::try_from(waited).unwrap_or(0));
+        let over = |(at, _): &(MediaTime, Duration)| now.saturating_since(*at) > STANDS;
+        while self.recent.front().is_some_and(over) || self.recent.len() == MOST_RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((now, waited));
     }
 
     /// What a packet waits on its way now.
     pub(super) fn wait(&self) -> Duration {
-        self.current
+        self.recent.back().map_or(Duration::ZERO, |(_, w)| *w)
+    }
+
+    /// What every packet of late waited.
+    pub(super) fn stands(&self) -> Duration {
+        let waits = self.recent.iter().map(|(_, waited)| *waited);
+        waits.min().unwrap_or_default()
     }
 
     /// The path is another.

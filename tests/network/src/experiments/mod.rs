@@ -85,6 +85,12 @@ pub(crate) const ALL: &[Experiment] = &[
         run: |setting| run(sharing::fairness(setting)),
     },
     Experiment {
+        name: "fairness-spacings",
+        title: "Three calls that begin 15 to 30 s apart, by the seed",
+        section: Some("5.4"),
+        run: |setting| run(sharing::fairness_spacings(setting)),
+    },
+    Experiment {
         name: "fairness-rtt",
         title: "Five calls of different round trips",
         section: Some("5.5"),

@@ -15,6 +15,23 @@ pub(crate) async fn fairness(setting: Setting) -> Measured {
     scene.end().await
 }
 
+/// The same for calls that begin at other distances of time, one for each of six seeds: how evenly they come
+/// to share a link depends on the moment at which the next one comes, and one run of it says little.
+pub(crate) async fn fairness_spacings(setting: Setting) -> Measured {
+    const SPACINGS: [u32; 6] = [15, 18, 20, 22, 25, 30];
+    let spacing = SPACINGS[(setting.seed % 6) as usize];
+    let mut scene = Scene::new(setting, setting.limited(3_500, 50), setting.link(50));
+    for _ in 0..3 {
+        scene.call(Duration::ZERO).await;
+        scene.pass(spacing * SECOND).await;
+    }
+    for _ in 0..4 {
+        let (from, until) = scene.pass(30 * SECOND).await;
+        scene.measure("30 s", from, until);
+    }
+    scene.end().await
+}
+
 /// [RFC 8867, 5.5](https://www.rfc-editor.org/rfc/rfc8867#section-5.5).
 pub(crate) async fn fairness_by_round_trip(setting: Setting) -> Measured {
     let mut scene = Scene::new(setting, setting.limited(4_000, 10), setting.link(10));

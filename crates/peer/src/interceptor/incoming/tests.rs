@@ -61,7 +61,8 @@ fn a_source_that_changes_all_the_time_is_heard_and_forgotten() {
         assert!(heard.is_some(), "source {ssrc}");
         assert!(incoming.bindings.len() <= MAX_STREAMS && incoming.streams.len() <= MAX_STREAMS);
     }
-    assert_eq!(incoming.strangers, 0);
+    assert_eq!(incoming.odd.packets_of_strangers, 0);
+    assert_eq!(incoming.odd.source_changes, 998);
 }
 
 #[test]
