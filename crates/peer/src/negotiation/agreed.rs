@@ -18,6 +18,9 @@ impl Shared {
             };
             if let Some(transceiver) = self.find_transceiver(&theirs.mid) {
                 self.agree_on(&transceiver, ours, theirs);
+                if we_offered && !theirs.rejected {
+                    transceiver.0.sender.keep_encodings(&theirs.taken_rids);
+                }
             }
             if theirs.is_data && !theirs.rejected && !ours.rejected {
                 self.agree_on_data(theirs, client);

@@ -172,6 +172,7 @@ impl Shown {
             codecs: transceiver.0.state.lock().codecs.clone(),
             streams: sender.streams(),
             track_id: sender.0.track_id.clone(),
+            rids: sender.rids(),
         };
         Shown {
             transceiver,

@@ -97,8 +97,9 @@ impl Shared {
         for shown in &handed.sections {
             shown.transceiver.set_mid(Some(&shown.mid));
             shown.transceiver.0.state.lock().described = Some(shown.presented.direction);
-            let ssrc = shown.transceiver.0.sender.0.ssrc;
-            self.path.set_mid(ssrc, &shown.mid);
+            for stream in &shown.transceiver.0.sender.0.sent {
+                self.path.set_mid(stream.ssrc, &shown.mid);
+            }
         }
         let described = Described {
             description: description.clone(),

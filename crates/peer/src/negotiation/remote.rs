@@ -156,7 +156,7 @@ impl Shared {
             }
             let ours = self.free_for(kind, section.direction);
             let ours = ours.filter(|_| !section.rejected).unwrap_or_else(|| {
-                let sender = self.make_sender(kind, RTCRtpEncodingParameters::default());
+                let sender = self.make_sender(kind, vec![RTCRtpEncodingParameters::default()]);
                 let made = self.adopt(kind, sender, Direction::RecvOnly);
                 made.0.state.lock().created_by_remote = true;
                 made

@@ -3,7 +3,7 @@
 use super::{Report, seconds, unix_ms};
 use crate::interceptor::{InboundCounters, OutboundCounters, Receive, RemoteReport};
 use crate::pipeline::OutboundVideoStats;
-use crate::sender::Outbound;
+use crate::sender::{Outbound, SentStream};
 use crate::{RTCRtpCodecParameters, RTCRtpSender, RTCRtpTransceiver};
 use duet_media::{MediaKind, MediaTime};
 use duet_session::LimitationReason;
@@ -40,8 +40,20 @@ impl Report<'_> {
 
     pub(super) fn add_outbound(&mut self, transceiver: &RTCRtpTransceiver) {
         let sender = &transceiver.0.sender;
-        let (ssrc, kind) = (sender.0.ssrc, sender.kind());
         self.add_source(sender);
+        for (at, stream) in sender.0.sent.iter().enumerate() {
+            self.add_outbound_stream(transceiver, at, stream);
+        }
+    }
+
+    fn add_outbound_stream(
+        &mut self,
+        transceiver: &RTCRtpTransceiver,
+        at: usize,
+        stream: &SentStream,
+    ) {
+        let sender = &transceiver.0.sender;
+        let (ssrc, kind) = (stream.ssrc, sender.kind());
         let Some(sent) = self.peer.path.outbound_counters(ssrc) else {
             return;
         };
@@ -50,7 +62,8 @@ impl Report<'_> {
         }
         let codec = self.add_codec(&sender.agreed_codecs(), sent.payload_type);
         let id = format!("outbound-{ssrc}");
-        let source = sender.track().map(|_| format!("source-{ssrc}"));
+        let source = sender.track().map(|_| format!("source-{}", sender.0.ssrc));
+        let rid = (!stream.rid.is_empty()).then_some(&stream.rid);
         let remote = self.peer.path.remote_report(ssrc);
         self.add(
             "outbound-rtp",
@@ -62,17 +75,18 @@ impl Report<'_> {
                 "remoteId": remote.map(|_| format!("remote-inbound-{ssrc}")),
                 "packetsSent": sent.packets + sent.retransmitted_packets,
                 "bytesSent": sent.bytes + sent.retransmitted_bytes,
-                "headerBytesSent": sent.header_bytes, "active": sender.is_sending(),
+                "headerBytesSent": sent.header_bytes, "active": sender.sends(at), "rid": rid,
+                "encodingIndex": (kind == MediaKind::Video).then_some(at),
                 "totalPacketSendDelay": seconds(sent.send_delay),
                 "nackCount": sent.nacks, "retransmittedPacketsSent": sent.retransmitted_packets,
                 "retransmittedBytesSent": sent.retransmitted_bytes,
             }),
         );
-        match sender.outbound() {
+        match &stream.outbound {
             Outbound::Video(video) => {
                 self.merge(video_out_members(&video.stats(), &sent));
-                self.merge(json!({ "scalabilityMode": sender.scalability_mode() }));
-                self.merge(self.limitation_members(sender));
+                self.merge(json!({ "scalabilityMode": sender.scalability_mode(at) }));
+                self.merge(self.limitation_members(sender, at));
             }
             Outbound::Audio(audio) => {
                 let made = audio.stats();
@@ -84,8 +98,8 @@ impl Report<'_> {
         }
     }
 
-    fn limitation_members(&self, sender: &RTCRtpSender) -> Value {
-        let limitation = sender.limitation();
+    fn limitation_members(&self, sender: &RTCRtpSender, at: usize) -> Value {
+        let limitation = sender.limitation(at);
         let spent = limitation.durations(self.peer.path.now());
         let reasons = LimitationReason::ALL.into_iter().zip(spent);
         let durations: Map<String, Value> = reasons
