@@ -3,6 +3,7 @@
 //! this crate can of it, and what of it may be changed.
 
 use crate::RTCError;
+use crate::sdp::TakenEncoding;
 use duet_media::MediaKind;
 use duet_session::DegradationPreference;
 use serde::{Deserialize, Serialize};
@@ -118,6 +119,26 @@ impl RTCRtpEncodingParameters {
         }
         all.iter_mut().for_each(|one| one.keep_to(kind));
         Ok(all)
+    }
+}
+
+impl RTCRtpEncodingParameters {
+    /// Those that the other side's offer asks for
+    /// ([setting a description](https://w3c.github.io/webrtc-pc/#set-the-session-description)), each half as
+    /// wide and high as the next: none of sound, and no more than a sender has.
+    pub(crate) fn proposed(taken: &[TakenEncoding], kind: MediaKind) -> Vec<Self> {
+        if kind == MediaKind::Audio {
+            return Vec::new();
+        }
+        let rids = taken.iter().map(|one| one.rid.clone());
+        let rids: Vec<String> = rids.take(MAX_ENCODINGS).collect();
+        let halvings = (0..rids.len() as i32).rev();
+        let encoding = |(rid, halvings)| RTCRtpEncodingParameters {
+            rid: Some(rid),
+            scale_resolution_down_by: 2.0_f64.powi(halvings),
+            ..Default::default()
+        };
+        rids.into_iter().zip(halvings).map(encoding).collect()
     }
 }
 

@@ -190,14 +190,15 @@ pub(crate) fn local_track(sender: &RTCRtpSender, cname: &str) -> Arc<dyn TrackLo
             (RtpCodecKind::Video, codec)
         }
     };
-    let encodings = sender.0.sent.iter().map(|stream| {
+    let encodings = sender.sent_encodings().into_iter().map(|encoding| {
+        let stream = encoding.stream;
         let rtx = (kind == RtpCodecKind::Video).then_some(RTCRtpRtxParameters {
             ssrc: stream.rtx_ssrc,
         });
         RTCRtpEncodingParameters {
             rtp_coding_parameters: RTCRtpCodingParameters {
                 ssrc: Some(stream.ssrc),
-                rid: stream.rid.clone(),
+                rid: encoding.rid.unwrap_or_default(),
                 rtx,
                 ..Default::default()
             },

@@ -15,14 +15,19 @@ use duet_session::Vp8Descriptor;
 use rtc::peer_connection::configuration::media_engine::{
     MIME_TYPE_RTX, MIME_TYPE_VP8, MediaEngine,
 };
+use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection as server;
+use webrtc::rtp_transceiver::{
+    RTCRtpTransceiverDirection as ServerDirection, RTCRtpTransceiverInit as ServerInit,
+};
 
 const RIDS: [&str; 3] = ["q", "h", "f"];
 
@@ -84,9 +89,19 @@ impl server::PeerConnectionEventHandler for Handler {
                         rids.insert(init.ssrc, rid.unwrap_or_default());
                     }
                     TrackRemoteEvent::OnRtpPacket(packet) => {
-                        let rid = rids.get(&packet.header.ssrc).cloned().unwrap_or_default();
+                        let header = packet.header;
+                        let rid = rids.get(&header.ssrc).cloned().unwrap_or_default();
                         let size = key_frame_size(packet.payload);
-                        got.send_modify(|got| got.entry(rid).or_default().extend(size));
+                        let mut waits = false;
+                        got.send_modify(|got| {
+                            let sizes = got.entry(rid).or_default();
+                            sizes.extend(size);
+                            waits = sizes.is_empty();
+                        });
+                        // The server looks on for a while before it knows a source.
+                        if waits && header.marker {
+                            let _ = track.write_rtcp(vec![key_frame_of(header.ssrc)]).await;
+                        }
                     }
                     TrackRemoteEvent::OnEnded => return,
                     _ => {}
@@ -94,6 +109,13 @@ impl server::PeerConnectionEventHandler for Handler {
             }
         });
     }
+}
+
+fn key_frame_of(media_ssrc: u32) -> Box<dyn rtc::rtcp::Packet> {
+    Box::new(PictureLossIndication {
+        sender_ssrc: 1,
+        media_ssrc,
+    })
 }
 
 /// Of the key frame that begins in a packet
@@ -161,15 +183,58 @@ impl Server {
         let set = self.pc.set_remote_description(offer.expect("an offer"));
         set.await.expect("an offer that it takes");
         let answer = self.pc.create_answer(None).await.expect("an answer");
-        let set = self.pc.set_local_description(answer);
-        set.await.expect("its own answer");
+        self.set(answer).await
+    }
+
+    /// Asks for these encodings of a track, as a conference server does that makes the offers.
+    async fn ask(&self, rids: &str) -> String {
+        let init = ServerInit {
+            direction: ServerDirection::Recvonly,
+            streams: Vec::new(),
+            send_encodings: Vec::new(),
+        };
+        let made = self
+            .pc
+            .add_transceiver_from_kind(RtpCodecKind::Video, Some(init));
+        made.await.expect("a place for a track");
+        let offer = self.pc.create_offer(None).await.expect("an offer");
+        let mut offer = self.set(offer).await;
+        for rid in rids.split(';') {
+            offer += &format!("a=rid:{} recv\r\n", rid.trim_start_matches('~'));
+        }
+        offer + &format!("a=simulcast:recv {rids}\r\n")
+    }
+
+    /// What it says of itself, with candidates.
+    async fn set(&self, description: server::RTCSessionDescription) -> String {
+        let set = self.pc.set_local_description(description);
+        set.await.expect("its own description");
         let mut gathered = {
             let (_, nothing) = mpsc::channel(1);
             std::mem::replace(&mut *self.gathered.lock().unwrap(), nothing)
         };
         within("its candidates", gathered.recv()).await;
-        let answer = self.pc.local_description().await;
-        answer.expect("it is set").sdp
+        let description = self.pc.local_description().await;
+        description.expect("it is set").sdp
+    }
+
+    /// Waits until it has each of these encodings in this size, and no other of it.
+    async fn gets(&self, wanted: &[(&str, (u16, u16))]) {
+        let mut got = self.got.clone();
+        let complete = |got: &Got| {
+            let has = |(rid, size): &(&str, (u16, u16))| {
+                got.get(*rid).is_some_and(|sizes| sizes.contains(size))
+            };
+            wanted.iter().all(has)
+        };
+        let all = tokio::time::timeout(common::PATIENCE, got.wait_for(complete)).await;
+        let all = all.unwrap_or_else(|_| panic!("of {wanted:?} only {:?}", *self.got.borrow()));
+        let got = all.expect("the server runs");
+        for (rid, size) in wanted {
+            let only = got[*rid].iter().all(|of| of == size);
+            assert!(only, "{rid}: {:?}", got[*rid]);
+        }
+        assert_eq!(got.len(), wanted.len(), "{:?}", got.keys());
     }
 }
 
@@ -213,23 +278,8 @@ async fn a_server_gets_every_encoding_in_its_size() {
     answered(&pc, &answer).await;
 
     let sizes = [(320, 180), (640, 360), (1_280, 720)];
-    let mut got = server.got.clone();
-    let complete = |got: &Got| {
-        let has = |(rid, size)| {
-            got.get(rid)
-                .is_some_and(|sizes: &Vec<_>| sizes.contains(size))
-        };
-        RIDS.into_iter().zip(&sizes).all(has)
-    };
-    let all = within("three encodings", got.wait_for(complete)).await;
-    drop(all.expect("the server runs"));
-    {
-        let got = server.got.borrow();
-        for (rid, size) in RIDS.into_iter().zip(sizes) {
-            let only = got[rid].iter().all(|of| *of == size);
-            assert!(only, "{rid}: {:?}", got[rid]);
-        }
-    }
+    let wanted: Vec<_> = RIDS.into_iter().zip(sizes).collect();
+    server.gets(&wanted).await;
 
     // Each is counted for itself.
     let stats = pc.get_stats().await.expect("it is up");
@@ -248,19 +298,26 @@ async fn a_server_gets_every_encoding_in_its_size() {
     assert_eq!(parameters.encodings.len(), 3);
     parameters.encodings[2].active = false;
     sender.set_parameters(parameters).expect("one less");
-    let stats = pc.get_stats().await.expect("it is up");
-    let active: Vec<_> = stats
-        .of_type("outbound-rtp")
-        .map(|stats| stats.members["active"].as_bool())
-        .collect();
-    assert_eq!(active, [Some(true), Some(true), Some(false)]);
+    assert_eq!(active(&pc).await, [true, true, false]);
     pc.close().await;
     server.pc.close().await.expect("it ends");
     show.abort();
 }
 
+/// What its sender sends: ids, and by how much each is scaled down.
+fn told(transceiver: &RTCRtpTransceiver) -> Vec<(Option<String>, f64)> {
+    let encodings = transceiver.sender().get_parameters().encodings;
+    let told = encodings.into_iter();
+    told.map(|one| (one.rid, one.scale_resolution_down_by))
+        .collect()
+}
+
+fn encoding_of(rid: &str, scale: f64) -> (Option<String>, f64) {
+    (Some(rid.to_owned()), scale)
+}
+
 #[tokio::test]
-async fn whoever_takes_one_gets_the_first_in_full_size() {
+async fn whoever_takes_one_gets_the_first() {
     let (mut ours, _camera, transceiver) = end().await;
     let theirs = End::new(context()).await;
     let offer = offered(&mut ours).await;
@@ -272,12 +329,7 @@ async fn whoever_takes_one_gets_the_first_in_full_size() {
     let answer = theirs.pc.local_description().await.expect("it is set").sdp;
     assert!(!answer.contains("a=rid:") && !answer.contains("simulcast"));
     answered(&ours.pc, &answer).await;
-    let encodings = transceiver.sender().get_parameters().encodings;
-    let told: Vec<_> = encodings
-        .iter()
-        .map(|one| (one.rid.as_deref(), one.scale_resolution_down_by))
-        .collect();
-    assert_eq!(told, [(None, 1.0)]);
+    assert_eq!(told(&transceiver), [encoding_of("q", 4.0)]);
     let again = offer_of(&ours.pc).await;
     assert!(!again.contains("a=rid:") && !again.contains("simulcast"));
     ours.pc.close().await;
@@ -285,20 +337,113 @@ async fn whoever_takes_one_gets_the_first_in_full_size() {
 }
 
 #[tokio::test]
-async fn an_answer_may_take_some_of_them() {
+async fn an_answer_may_take_some_of_them_and_pause_others() {
     let (mut end, _camera, transceiver) = end().await;
     let offer = offered(&mut end).await;
     let answer = Server::new().await.answer(&offer).await;
     let fewer = answer.replace("a=rid:h recv\r\n", "");
-    let fewer = fewer.replace("a=simulcast:recv q;h;f", "a=simulcast:recv f;q");
+    let fewer = fewer.replace("a=simulcast:recv q;h;f", "a=simulcast:recv ~f;q");
     answered(&end.pc, &fewer).await;
-    let encodings = transceiver.sender().get_parameters().encodings;
-    let rids: Vec<_> = encodings
-        .iter()
-        .filter_map(|one| one.rid.as_deref())
-        .collect();
-    assert_eq!(rids, ["q", "f"]);
+    let some = [encoding_of("q", 4.0), encoding_of("f", 1.0)];
+    assert_eq!(told(&transceiver), some);
+    assert_eq!(active(&end.pc).await, [true, false, false]);
     let again = offer_of(&end.pc).await;
     assert!(again.contains("a=simulcast:send q;f\r\n"), "{again}");
     end.pc.close().await;
+}
+
+/// Whether each encoding is being sent.
+async fn active(pc: &RTCPeerConnection) -> Vec<bool> {
+    let stats = pc.get_stats().await.expect("it is up");
+    let sent = stats.of_type("outbound-rtp");
+    sent.filter_map(|stats| stats.members["active"].as_bool())
+        .collect()
+}
+
+#[tokio::test]
+async fn what_the_path_does_not_carry_is_sent_once_it_is_all_there_is() {
+    let context = PeerContext {
+        start_bitrate: 400_000,
+        max_bitrate: 400_000,
+        ..context()
+    };
+    let mut end = End::new(context.clone()).await;
+    let (camera, track) = Camera::new(&context, 1_280, 720);
+    let transceiver = simulcast(&end.pc, &track).await;
+    let server = Server::new().await;
+    let offer = offered(&mut end).await;
+    let show = camera.roll();
+    answered(&end.pc, &server.answer(&offer).await).await;
+    let two = async {
+        while active(&end.pc).await != [true, true, false] {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    within("two encodings", two).await;
+    let sender = transceiver.sender();
+    let mut parameters = sender.get_parameters();
+    parameters.encodings[0].active = false;
+    parameters.encodings[1].active = false;
+    sender.set_parameters(parameters).expect("one alone");
+    let third = async {
+        while active(&end.pc).await != [false, false, true] {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    within("the third encoding", third).await;
+    end.pc.close().await;
+    server.pc.close().await.expect("it ends");
+    show.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_asks_gets_what_it_asked_for() {
+    let context = PeerContext {
+        start_bitrate: 6_000_000,
+        max_bitrate: 6_000_000,
+        ..context()
+    };
+    let mut end = End::new(context.clone()).await;
+    let (camera, track) = Camera::new(&context, 1_280, 720);
+    let sender = end.pc.add_track(&track, &[]).await.expect("a track");
+    let (pc, server) = (end.pc.clone(), Server::new().await);
+    let offer = RTCSessionDescription::new(RTCSdpType::Offer, server.ask("a;b").await);
+
+    // It may think better of it.
+    let one = |sender: &duet_peer::RTCRtpSender| sender.get_parameters().encodings.len() == 1;
+    let set = pc.set_remote_description(offer.clone()).await;
+    set.expect("an offer of a server");
+    assert!(!one(&sender));
+    let rollback = RTCSessionDescription::new(RTCSdpType::Rollback, "");
+    let set = pc.set_remote_description(rollback).await;
+    set.expect("an offer that is taken back");
+    assert!(one(&sender));
+
+    let set = pc.set_remote_description(offer).await;
+    set.expect("an offer of a server");
+    let encodings = sender.get_parameters().encodings;
+    let told: Vec<_> = encodings
+        .iter()
+        .map(|one| (one.rid.as_deref(), one.scale_resolution_down_by))
+        .collect();
+    assert_eq!(told, [(Some("a"), 2.0), (Some("b"), 1.0)]);
+    let show = camera.roll();
+    let set = pc.set_local_description(None).await;
+    set.expect("its own answer");
+    let complete = |event: &Event| {
+        use RTCIceGatheringState::Complete;
+        matches!(event, Event::IceGatheringStateChange(Complete)).then_some(())
+    };
+    end.wait("its candidates", complete).await;
+    let answer = pc.local_description().await.expect("it is set").sdp;
+    for line in ["a=rid:a send", "a=rid:b send", "a=simulcast:send a;b"] {
+        assert!(answer.contains(line), "{answer}");
+    }
+    let answer = server::RTCSessionDescription::answer(answer).expect("an answer");
+    let set = server.pc.set_remote_description(answer).await;
+    set.expect("an answer that it takes");
+    server.gets(&[("a", (640, 360)), ("b", (1_280, 720))]).await;
+    pc.close().await;
+    server.pc.close().await.expect("it ends");
+    show.abort();
 }

@@ -15,24 +15,25 @@ use crate::Degradation;
 pub struct EncodingNeed {
     /// With less it is not worth sending.
     pub min: u64,
-    /// It never gets more.
+    /// What is above goes to the next larger one, if that is sent…
+    pub enough: u64,
+    /// … and nothing above this is ever given.
     pub max: u64,
 }
 
 impl EncodingNeed {
     /// Of a picture that is good with this share of [`Degradation::FULL_720P`]…
     const MIN: f64 = 0.6;
-    /// … and cannot be told from a better one above that.
-    const MAX: f64 = 2.8;
+    /// … and hardly gets better above that.
+    const ENOUGH: f64 = 2.8;
 
     /// What pictures of so many pixels at 30 a second take; the program lets it have `most` at most.
     pub fn of(pixels: u64, most: Option<u32>) -> Self {
         let good = Degradation::FULL_720P * pixels as f64 / (1_280.0 * 720.0);
-        let max = most
-            .map_or(u64::MAX, u64::from)
-            .min((good * Self::MAX) as u64);
+        let max = most.map_or(u64::MAX, u64::from);
         EncodingNeed {
             min: ((good * Self::MIN) as u64).min(max),
+            enough: ((good * Self::ENOUGH) as u64).min(max),
             max,
         }
     }
@@ -54,7 +55,8 @@ impl SimulcastAllocator {
     pub const UP_MARGIN: f64 = 1.2;
 
     /// What each encoding gets, the smallest first; 0 for those that are not sent for now. The smallest
-    /// is always sent.
+    /// is always sent. The largest that is sent gets all that is left: a path shows no more room than what
+    /// it is sent, and the next one waits for room.
     pub fn divide(&mut self, bits: u64, needs: &[EncodingNeed], now: MediaTime) -> Vec<u64> {
         let carried = carried(bits as f64, needs);
         if carried <= self.sent || self.sent == 0 {
@@ -74,7 +76,11 @@ impl SimulcastAllocator {
                 return 0;
             }
             let least = if at == 0 { need.min } else { 0 };
-            let share = left.clamp(least, need.max.max(least));
+            let most = match at + 1 == self.sent {
+                true => need.max,
+                false => need.enough,
+            };
+            let share = left.clamp(least, most.max(least));
             left = left.saturating_sub(share);
             share
         };
@@ -91,7 +97,7 @@ fn carried(bits: f64, needs: &[EncodingNeed]) -> usize {
     let mut left = bits;
     let fits = |(at, need): &(usize, &EncodingNeed)| {
         let fits = *at == 0 || left >= need.min as f64;
-        left -= (need.max as f64).min(left);
+        left -= (need.enough as f64).min(left);
         fits
     };
     needs.iter().enumerate().take_while(fits).count()
@@ -116,7 +122,9 @@ mod tests {
         assert_eq!(divided(100_000), [100_000, 0, 0]);
         assert_eq!(divided(400_000), [157_500, 242_500, 0]);
         assert_eq!(divided(2_000_000), [157_500, 630_000, 1_212_500]);
-        assert_eq!(divided(9_000_000), [157_500, 630_000, 2_520_000]);
+        assert_eq!(divided(3_000_000), [157_500, 630_000, 2_212_500]);
+        assert_eq!(divided(9_000_000), [157_500, 630_000, 8_212_500]);
+        assert_eq!(divided(250_000), [250_000, 0, 0], "nothing is left unused");
         assert_eq!(divided(1_000), [33_750, 0, 0], "never nothing");
     }
 
@@ -141,7 +149,10 @@ mod tests {
     #[test]
     fn what_the_program_allows_is_kept() {
         let need = EncodingNeed::of(1_280 * 720, Some(300_000));
-        assert_eq!((need.min, need.max), (300_000, 300_000));
+        assert_eq!(
+            (need.min, need.enough, need.max),
+            (300_000, 300_000, 300_000)
+        );
     }
 
     proptest! {

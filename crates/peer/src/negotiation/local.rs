@@ -97,7 +97,7 @@ impl Shared {
         for shown in &handed.sections {
             shown.transceiver.set_mid(Some(&shown.mid));
             shown.transceiver.0.state.lock().described = Some(shown.presented.direction);
-            for stream in &shown.transceiver.0.sender.0.sent {
+            for stream in shown.transceiver.0.sender.sent() {
                 self.path.set_mid(stream.ssrc, &shown.mid);
             }
         }
@@ -143,7 +143,7 @@ impl Shared {
                     negotiation.serves_dtls != Some(true),
                 )
             };
-            self.agree(&ours, &theirs, false, client);
+            self.agree(description.sdp_type, (&ours, &theirs), false, client);
             self.note_generation();
         }
         for shown in &handed.sections {

@@ -9,9 +9,11 @@
 
 mod codecs;
 mod present;
+mod simulcast;
 mod sound;
 
 pub(crate) use present::{Presented, arrange, for_substrate, present, with_lines, with_mids};
+pub(crate) use simulcast::TakenEncoding;
 pub(crate) use sound::{OpusParameters, SoundTypes};
 
 use crate::transceiver::RTCRtpTransceiverDirection as Direction;
@@ -90,9 +92,8 @@ pub(crate) struct Section {
     /// The streams that its track belongs to; `None` if it says nothing of them.
     pub(crate) streams: Option<Vec<String>>,
     pub(crate) ssrcs: Vec<u32>,
-    /// Ids of the encodings that it takes of several
-    /// ([RFC 8853](https://www.rfc-editor.org/rfc/rfc8853#section-5.1)), those too that are to pause.
-    pub(crate) taken_rids: Vec<String>,
+    /// The encodings that it takes of several.
+    pub(crate) taken_encodings: Vec<TakenEncoding>,
     /// The header extension that carries the mid.
     pub(crate) mid_extension: Option<u8>,
     /// Of an audio section that has Opus.
@@ -348,28 +349,11 @@ fn parse_section(lines: &[&str], default: Direction, number: usize) -> Result<Se
         direction: direction(lines).unwrap_or(default),
         streams,
         ssrcs,
-        taken_rids: taken_rids(lines),
+        taken_encodings: simulcast::taken(lines),
         mid_extension,
         opus: OpusParameters::read(lines),
         mid,
     })
-}
-
-/// No more than these of one section are looked at.
-const MAX_RIDS: usize = 16;
-
-/// What a section's `a=simulcast` says after `recv`: encodings by semicolons, each with alternatives by
-/// commas, of which the first is taken.
-fn taken_rids(lines: &[&str]) -> Vec<String> {
-    let mut words = attribute(lines, "simulcast").unwrap_or("").split(' ');
-    let received = words.by_ref().skip_while(|word| *word != "recv").nth(1);
-    let first = |encoding: &str| -> Option<String> {
-        let rid = encoding.split(',').next()?;
-        let rid = rid.strip_prefix('~').unwrap_or(rid);
-        (!rid.is_empty() && rid.len() <= 64).then(|| rid.to_owned())
-    };
-    let encodings = received.unwrap_or("").split(';');
-    encodings.filter_map(first).take(MAX_RIDS).collect()
 }
 
 /// Of the section itself, or of its sources where it is an old one.

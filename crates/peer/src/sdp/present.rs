@@ -3,7 +3,7 @@
 
 use super::codecs::select;
 use super::sound::{opus_payload, without_contradictions};
-use super::{Section, Session, SoundTypes, attribute};
+use super::{Section, Session, SoundTypes, attribute, simulcast};
 use crate::RTCRtpCodec;
 use crate::transceiver::RTCRtpTransceiverDirection as Direction;
 use duet_media::MediaKind;
@@ -18,7 +18,7 @@ pub(crate) struct Presented {
     /// Ids of the streams that the sender's track belongs to.
     pub(crate) streams: Vec<String>,
     pub(crate) track_id: String,
-    /// Ids of the encodings that it sends, where there are several.
+    /// Ids of the encodings that it says it sends; none where it sends just one.
     pub(crate) rids: Vec<String>,
 }
 
@@ -79,16 +79,12 @@ pub(crate) fn present(sdp: &str, of: impl Fn(&str) -> Option<Presented>) -> Stri
                 if sends && view.streams.is_empty() {
                     push(&mut out, &format!("a=msid:- {}", view.track_id));
                 }
-                if sends && !view.rids.is_empty() {
-                    for rid in &view.rids {
-                        push(&mut out, &format!("a=rid:{rid} send"));
-                    }
-                    let all = view.rids.join(";");
-                    push(&mut out, &format!("a=simulcast:send {all}"));
+                for line in simulcast::sent(&view.rids).iter().filter(|_| sends) {
+                    push(&mut out, line);
                 }
                 continue;
             }
-            if is_of_encodings(name) {
+            if simulcast::is_of_encodings(name) {
                 continue;
             }
             let is_source = name.starts_with("ssrc:") || name.starts_with("ssrc-group:");
@@ -103,12 +99,6 @@ pub(crate) fn present(sdp: &str, of: impl Fn(&str) -> Option<Presented>) -> Stri
         }
     }
     out
-}
-
-/// What says that there are several encodings: the substrate does not know which of them go on, and takes
-/// several of the other side's for ours.
-fn is_of_encodings(attribute: &str) -> bool {
-    attribute.starts_with("rid:") || attribute.starts_with("simulcast:")
 }
 
 /// The other side's description as the substrate is to see it: only what can be had, and what the
@@ -156,7 +146,7 @@ pub(crate) fn for_substrate(
                 continue;
             }
             let of_source = name.starts_with("ssrc") || name.starts_with("msid:");
-            if is_of_encodings(name) {
+            if simulcast::is_of_encodings(name) {
                 continue;
             }
             if silent && (Direction::from_sdp(name).is_some() || of_source) {

@@ -7,7 +7,7 @@ mod sound;
 mod tasks;
 
 pub use dtmf::{RTCDTMFSender, RTCDTMFToneChangeEvent};
-pub(crate) use encodings::SentStream;
+pub(crate) use encodings::{SentEncoding, SentStream};
 
 use crate::interceptor::{Feedbacks, MediaPath};
 use crate::peer_connection::Shared;
@@ -17,7 +17,7 @@ use crate::{
     RTCRtpEncodingParameters, RTCRtpSendParameters,
 };
 use duet_media::{MediaKind, MediaStreamTrack};
-use duet_session::{DegradationPreference, QualityLimitation, SimulcastAllocator};
+use duet_session::{DegradationPreference, SimulcastAllocator};
 use encodings::Encoding;
 use parking_lot::Mutex;
 use sound::Sound;
@@ -38,8 +38,8 @@ pub(crate) struct SenderShared {
     kind: MediaKind,
     /// Of the first stream.
     pub(crate) ssrc: u32,
-    /// One for each encoding, in their order; one at least.
-    pub(crate) sent: Vec<SentStream>,
+    /// The stream of its first encoding.
+    first: Arc<SentStream>,
     /// Goes into the description beside the streams' ids.
     pub(crate) track_id: String,
     path: Arc<MediaPath>,
@@ -63,8 +63,10 @@ pub(crate) enum Outbound {
 struct SenderState {
     track: Option<MediaStreamTrack>,
     streams: Vec<String>,
-    /// One for each stream.
+    /// One at least; the first is always of the same stream.
     encodings: Vec<Encoding>,
+    /// What its only encoding was before the other side's offer asked for several.
+    before_offer: Option<RTCRtpEncodingParameters>,
     allocator: SimulcastAllocator,
     /// What the program prefers to keep.
     preference: Option<DegradationPreference>,
@@ -96,20 +98,25 @@ impl RTCRtpSender {
         encodings: Vec<RTCRtpEncodingParameters>,
         peer: Weak<Shared>,
     ) -> Self {
-        let stream = |encoding| SentStream::new(kind, path, encoders, start_bitrate, encoding);
-        let sent: Vec<SentStream> = encodings.iter().map(stream).collect();
-        let ssrc = sent.first().map_or(0, |stream| stream.ssrc);
+        let encoding = |parameters| Encoding::new(kind, path, encoders, start_bitrate, parameters);
+        let mut encodings: Vec<Encoding> = encodings.into_iter().map(encoding).collect();
+        if encodings.is_empty() {
+            encodings.push(encoding(RTCRtpEncodingParameters::default()));
+        }
+        let first = encodings[0].stream.clone();
+        let ssrc = first.ssrc;
         let sender = RTCRtpSender(Arc::new(SenderShared {
             kind,
             ssrc,
-            sent,
+            first,
             track_id: format!("{kind}-{ssrc:08x}"),
             path: path.clone(),
             peer,
             state: Mutex::new(SenderState {
                 track: None,
                 streams: Vec::new(),
-                encodings: encodings.into_iter().map(Encoding::new).collect(),
+                encodings,
+                before_offer: None,
                 allocator: SimulcastAllocator::default(),
                 preference: None,
                 live: false,
@@ -124,7 +131,8 @@ impl RTCRtpSender {
         }));
         sender.apply_settings();
         let weak = Arc::downgrade(&sender.0);
-        sender.0.sent.iter().for_each(|s| s.start(path, &weak));
+        let sent = sender.sent();
+        sent.iter().for_each(|stream| stream.start(path, &weak));
         sender
     }
 
@@ -318,49 +326,9 @@ impl RTCRtpSender {
     /// What the program lets it take at most, of all encodings together.
     pub(crate) fn max_bitrate(&self) -> Option<u32> {
         let state = self.0.state.lock();
-        let sent = state.encodings.iter().filter(|one| one.taken);
+        let sent = state.encodings.iter().filter(|one| one.is_usable());
         let most = sent.map(|one| one.parameters.max_bitrate);
         most.reduce(|sum, one| Some(sum?.saturating_add(one?)))?
-    }
-
-    /// Of several encodings only those go on whose ids these are, in the other side's answer; with none of
-    /// them the first, as the only one
-    /// ([RFC 8853, section 5.3](https://www.rfc-editor.org/rfc/rfc8853#section-5.3)).
-    pub(crate) fn keep_encodings(&self, rids: &[String]) {
-        if self.0.sent.len() < 2 {
-            return;
-        }
-        let mut state = self.0.state.lock();
-        let known = |stream: &SentStream| rids.contains(&stream.rid);
-        let mut kept = 0;
-        for (stream, encoding) in self.0.sent.iter().zip(&mut state.encodings) {
-            encoding.taken &= known(stream);
-            kept += usize::from(encoding.taken);
-        }
-        if kept == 0
-            && let (Some(stream), Some(first)) = (self.0.sent.first(), state.encodings.first_mut())
-        {
-            // It is no choice of several any more.
-            (first.taken, first.parameters.rid) = (true, None);
-            first.parameters.scale_resolution_down_by = 1.0;
-            self.0.path.set_rid(stream.ssrc, "");
-        }
-        self.feed(&state);
-        drop(state);
-        self.apply_settings();
-    }
-
-    /// The ids of its encodings, where there are several.
-    pub(crate) fn rids(&self) -> Vec<String> {
-        let state = self.0.state.lock();
-        let taken = state.encodings.iter().filter(|encoding| encoding.taken);
-        taken.filter_map(|one| one.parameters.rid.clone()).collect()
-    }
-
-    /// Of its stream number `at`.
-    pub(crate) fn scalability_mode(&self, at: usize) -> Option<String> {
-        let state = self.0.state.lock();
-        state.encodings.get(at)?.parameters.scalability_mode.clone()
     }
 
     pub(crate) fn streams(&self) -> Vec<String> {
@@ -377,18 +345,11 @@ impl RTCRtpSender {
         self.feed(&state);
     }
 
-    /// Whether anything is being sent.
+    /// Whether anything is being sent, or would be if the path carried it.
     pub(crate) fn is_sending(&self) -> bool {
         let state = self.0.state.lock();
-        let active = state.encodings.iter().any(Encoding::is_wanted);
+        let active = state.encodings.iter().any(Encoding::is_usable);
         state.live && active && state.track.is_some()
-    }
-
-    /// Whether anything of its stream number `at` is being sent.
-    pub(crate) fn sends(&self, at: usize) -> bool {
-        let state = self.0.state.lock();
-        let wanted = state.encodings.get(at).is_some_and(Encoding::is_wanted);
-        state.live && wanted && state.track.is_some()
     }
 
     /// Nobody answers: its encoder waits for the path, or does no longer.
@@ -399,7 +360,8 @@ impl RTCRtpSender {
     }
 
     fn feed(&self, state: &SenderState) {
-        for (stream, encoding) in self.0.sent.iter().zip(&state.encodings) {
+        for encoding in &state.encodings {
+            let stream = &encoding.stream;
             let wanted = state.live && encoding.is_wanted() && !state.resting;
             let track = state.track.as_ref().filter(|_| wanted);
             match &stream.outbound {
@@ -424,9 +386,9 @@ impl RTCRtpSender {
             return;
         };
         let now = self.0.path.now();
-        if self.0.sent.len() > 1 {
+        if state.encodings.len() > 1 {
             let (allocator, encodings) = (&mut state.allocator, &mut state.encodings);
-            if encodings::divide(allocator, encodings, &self.0.sent, track, bits, now) {
+            if encodings::divide(allocator, encodings, track, bits, now) {
                 self.feed(state);
             }
             return;
@@ -443,18 +405,9 @@ impl RTCRtpSender {
         }
     }
 
-    /// What kept the pictures of its stream number `at` smaller or fewer than they could be.
-    pub(crate) fn limitation(&self, at: usize) -> QualityLimitation {
-        let state = self.0.state.lock();
-        let encoding = state.encodings.get(at);
-        encoding
-            .map(|one| one.quality.limitation().clone())
-            .unwrap_or_default()
-    }
-
     /// Forgets what waits to leave, and goes on with a key frame.
     pub(crate) fn start_afresh(&self) {
-        for stream in &self.0.sent {
+        for stream in self.sent() {
             if let Outbound::Video(video) = &stream.outbound {
                 video.start_afresh();
                 self.0.path.discard(stream.ssrc);
@@ -467,8 +420,8 @@ impl RTCRtpSender {
     }
 
     fn shape(&self, state: &SenderState) {
-        for (stream, encoding) in self.0.sent.iter().zip(&state.encodings) {
-            let Outbound::Video(video) = &stream.outbound else {
+        for encoding in &state.encodings {
+            let Outbound::Video(video) = &encoding.stream.outbound else {
                 return;
             };
             let (parameters, shape) = (&encoding.parameters, encoding.quality.shape());
@@ -483,7 +436,7 @@ impl RTCRtpSender {
 
     /// Of its first stream.
     pub(crate) fn outbound(&self) -> &Outbound {
-        &self.0.sent[0].outbound
+        &self.0.first.outbound
     }
 
     /// Ends its tasks, and waits for the end.
@@ -497,8 +450,9 @@ impl RTCRtpSender {
     /// Ends its encoders and its streams, and tells its tasks to end, which are returned the first time.
     pub(crate) fn end(&self) -> Vec<JoinHandle<()>> {
         self.set_live(false);
-        let end = |stream: &SentStream| stream.end(&self.0.path);
-        self.0.sent.iter().filter_map(end).collect()
+        let sent = self.sent();
+        let ends = sent.iter().map(|stream| stream.end(&self.0.path));
+        ends.flatten().collect()
     }
 }
 

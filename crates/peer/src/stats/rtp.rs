@@ -3,10 +3,10 @@
 use super::{Report, seconds, unix_ms};
 use crate::interceptor::{InboundCounters, OutboundCounters, Receive, RemoteReport};
 use crate::pipeline::OutboundVideoStats;
-use crate::sender::{Outbound, SentStream};
+use crate::sender::{Outbound, SentEncoding};
 use crate::{RTCRtpCodecParameters, RTCRtpSender, RTCRtpTransceiver};
 use duet_media::{MediaKind, MediaTime};
-use duet_session::LimitationReason;
+use duet_session::{LimitationReason, QualityLimitation};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -41,8 +41,8 @@ impl Report<'_> {
     pub(super) fn add_outbound(&mut self, transceiver: &RTCRtpTransceiver) {
         let sender = &transceiver.0.sender;
         self.add_source(sender);
-        for (at, stream) in sender.0.sent.iter().enumerate() {
-            self.add_outbound_stream(transceiver, at, stream);
+        for (at, encoding) in sender.sent_encodings().iter().enumerate() {
+            self.add_outbound_stream(transceiver, at, encoding);
         }
     }
 
@@ -50,10 +50,11 @@ impl Report<'_> {
         &mut self,
         transceiver: &RTCRtpTransceiver,
         at: usize,
-        stream: &SentStream,
+        encoding: &SentEncoding,
     ) {
         let sender = &transceiver.0.sender;
-        let (ssrc, kind) = (stream.ssrc, sender.kind());
+        let (stream, kind) = (&encoding.stream, sender.kind());
+        let ssrc = stream.ssrc;
         let Some(sent) = self.peer.path.outbound_counters(ssrc) else {
             return;
         };
@@ -63,7 +64,6 @@ impl Report<'_> {
         let codec = self.add_codec(&sender.agreed_codecs(), sent.payload_type);
         let id = format!("outbound-{ssrc}");
         let source = sender.track().map(|_| format!("source-{}", sender.0.ssrc));
-        let rid = (!stream.rid.is_empty()).then_some(&stream.rid);
         let remote = self.peer.path.remote_report(ssrc);
         self.add(
             "outbound-rtp",
@@ -75,7 +75,7 @@ impl Report<'_> {
                 "remoteId": remote.map(|_| format!("remote-inbound-{ssrc}")),
                 "packetsSent": sent.packets + sent.retransmitted_packets,
                 "bytesSent": sent.bytes + sent.retransmitted_bytes,
-                "headerBytesSent": sent.header_bytes, "active": sender.sends(at), "rid": rid,
+                "headerBytesSent": sent.header_bytes, "active": encoding.active, "rid": encoding.rid,
                 "encodingIndex": (kind == MediaKind::Video).then_some(at),
                 "totalPacketSendDelay": seconds(sent.send_delay),
                 "nackCount": sent.nacks, "retransmittedPacketsSent": sent.retransmitted_packets,
@@ -85,8 +85,8 @@ impl Report<'_> {
         match &stream.outbound {
             Outbound::Video(video) => {
                 self.merge(video_out_members(&video.stats(), &sent));
-                self.merge(json!({ "scalabilityMode": sender.scalability_mode(at) }));
-                self.merge(self.limitation_members(sender, at));
+                self.merge(json!({ "scalabilityMode": encoding.scalability_mode }));
+                self.merge(self.limitation_members(&encoding.limitation));
             }
             Outbound::Audio(audio) => {
                 let made = audio.stats();
@@ -98,8 +98,7 @@ impl Report<'_> {
         }
     }
 
-    fn limitation_members(&self, sender: &RTCRtpSender, at: usize) -> Value {
-        let limitation = sender.limitation(at);
+    fn limitation_members(&self, limitation: &QualityLimitation) -> Value {
         let spent = limitation.durations(self.peer.path.now());
         let reasons = LimitationReason::ALL.into_iter().zip(spent);
         let durations: Map<String, Value> = reasons
