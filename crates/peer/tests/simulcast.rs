@@ -12,6 +12,7 @@ use duet_peer::{
     RTCSdpType, RTCSessionDescription,
 };
 use duet_session::Vp8Descriptor;
+use parking_lot::Mutex;
 use rtc::peer_connection::configuration::media_engine::{
     MIME_TYPE_RTX, MIME_TYPE_VP8, MediaEngine,
 };
@@ -20,7 +21,7 @@ use rtc::rtp_transceiver::rtp_sender::{
     RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
 };
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
@@ -211,7 +212,7 @@ impl Server {
         set.await.expect("its own description");
         let mut gathered = {
             let (_, nothing) = mpsc::channel(1);
-            std::mem::replace(&mut *self.gathered.lock().unwrap(), nothing)
+            std::mem::replace(&mut *self.gathered.lock(), nothing)
         };
         within("its candidates", gathered.recv()).await;
         let description = self.pc.local_description().await;
