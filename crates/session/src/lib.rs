@@ -14,6 +14,7 @@ pub mod audio_send;
 pub mod check_pacer;
 pub mod congestion;
 pub mod degradation;
+pub mod dtls_flight;
 pub mod keyframe_gate;
 pub mod lip_sync;
 pub mod negotiator;
@@ -47,6 +48,7 @@ pub use audio_send::{AudioLimits, AudioPath, AudioSendPolicy, AudioSending};
 pub use check_pacer::CheckPacer;
 pub use congestion::{CongestionConfig, CongestionController, PacketResult};
 pub use degradation::{Degradation, DegradationPreference, PictureShape, PictureSource};
+pub use dtls_flight::FlightRepeater;
 pub use keyframe_gate::KeyFrameGate;
 pub use lip_sync::{LipSync, MinDelays, Played};
 pub use negotiator::{
