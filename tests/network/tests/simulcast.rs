@@ -165,9 +165,18 @@ fn encoding(rid: &str, scale: f64) -> RTCRtpEncodingParameters {
     }
 }
 
-#[test]
-fn a_bad_viewer_gets_the_small_encoding_and_a_good_one_the_large() {
-    run(async {
+/// A sender of two encodings, and a server that forwards them.
+struct Stage {
+    room: Room,
+    sender: RTCPeerConnection,
+    server: RTCPeerConnection,
+    forwarder: Forwarder,
+    audiences: Vec<Audience>,
+    _camera: Camera,
+}
+
+impl Stage {
+    async fn new() -> Self {
         let room = Room::new();
         let (from, to) = (address(1), address(2));
         room.link(from, to, limited(6_000));
@@ -187,30 +196,130 @@ fn a_bad_viewer_gets_the_small_encoding_and_a_good_one_the_large() {
         })
         .await;
         let forwarder = forwarder.expect("the server answered");
-
-        let (track, encoders) = forwarder.branch();
-        let good = room.viewer(11, 3_000, &track, encoders).await;
-        let (track, encoders) = forwarder.branch();
-        let bad = room.viewer(21, 300, &track, encoders).await;
-        let from = room.clock.now() + 5 * SECOND;
-        let until = from + 15 * SECOND;
-        room.clock.sleep_until(until).await;
-
-        let mut sizes: Vec<_> = forwarder.layers();
-        sizes.sort_by_key(|(_, size, _)| *size);
-        println!("{sizes:?}");
-        let names: Vec<_> = sizes
-            .iter()
-            .map(|(rid, size, _)| (rid.as_str(), *size))
-            .collect();
-        assert_eq!(names, [("h", (320, 180)), ("f", (640, 360))]);
-        for (audience, size) in [(&good, (640, 360)), (&bad, (320, 180))] {
-            see(&audience.viewed, size, from, until);
+        Stage {
+            room,
+            sender,
+            server,
+            forwarder,
+            audiences: Vec::new(),
+            _camera: camera,
         }
-        let ends = good.ends.iter().chain(&bad.ends);
-        for end in ends.chain([&sender, &server]) {
+    }
+
+    /// Somebody else looks on, over a link of so much.
+    async fn admit(&mut self, kbps: u64) -> Viewed {
+        let (track, encoders) = self.forwarder.branch();
+        let n = 11 + 10 * u8::try_from(self.audiences.len()).unwrap_or(0);
+        let audience = self.room.viewer(n, kbps, &track, encoders).await;
+        let viewed = audience.viewed.clone();
+        self.audiences.push(audience);
+        viewed
+    }
+
+    async fn pass(&self, seconds: u32) -> (MediaTime, MediaTime) {
+        let from = self.room.clock.now();
+        let until = from + seconds * SECOND;
+        self.room.clock.sleep_until(until).await;
+        (from, until)
+    }
+
+    /// What the sender's statistics say of each encoding: its id, whether it is sent, and what limits it.
+    async fn sent(&self) -> Vec<(String, bool, String)> {
+        let stats = self.sender.get_stats().await.expect("it is open");
+        let sent = stats.of_type("outbound-rtp").map(|stats| {
+            let text = |name| stats.text(name).unwrap_or_default().to_owned();
+            let active = stats.members["active"].as_bool() == Some(true);
+            (text("rid"), active, text("qualityLimitationReason"))
+        });
+        sent.collect()
+    }
+
+    async fn end(self) {
+        let ends = self.audiences.iter().flat_map(|audience| &audience.ends);
+        for end in ends.chain([&self.sender, &self.server]) {
             end.close().await;
         }
+    }
+}
+
+const LARGE: (u32, u32) = (640, 360);
+const SMALL: (u32, u32) = (320, 180);
+
+#[test]
+fn a_bad_viewer_gets_the_small_encoding_and_a_good_one_the_large() {
+    run(async {
+        let mut stage = Stage::new().await;
+        let good = stage.admit(3_000).await;
+        let bad = stage.admit(300).await;
+        stage.pass(5).await;
+        let (from, until) = stage.pass(15).await;
+        let layers = stage.forwarder.layers();
+        println!("{layers:?}");
+        let mut names: Vec<_> = layers
+            .into_iter()
+            .map(|(rid, size, _)| (rid, size))
+            .collect();
+        names.sort_unstable();
+        assert_eq!(names, [("f".to_owned(), LARGE), ("h".to_owned(), SMALL)]);
+        see(&good, LARGE, from, until);
+        see(&bad, SMALL, from, until);
+        stage.end().await;
+    });
+}
+
+#[test]
+fn whose_link_gets_bad_falls_to_the_small_encoding_alone() {
+    run(async {
+        let mut stage = Stage::new().await;
+        let good = stage.admit(3_000).await;
+        let other = stage.admit(3_000).await;
+        stage.pass(5).await;
+        let (from, until) = stage.pass(5).await;
+        see(&other, LARGE, from, until);
+        let (here, there) = (address(21), address(22));
+        stage.room.link(here, there, limited(300));
+        let (from, _) = stage.pass(5).await;
+        let gap = other.longest_gap(from, from + 5 * SECOND);
+        println!("fell in {gap:?}");
+        assert!(gap < 1_500 * SECOND / 1_000, "{gap:?}");
+        let (later, until) = stage.pass(10).await;
+        see(&other, SMALL, later, until);
+        see(&good, LARGE, from, until);
+        stage.end().await;
+    });
+}
+
+#[test]
+fn what_the_senders_path_does_not_carry_comes_back_with_it() {
+    run(async {
+        let mut stage = Stage::new().await;
+        let viewed = stage.admit(6_000).await;
+        stage.pass(5).await;
+        let (from, until) = stage.pass(5).await;
+        see(&viewed, LARGE, from, until);
+        let says = |rid: &str, active, reason: &str| (rid.to_owned(), active, reason.to_owned());
+        let both = [says("h", true, "none"), says("f", true, "none")];
+        assert_eq!(stage.sent().await, both);
+
+        stage.room.link(address(1), address(2), limited(200));
+        stage.pass(5).await;
+        let (from, until) = stage.pass(10).await;
+        see(&viewed, SMALL, from, until);
+        let one = [says("h", true, "none"), says("f", false, "bandwidth")];
+        assert_eq!(stage.sent().await, one);
+
+        stage.room.link(address(1), address(2), limited(6_000));
+        let (from, _) = stage.pass(10).await;
+        let (_, until) = stage.pass(5).await;
+        assert_eq!(stage.sent().await, both);
+        let shown = viewed.pictures(from, until);
+        let large = shown.iter().find(|picture| picture.size == LARGE);
+        let back = large.map(|picture| picture.at.saturating_since(from));
+        println!("back after {back:?}");
+        let back = back.expect("it is large again");
+        assert!(back < 12 * SECOND, "{back:?}");
+        assert!(viewed.freezes(from, until).is_empty());
+        stage.end().await;
     });
 }
 
