@@ -33,6 +33,7 @@ pub mod rtp_timeline;
 pub mod rtx;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
+pub mod simulcast;
 pub mod temporal_layers;
 pub mod unwrap;
 pub mod video_jitter;
@@ -66,6 +67,7 @@ pub use rtp::RtpPacket;
 pub use rtp_clock::{ClockRate, RtpClock};
 pub use rtp_timeline::RtpTimeline;
 pub use rtx::{DuplicateFilter, unwrap_rtx};
+pub use simulcast::{EncodingNeed, SimulcastAllocator};
 pub use temporal_layers::{LayerChoice, LayerFilter, TemporalLayer};
 pub use unwrap::{SequenceUnwrapper, TimestampUnwrapper};
 pub use video_jitter::{

@@ -316,6 +316,11 @@ impl MediaPath {
         self.out.lock().set_mid(ssrc, mid);
     }
 
+    /// What the encoding of this stream is called; nothing of an only one.
+    pub(crate) fn set_rid(&self, ssrc: u32, rid: &str) {
+        self.out.lock().set_rid(ssrc, rid);
+    }
+
     /// Forgets what of `ssrc` has not left.
     pub(crate) fn discard(&self, ssrc: u32) {
         self.out.lock().discard(ssrc);
