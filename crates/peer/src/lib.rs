@@ -18,6 +18,7 @@ mod diagnostics;
 mod dispatch;
 mod error;
 mod events;
+mod handshake;
 mod ice_candidate;
 mod ice_server;
 mod interceptor;
@@ -43,7 +44,7 @@ mod transceiver;
 mod transport;
 
 #[cfg(feature = "adversary")]
-pub use adversary::Tamper;
+pub use adversary::{Overhear, Tamper};
 pub use certificate::{RTCCertificate, RTCDtlsFingerprint, RTCKeygenAlgorithm};
 pub use config::{
     NetworkPolicy, PeerContext, RTCBundlePolicy, RTCConfiguration, RTCIceTransportPolicy,

@@ -46,12 +46,25 @@ const ICE_KEEPALIVE: Duration = Duration::from_secs(1);
 /// little later.
 const REFLEXIVE_WAIT: Duration = Duration::from_millis(50);
 const RELAY_WAIT: Duration = Duration::from_millis(200);
+/// Relays are asked this often to keep what they granted: one that was started anew says then that it granted
+/// nothing (`relay/allocations.rs`). A request is of some 150 bytes.
+const RELAY_REFRESH: Duration = Duration::from_secs(3);
 
 pub(crate) const TWCC_URI: &str =
     "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
 /// What packets carry beside the media.
-pub(crate) const HEADER_EXTENSIONS: [&str; 2] = [TWCC_URI, crate::sdp::MID_URI];
+pub(crate) const fn header_extensions(kind: MediaKind) -> &'static [&'static str] {
+    match kind {
+        MediaKind::Audio => &[TWCC_URI, crate::sdp::MID_URI],
+        MediaKind::Video => &[
+            TWCC_URI,
+            crate::sdp::MID_URI,
+            crate::sdp::RID_URI,
+            crate::sdp::REPAIRED_RID_URI,
+        ],
+    }
+}
 
 /// Opus within redundancy within one packet.
 pub(crate) const RED_FMTP: &str = "111/111";
@@ -78,6 +91,7 @@ pub(crate) fn setting_engine(mdns: MulticastDnsMode, relay_only: bool) -> Settin
         .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
         .with_srflx_acceptance_min_wait(Some(REFLEXIVE_WAIT))
         .with_relay_acceptance_min_wait(Some(relay_wait))
+        .with_turn_allocation_refresh_interval_cap(RELAY_REFRESH)
         .with_discard_local_candidates_during_ice_restart(true)
         .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(
             SctpMaxMessageSize::MAX_MESSAGE_SIZE,
@@ -117,9 +131,12 @@ pub(crate) fn media_engine() -> Result<MediaEngine, RTCError> {
     for codec in audio_codecs() {
         engine.register_codec(codec, RtpCodecKind::Audio)?;
     }
-    for kind in [RtpCodecKind::Audio, RtpCodecKind::Video] {
-        for uri in HEADER_EXTENSIONS {
-            let uri = uri.to_owned();
+    for (kind, media) in [
+        (RtpCodecKind::Audio, MediaKind::Audio),
+        (RtpCodecKind::Video, MediaKind::Video),
+    ] {
+        for uri in header_extensions(media) {
+            let uri = (*uri).to_owned();
             let capability = RTCRtpHeaderExtensionCapability { uri };
             engine.register_header_extension(capability, kind, None)?;
         }
@@ -177,19 +194,23 @@ pub(crate) fn local_track(sender: &RTCRtpSender, cname: &str) -> Arc<dyn TrackLo
             (RtpCodecKind::Video, codec)
         }
     };
-    let rtx = (kind == RtpCodecKind::Video).then_some(RTCRtpRtxParameters {
-        ssrc: sender.0.rtx_ssrc,
-    });
-    let encoding = RTCRtpEncodingParameters {
-        rtp_coding_parameters: RTCRtpCodingParameters {
-            ssrc: Some(sender.0.ssrc),
-            rtx,
+    let encodings = sender.sent_encodings().into_iter().map(|encoding| {
+        let stream = encoding.stream;
+        let rtx = (kind == RtpCodecKind::Video).then_some(RTCRtpRtxParameters {
+            ssrc: stream.rtx_ssrc,
+        });
+        RTCRtpEncodingParameters {
+            rtp_coding_parameters: RTCRtpCodingParameters {
+                ssrc: Some(stream.ssrc),
+                rid: encoding.rid.unwrap_or_default(),
+                rtx,
+                ..Default::default()
+            },
+            active: true,
+            codec: codec.clone(),
             ..Default::default()
-        },
-        active: true,
-        codec,
-        ..Default::default()
-    };
+        }
+    });
     let id = &sender.0.track_id;
     let track = MediaStreamTrack::new(
         // Becomes the canonical name; the stream ids are put right in the description.
@@ -197,7 +218,7 @@ pub(crate) fn local_track(sender: &RTCRtpSender, cname: &str) -> Arc<dyn TrackLo
         id.clone(),
         id.clone(),
         kind,
-        vec![encoding],
+        encodings.collect(),
     );
     Arc::new(TrackLocalStaticRTP::new(track))
 }

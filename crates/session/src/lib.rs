@@ -14,6 +14,7 @@ pub mod audio_send;
 pub mod check_pacer;
 pub mod congestion;
 pub mod degradation;
+pub mod dtls_flight;
 pub mod keyframe_gate;
 pub mod lip_sync;
 pub mod negotiator;
@@ -32,6 +33,7 @@ pub mod rtp_timeline;
 pub mod rtx;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
+pub mod simulcast;
 pub mod temporal_layers;
 pub mod unwrap;
 pub mod video_jitter;
@@ -46,6 +48,7 @@ pub use audio_send::{AudioLimits, AudioPath, AudioSendPolicy, AudioSending};
 pub use check_pacer::CheckPacer;
 pub use congestion::{CongestionConfig, CongestionController, PacketResult};
 pub use degradation::{Degradation, DegradationPreference, PictureShape, PictureSource};
+pub use dtls_flight::FlightRepeater;
 pub use keyframe_gate::KeyFrameGate;
 pub use lip_sync::{LipSync, MinDelays, Played};
 pub use negotiator::{
@@ -64,6 +67,7 @@ pub use rtp::RtpPacket;
 pub use rtp_clock::{ClockRate, RtpClock};
 pub use rtp_timeline::RtpTimeline;
 pub use rtx::{DuplicateFilter, unwrap_rtx};
+pub use simulcast::{EncodingNeed, SimulcastAllocator};
 pub use temporal_layers::{LayerChoice, LayerFilter, TemporalLayer};
 pub use unwrap::{SequenceUnwrapper, TimestampUnwrapper};
 pub use video_jitter::{

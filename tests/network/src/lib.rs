@@ -24,7 +24,7 @@ pub use tone::Tone;
 pub use viewed::{Shown, Viewed, percentile};
 pub use wire::{Passed, Wire};
 
-pub use duet_session::sim::{LinkConfig, LinkCounters, Loss};
+pub use duet_session::sim::{Jitter, LinkConfig, LinkCounters, Loss};
 
 use std::future::Future;
 

@@ -316,6 +316,11 @@ impl MediaPath {
         self.out.lock().set_mid(ssrc, mid);
     }
 
+    /// What the encoding of this stream is called; nothing of an only one.
+    pub(crate) fn set_rid(&self, ssrc: u32, rid: &str) {
+        self.out.lock().set_rid(ssrc, rid);
+    }
+
     /// Forgets what of `ssrc` has not left.
     pub(crate) fn discard(&self, ssrc: u32) {
         self.out.lock().discard(ssrc);
@@ -435,6 +440,10 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for MediaLink {
         let arrival = self.path.now();
         match msg.message.packet {
             Packet::Rtp(packet) => {
+                #[cfg(feature = "adversary")]
+                let Some(packet) = self.path.adversary.overhear(packet) else {
+                    return Ok(());
+                };
                 let received = self.path.incoming.lock().on_rtp(packet, msg.now, arrival);
                 if let Some((route, packet)) = received {
                     route.deliver(packet, arrival);
