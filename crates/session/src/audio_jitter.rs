@@ -114,11 +114,12 @@ enum After {
 }
 
 /// Sound is taken in blocks, so a packet may be wanted up to one block before its first sample is due;
-/// and the delay may be short of the target by `TOLERATED_DEFICIT`.
+/// and the delay may be short of the target by `TOLERATED_DEFICIT`. A millisecond is left over: where the
+/// sender's clock is slow, the packet that just came is later than all that were measured.
 const MARGIN: i64 = 15 * MILLI;
 const MILLI: i64 = 1_000_000;
 /// How far below and above the target the delay may be before sound is stretched.
-const TOLERATED_DEFICIT: i64 = 5 * MILLI;
+const TOLERATED_DEFICIT: i64 = 4 * MILLI;
 const TOLERATED_EXCESS: i64 = 10 * MILLI;
 /// Once sound is shortened it is until so little is left, or so many attempts found nothing to leave
 /// out.
@@ -242,7 +243,7 @@ impl AudioJitterBuffer {
                 continue;
             }
             if self.state != State::Playing {
-                // Half a block early is nearer than half a block late.
+                // Half a block early, or nearly so, is nearer than half a block late.
                 if overdue > -TOLERATED_DEFICIT {
                     return self.take_first(pending, now);
                 }

@@ -54,8 +54,11 @@ def tell_experiment(one, out):
     columns = {name for row in one["summary"] for name in row["values"]}
     columns = sorted(columns, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
     rows = [{"of": row["of"], "cells": [cell(row["values"].get(name)) for name in columns]} for row in one["summary"]]
+    # Of some only numbers are told.
+    flows = one["runs"][0]["series"]["flows"]
     return {"name": one["name"], "heading": one["title"], "section": one["section"], "rows": rows,
-            "columns": [label(name) for name in columns], "plot": drawn(out, one["name"], plots.laboratory(one))}
+            "columns": [label(name) for name in columns],
+            "plot": drawn(out, one["name"], plots.laboratory(one)) if flows else ""}
 
 
 def tell_case(name, beside, out):

@@ -11,6 +11,7 @@ mod flow;
 mod signaling;
 mod studio;
 mod tcp;
+mod tone;
 mod viewed;
 mod wire;
 
@@ -19,6 +20,7 @@ pub use clock::VirtualClock;
 pub use flow::Flow;
 pub use studio::{Camera, Hears, Microphone};
 pub use tcp::{Tcp, rate};
+pub use tone::Tone;
 pub use viewed::{Shown, Viewed, percentile};
 pub use wire::{Passed, Wire};
 

@@ -135,7 +135,7 @@ impl Viewed {
             .collect()
     }
 
-    /// Keeps the sound of one channel from now on, at 48 kHz. What was kept before is forgotten.
+    /// Keeps the first channel's sound from now on, at 48 kHz. What was kept before is forgotten.
     pub fn keep_sound(&self) {
         self.seen.lock().kept = Some(Vec::new());
     }
@@ -184,7 +184,8 @@ impl Sink for Eye {
             Frame::Audio(sound) => {
                 seen.blocks += 1;
                 if let Some(kept) = &mut seen.kept {
-                    kept.extend_from_slice(sound.buffer.samples());
+                    let channels = usize::from(sound.buffer.channels());
+                    kept.extend(sound.buffer.samples().iter().step_by(channels.max(1)));
                 }
                 // It sounds from now on.
                 let beeps = seen.listener.hear(&sound.buffer, now);

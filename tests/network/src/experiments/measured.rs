@@ -22,6 +22,20 @@ pub(crate) struct Row {
     pub(crate) values: BTreeMap<&'static str, f64>,
 }
 
+impl Measured {
+    /// Of a run of which only numbers are told.
+    pub(crate) fn of_rows(rows: Vec<Row>) -> Measured {
+        Measured {
+            rows,
+            series: Series {
+                step_ms: 100,
+                capacity_kbps: [Vec::new(), Vec::new()],
+                flows: Vec::new(),
+            },
+        }
+    }
+}
+
 impl Row {
     pub(crate) fn new(of: impl Into<String>) -> Row {
         let (of, values) = (of.into(), BTreeMap::new());
@@ -109,14 +123,7 @@ mod tests {
     fn run(kbps: f64) -> Measured {
         let mut row = Row::new("all");
         row.set("kbps", kbps);
-        Measured {
-            rows: vec![row],
-            series: Series {
-                step_ms: 100,
-                capacity_kbps: [Vec::new(), Vec::new()],
-                flows: Vec::new(),
-            },
-        }
+        Measured::of_rows(vec![row])
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! call when there is none.
 
 mod capacity;
+mod drift;
 mod losses;
 mod measured;
 mod outages;
@@ -183,5 +184,11 @@ pub(crate) const ALL: &[Experiment] = &[
         title: "Another address, the old one gone at once",
         section: None,
         run: |setting| run(outages::change_of_address(setting)),
+    },
+    Experiment {
+        name: "drift-hour",
+        title: "An hour of sound cards whose clocks are 312 ppm off",
+        section: None,
+        run: |setting| run(drift::hour(setting)),
     },
 ];
