@@ -14,6 +14,8 @@ pub mod audio_send;
 pub mod check_pacer;
 pub mod congestion;
 pub mod degradation;
+pub mod fec_policy;
+pub mod flexfec;
 pub mod keyframe_gate;
 pub mod lip_sync;
 pub mod negotiator;
@@ -46,6 +48,8 @@ pub use audio_send::{AudioLimits, AudioPath, AudioSendPolicy, AudioSending};
 pub use check_pacer::CheckPacer;
 pub use congestion::{CongestionConfig, CongestionController, PacketResult};
 pub use degradation::{Degradation, DegradationPreference, PictureShape, PictureSource};
+pub use fec_policy::{FecPath, FecPolicy};
+pub use flexfec::{FlexFecDecoder, ProtectedPacket};
 pub use keyframe_gate::KeyFrameGate;
 pub use lip_sync::{LipSync, MinDelays, Played};
 pub use negotiator::{
