@@ -28,6 +28,8 @@ pub struct FecPolicy {
     /// Share of packets lost, as it is remembered.
     loss: f64,
     updated: Option<MediaTime>,
+    /// Since when something has been lost all the time.
+    losing: Option<MediaTime>,
     on: bool,
 }
 
@@ -36,6 +38,9 @@ impl FecPolicy {
     const BEGINS: (f64, Duration) = (0.01, Duration::from_millis(150));
     /// … costs so long a wait, and ends below these.
     const ENDS: (f64, Duration) = (0.004, Duration::from_millis(120));
+    /// It begins after so long, for what is lost when a call begins or a way changes tells nothing of what will
+    /// be; or at once where more than this is lost.
+    const PERSISTS: (Duration, f64) = (Duration::from_millis(1_500), 0.15);
     /// How long it takes to believe that more is lost, and that less is.
     const MEMORY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
     /// Of pictures, so many may have to ask; of key frames.
@@ -67,7 +72,16 @@ impl FecPolicy {
         self.loss += (reported - self.loss) * believed;
         let (loss, wait) = if self.on { Self::ENDS } else { Self::BEGINS };
         let asking = path.round_trip.map(|round_trip| self.wait(round_trip));
-        self.on = self.loss >= loss && asking.is_some_and(|asking| asking >= wait);
+        let (persists, much) = Self::PERSISTS;
+        self.losing = match reported >= Self::BEGINS.0 {
+            true => self.losing.or(Some(now)),
+            false => None,
+        };
+        let losing = self.losing.map(|since| now.saturating_since(since));
+        let persisted = losing.is_some_and(|losing| losing >= persists || reported >= much);
+        self.on = (self.on || persisted)
+            && self.loss >= loss
+            && asking.is_some_and(|asking| asking >= wait);
     }
 
     /// Whether pictures are protected.
@@ -193,6 +207,18 @@ mod tests {
         assert!((1..during).contains(&policy.repairs(10, false)));
         hold(&mut policy, 7.5, 10.0, 0.0, FAR);
         assert!(!policy.is_on());
+    }
+
+    #[test]
+    fn what_is_lost_once_is_no_reason() {
+        let mut policy = held(0.0, FAR);
+        hold(&mut policy, 5.0, 1.0, 0.1, FAR);
+        hold(&mut policy, 6.0, 1.0, 0.0, FAR);
+        assert!(!policy.is_on());
+        hold(&mut policy, 7.0, 1.0, 0.05, FAR);
+        assert!(!policy.is_on());
+        hold(&mut policy, 8.0, 1.0, 0.05, FAR);
+        assert!(policy.is_on());
     }
 
     #[test]

@@ -50,6 +50,11 @@ impl ProtectedPacket {
         u16::from_be_bytes([self.head[2], self.head[3]])
     }
 
+    /// Bytes of its payload.
+    pub fn payload_len(&self) -> usize {
+        self.payload.len()
+    }
+
     /// Bytes behind the fixed header.
     fn rest(&self) -> usize {
         self.head.len() - FIXED_HEADER + self.payload.len()

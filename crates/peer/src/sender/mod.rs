@@ -37,6 +37,7 @@ pub(crate) struct SenderShared {
     kind: MediaKind,
     pub(crate) ssrc: u32,
     pub(crate) rtx_ssrc: u32,
+    pub(crate) fec_ssrc: u32,
     /// Goes into the description beside the streams' ids.
     pub(crate) track_id: String,
     outbound: Outbound,
@@ -109,6 +110,7 @@ impl RTCRtpSender {
             kind,
             ssrc,
             rtx_ssrc: ssrc.wrapping_add(1),
+            fec_ssrc: ssrc.wrapping_add(2),
             track_id: format!("{kind}-{ssrc:08x}"),
             outbound: outbound.clone(),
             path: path.clone(),

@@ -60,8 +60,9 @@ impl Report<'_> {
                 "transportId": "transport", "codecId": codec, "mediaSourceId": source,
                 "rtxSsrc": sent.rtx_ssrc,
                 "remoteId": remote.map(|_| format!("remote-inbound-{ssrc}")),
-                "packetsSent": sent.packets + sent.retransmitted_packets,
-                "bytesSent": sent.bytes + sent.retransmitted_bytes,
+                // With what makes up for losses, as the other side counts it.
+                "packetsSent": sent.packets + sent.retransmitted_packets + sent.repaired.packets,
+                "bytesSent": sent.bytes + sent.retransmitted_bytes + sent.repaired.bytes,
                 "headerBytesSent": sent.header_bytes, "active": sender.is_sending(),
                 "totalPacketSendDelay": seconds(sent.send_delay),
                 "nackCount": sent.nacks, "retransmittedPacketsSent": sent.retransmitted_packets,
@@ -145,6 +146,12 @@ impl Report<'_> {
                 let (made, shown) = match receiver.receive() {
                     Receive::Video(video) => {
                         let got = video.stats();
+                        let repairs = stream.repairs;
+                        self.merge(json!({
+                            "fecSsrc": repairs.ssrc, "fecBytesReceived": repairs.bytes,
+                            "fecPacketsReceived": repairs.counters.received,
+                            "fecPacketsDiscarded": repairs.counters.discarded,
+                        }));
                         (video_members(&got), got.shown)
                     }
                     Receive::Audio(audio) => {

@@ -7,7 +7,7 @@
 /// one another, from nothing, and from each other's sums as can be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Code {
-    columns: Vec<u16>,
+    columns: Vec<u32>,
     repairs: usize,
 }
 
@@ -15,27 +15,36 @@ impl Code {
     /// More packets are better protected as several.
     pub const MOST_PACKETS: usize = 20;
     /// More repair packets are none the better for it.
-    pub const MOST_REPAIRS: usize = 10;
+    pub const MOST_REPAIRS: usize = 24;
+    /// Of more columns than this so many are looked at, spread over all.
+    const CANDIDATES: u32 = 256;
 
     /// A code for `packets`, 1 to [`MOST_PACKETS`](Self::MOST_PACKETS), with `repairs`, up to
     /// [`MOST_REPAIRS`](Self::MOST_REPAIRS); what is more is cut off.
     pub fn new(packets: usize, repairs: usize) -> Self {
         let packets = packets.clamp(1, Self::MOST_PACKETS);
         let repairs = repairs.min(Self::MOST_REPAIRS);
-        let mut columns: Vec<u16> = Vec::with_capacity(packets);
+        let mut columns: Vec<u32> = Vec::with_capacity(packets);
         let mut load = vec![0u32; repairs];
         for _ in 0..packets {
-            let rank = |column: &u16| {
+            let rank = |column: &u32| {
                 // The lighter the repair packets that it is in, the better; of those the lowest.
                 let in_rows = (0..repairs).filter(|row| column >> row & 1 == 1);
                 let heaviest = in_rows.map(|row| load[row]).max().unwrap_or(0);
                 (
                     distance(*column, &columns),
                     u32::MAX - heaviest,
-                    u16::MAX - column,
+                    u32::MAX - column,
                 )
             };
-            let Some(best) = (1..1u16 << repairs).max_by_key(rank) else {
+            let all = (1u32 << repairs) - 1;
+            let candidate = |at: u32| match all <= Self::CANDIDATES {
+                true => at,
+                false => at.wrapping_mul(SPREAD) >> (u32::BITS - repairs as u32),
+            };
+            let candidates = (1..=all.min(Self::CANDIDATES)).map(candidate);
+            let candidates = candidates.filter(|column| *column > 0);
+            let Some(best) = candidates.max_by_key(rank) else {
                 break;
             };
             (0..repairs).for_each(|row| load[row] += u32::from(best >> row & 1));
@@ -57,9 +66,12 @@ impl Code {
     }
 }
 
+/// The golden ratio's: its multiples are spread evenly, and their bits look like drawn by lot.
+const SPREAD: u32 = 0x9e37_79b1;
+
 /// How many packets must be lost, the new one among them, before it cannot be mended; looked at with up to two
 /// of the others.
-fn distance(column: u16, others: &[u16]) -> u32 {
+fn distance(column: u32, others: &[u32]) -> u32 {
     let mut least = 1 + column.count_ones();
     for (at, one) in others.iter().enumerate() {
         least = least.min(2 + (column ^ one).count_ones());
@@ -97,6 +109,8 @@ mod tests {
             (11, 5, 4),
             (4, 8, 5),
             (8, 8, 4),
+            (8, 16, 6),
+            (12, 24, 7),
         ];
         for (packets, repairs, least) in cases {
             let code = Code::new(packets, repairs);

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 /// So many packets are remembered: what is older is too late to be shown. A power of two.
 const REMEMBERED: usize = 512;
 /// So many repair packets are kept that cannot be used yet; the oldest goes first.
-const KEPT: usize = 48;
+const KEPT: usize = 64;
 /// Repair packets are solved together if all of theirs lies within as many places as a word has bits, so
 /// many of them before the newest one's first.
 const BEFORE: i64 = 16;

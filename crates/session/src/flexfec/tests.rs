@@ -273,7 +273,7 @@ proptest! {
             }
             let counters = decoder.counters();
             prop_assert!(counters.discarded <= counters.received);
-            prop_assert!(decoder.kept() <= 48);
+            prop_assert!(decoder.kept() <= 64);
         }
     }
 }
