@@ -14,7 +14,7 @@ say() { printf '== %s\n' "$*"; }
 say "Debian packages"
 packages=(
   python3-psutil python3-numpy python3-venv iproute2 ffmpeg    # the kit itself
-  chromium                                                     # chromium
+  chromium firefox-esr                                         # chromium, firefox
   gstreamer1.0-{nice,plugins-base,plugins-good,plugins-bad}
   python3-gst-1.0 gir1.2-gst-plugins-{base,bad}-1.0            # gst
 )
@@ -35,7 +35,7 @@ say "aiortc, in a virtual environment"
 [ -x "$work/venv/bin/pip" ] || /usr/bin/python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install -q aiortc==1.16.0 numpy
 
-say "wrtc and the driver for Chromium, from npm"
+say "wrtc and the driver of the browsers, from npm"
 (cd "$work/node" && { [ -f package.json ] || echo '{"private": true}' > package.json; } &&
   npm install --silent --no-audit --no-fund @roamhq/wrtc@0.10.0 puppeteer-core@24.43.1)
 

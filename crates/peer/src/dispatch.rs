@@ -305,7 +305,8 @@ impl Divider {
         for sender in of_kind(MediaKind::Video) {
             let share = shares.video_bps / videos.max(1) as u64;
             // What protects a picture is of its own bits.
-            let repairs = self.path.repair_share(sender.0.ssrc);
+            let streams = sender.sent_encodings().into_iter();
+            let repairs = self.path.repair_share(streams.map(|one| one.stream.ssrc));
             sender.allot((share as f64 / (1.0 + repairs)) as u64);
         }
         if std::mem::replace(&mut self.overloads, estimate.overloads) != estimate.overloads {

@@ -18,6 +18,7 @@ mod diagnostics;
 mod dispatch;
 mod error;
 mod events;
+mod handshake;
 mod ice_candidate;
 mod ice_server;
 mod interceptor;

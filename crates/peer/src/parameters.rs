@@ -3,6 +3,7 @@
 //! this crate can of it, and what of it may be changed.
 
 use crate::RTCError;
+use crate::sdp::TakenEncoding;
 use duet_media::MediaKind;
 use duet_session::DegradationPreference;
 use serde::{Deserialize, Serialize};
@@ -68,10 +69,20 @@ impl RTCRtpEncodingParameters {
         mode.and_then(layers_of).unwrap_or(1)
     }
 
-    /// The one encoding of a sender, of those that a program asks for
+    /// Leaves out what is only for the other kind.
+    pub(crate) fn keep_to(&mut self, kind: MediaKind) {
+        if kind == MediaKind::Audio {
+            self.max_framerate = None;
+            self.scale_resolution_down_by = 1.0;
+            self.scalability_mode = None;
+        }
+    }
+
+    /// The encodings of a sender, of those that a program asks for
     /// ([addTransceiver sendEncodings validation](https://w3c.github.io/webrtc-pc/#dfn-addtransceiver-sendencodings-validation-steps)):
-    /// the first, since there is no simulcast.
-    pub(crate) fn first_of(wanted: &[Self], kind: MediaKind) -> Result<Self, RTCError> {
+    /// one of sound, up to three of pictures, one at least. A single one has no id. Where several are
+    /// asked for and none is to be smaller, each is half as wide and high as the next.
+    pub(crate) fn all_of(wanted: &[Self], kind: MediaKind) -> Result<Vec<Self>, RTCError> {
         let rids: Vec<&String> = wanted.iter().filter_map(|one| one.rid.as_ref()).collect();
         for (at, rid) in rids.iter().enumerate() {
             // RFC 8852, section 3.3; browsers take 16 characters.
@@ -90,16 +101,49 @@ impl RTCRtpEncodingParameters {
             return Err(RTCError::type_error(message));
         }
         wanted.iter().try_for_each(Self::check)?;
-        let mut one = wanted.first().cloned().unwrap_or_default();
-        one.rid = None;
-        if kind == MediaKind::Audio {
-            one.max_framerate = None;
-            one.scale_resolution_down_by = 1.0;
-            one.scalability_mode = None;
+        let most = match kind {
+            MediaKind::Audio => 1,
+            MediaKind::Video => MAX_ENCODINGS,
+        };
+        let mut all: Vec<Self> = wanted.iter().take(most).cloned().collect();
+        if all.len() < 2 || rids.is_empty() {
+            all.truncate(1);
+            all.iter_mut().for_each(|one| one.rid = None);
+        } else if all.iter().all(|one| one.scale_resolution_down_by == 1.0) {
+            for (one, halvings) in all.iter_mut().rev().zip(0_i32..) {
+                one.scale_resolution_down_by = 2.0_f64.powi(halvings);
+            }
         }
-        Ok(one)
+        if all.is_empty() {
+            all.push(Self::default());
+        }
+        all.iter_mut().for_each(|one| one.keep_to(kind));
+        Ok(all)
     }
 }
+
+impl RTCRtpEncodingParameters {
+    /// Those that the other side's offer asks for
+    /// ([setting a description](https://w3c.github.io/webrtc-pc/#set-the-session-description)), each half as
+    /// wide and high as the next: none of sound, and no more than a sender has.
+    pub(crate) fn proposed(taken: &[TakenEncoding], kind: MediaKind) -> Vec<Self> {
+        if kind == MediaKind::Audio {
+            return Vec::new();
+        }
+        let rids = taken.iter().map(|one| one.rid.clone());
+        let rids: Vec<String> = rids.take(MAX_ENCODINGS).collect();
+        let halvings = (0..rids.len() as i32).rev();
+        let encoding = |(rid, halvings)| RTCRtpEncodingParameters {
+            rid: Some(rid),
+            scale_resolution_down_by: 2.0_f64.powi(halvings),
+            ..Default::default()
+        };
+        rids.into_iter().zip(halvings).map(encoding).collect()
+    }
+}
+
+/// A sender has so many encodings at most, as browsers' have.
+const MAX_ENCODINGS: usize = 3;
 
 /// The temporal layers of a [scalability mode](https://w3c.github.io/webrtc-svc/#scalabilitymodes*) that
 /// VP8 has.
@@ -238,7 +282,7 @@ impl From<DegradationPreference> for RTCDegradationPreference {
 pub struct RTCRtpSendParameters {
     /// Of one `get_parameters` and the `set_parameters` that belongs to it.
     pub transaction_id: String,
-    /// How the track is encoded: one.
+    /// How the track is encoded: one, or several of different sizes.
     pub encodings: Vec<RTCRtpEncodingParameters>,
     /// [`degradationPreference`](https://w3c.github.io/mst-content-hint/#dom-rtcrtpsendparameters-degradationpreference),
     /// of pictures. Without one the track's
@@ -345,14 +389,14 @@ impl RTCRtpCapabilities {
                 ]
             }
         };
-        let extensions = crate::substrate::HEADER_EXTENSIONS;
+        let extensions = crate::substrate::header_extensions(kind).iter();
         RTCRtpCapabilities {
             codecs,
             header_extensions: extensions
                 .map(|uri| RTCRtpHeaderExtensionCapability {
-                    uri: uri.to_owned(),
+                    uri: (*uri).to_owned(),
                 })
-                .to_vec(),
+                .collect(),
         }
     }
 

@@ -9,12 +9,24 @@ fn with_rid(rid: &str) -> RTCRtpEncodingParameters {
 }
 
 #[test]
-fn encodings_are_checked_and_the_first_is_taken() {
+fn encodings_are_checked() {
     let of = |wanted: &[RTCRtpEncodingParameters]| {
-        RTCRtpEncodingParameters::first_of(wanted, MediaKind::Video)
+        RTCRtpEncodingParameters::all_of(wanted, MediaKind::Video)
     };
-    assert_eq!(of(&[]).unwrap(), RTCRtpEncodingParameters::default());
-    assert_eq!(of(&[with_rid("f"), with_rid("h")]).unwrap().rid, None);
+    assert_eq!(of(&[]).unwrap(), [RTCRtpEncodingParameters::default()]);
+    assert_eq!(of(&[with_rid("f")]).unwrap()[0].rid, None);
+    let scales = |wanted: &[RTCRtpEncodingParameters]| -> Vec<f64> {
+        let all = of(wanted).unwrap();
+        all.iter().map(|one| one.scale_resolution_down_by).collect()
+    };
+    let three = ["q", "h", "f"].map(with_rid);
+    assert_eq!(of(&three).unwrap()[1].rid.as_deref(), Some("h"));
+    assert_eq!(scales(&three), [4.0, 2.0, 1.0]);
+    let mut mixed = three.clone();
+    mixed[0].scale_resolution_down_by = 3.0;
+    assert_eq!(scales(&mixed), [3.0, 1.0, 1.0]);
+    assert_eq!(scales(&["a", "b", "c", "d"].map(with_rid)).len(), 3);
+    assert_eq!(scales(&[Default::default(), Default::default()]), [1.0]);
     let long = "x".repeat(17);
     for wanted in [
         &[with_rid("")][..],
@@ -44,8 +56,8 @@ fn encodings_are_checked_and_the_first_is_taken() {
         scale_resolution_down_by: 2.0,
         ..Default::default()
     };
-    let audio = RTCRtpEncodingParameters::first_of(&[scaled], MediaKind::Audio).unwrap();
-    assert_eq!(audio.scale_resolution_down_by, 1.0);
+    let audio = RTCRtpEncodingParameters::all_of(&[scaled], MediaKind::Audio).unwrap();
+    assert_eq!(audio[0].scale_resolution_down_by, 1.0);
 }
 
 #[test]
@@ -54,7 +66,10 @@ fn scalability_modes_are_those_of_vp8() {
         scalability_mode: Some(mode.to_owned()),
         ..Default::default()
     };
-    let video = |name| RTCRtpEncodingParameters::first_of(&[mode(name)], MediaKind::Video);
+    let video = |name| {
+        let all = RTCRtpEncodingParameters::all_of(&[mode(name)], MediaKind::Video);
+        all.map(|all| all[0].clone())
+    };
     for (name, layers) in [("L1T1", 1), ("L1T2", 2), ("L1T3", 3)] {
         assert_eq!(video(name).unwrap().temporal_layers(), layers);
     }
@@ -62,8 +77,8 @@ fn scalability_modes_are_those_of_vp8() {
         assert_eq!(video(name).unwrap_err().kind, RTCErrorKind::Operation);
     }
     assert_eq!(RTCRtpEncodingParameters::default().temporal_layers(), 1);
-    let audio = RTCRtpEncodingParameters::first_of(&[mode("L1T2")], MediaKind::Audio).unwrap();
-    assert_eq!(audio.scalability_mode, None);
+    let audio = RTCRtpEncodingParameters::all_of(&[mode("L1T2")], MediaKind::Audio).unwrap();
+    assert_eq!(audio[0].scalability_mode, None);
 }
 
 #[test]

@@ -2,10 +2,12 @@
 //!
 //! Its sockets have room for a burst, so that the kernel drops none of it, and lead to relays too; and its
 //! driver can be woken without a message, so that a whole frame's packets cost one turn of the driver's loop.
+//! While the driver waits, what a handshake lost is sent again (`handshake.rs`).
 //!
 //! Its time is Tokio's, so that a test's paused time is the substrate's too. It deliberately adds no
 //! thread and no timer of its own.
 
+use crate::handshake::Handshake;
 use crate::recovery::PacedSocket;
 use crate::relay::{RelaySocket, Relays, Turns};
 use crate::sockets::{Attached, Network};
@@ -44,6 +46,7 @@ pub(crate) struct PeerRuntime {
     clock: Arc<dyn Clock>,
     consent: Arc<AtomicBool>,
     gate: Arc<SourceGate>,
+    handshake: Arc<Handshake>,
     relays: Arc<Relays>,
     turns: Arc<Turns>,
 }
@@ -59,6 +62,7 @@ impl PeerRuntime {
         consent: Arc<AtomicBool>,
         gate: Arc<SourceGate>,
     ) -> Self {
+        let handshake = Arc::new(Handshake::new(clock.clone(), consent.clone()));
         PeerRuntime {
             wake,
             driver_spawned: AtomicBool::new(false),
@@ -66,6 +70,7 @@ impl PeerRuntime {
             clock,
             consent,
             gate,
+            handshake,
             relays,
             turns: Arc::default(),
         }
@@ -74,12 +79,12 @@ impl PeerRuntime {
     fn paced(&self, socket: Arc<dyn AsyncUdpSocket>) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let socket = RelaySocket::new(socket, self.relays.clone(), self.turns.clone())?;
         let (clock, consent) = (self.clock.clone(), self.consent.clone());
-        let gate = self.gate.clone();
         Ok(Arc::new(PacedSocket::new(
             Arc::new(socket),
             clock,
             consent,
-            gate,
+            self.gate.clone(),
+            self.handshake.clone(),
         )))
     }
 }
@@ -151,7 +156,8 @@ impl Runtime for PeerRuntime {
     }
 
     /// The driver sleeps once in each turn of its loop, until its next deadline: that sleep ends
-    /// early when it is woken, and at once where relays want another turn.
+    /// early when it is woken, and at once where relays want another turn. Meanwhile a handshake may be
+    /// waited for.
     fn sleep(&self, duration: Duration) -> Boxed<'static, ()> {
         let timer = tokio::time::sleep(duration);
         if ON_DRIVER.try_with(|()| ()).is_err() {
@@ -160,11 +166,12 @@ impl Runtime for PeerRuntime {
         if self.turns.take() {
             return Box::pin(std::future::ready(()));
         }
-        let wake = self.wake.clone();
+        let (wake, handshake) = (self.wake.clone(), self.handshake.clone());
         Box::pin(async move {
             tokio::select! {
                 () = wake.notified() => {}
                 () = timer => {}
+                () = handshake.repeat() => {}
             }
         })
     }

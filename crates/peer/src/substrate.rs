@@ -52,7 +52,17 @@ pub(crate) const TWCC_URI: &str =
     "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
 /// What packets carry beside the media.
-pub(crate) const HEADER_EXTENSIONS: [&str; 2] = [TWCC_URI, crate::sdp::MID_URI];
+pub(crate) const fn header_extensions(kind: MediaKind) -> &'static [&'static str] {
+    match kind {
+        MediaKind::Audio => &[TWCC_URI, crate::sdp::MID_URI],
+        MediaKind::Video => &[
+            TWCC_URI,
+            crate::sdp::MID_URI,
+            crate::sdp::RID_URI,
+            crate::sdp::REPAIRED_RID_URI,
+        ],
+    }
+}
 
 /// Opus within redundancy within one packet.
 pub(crate) const RED_FMTP: &str = "111/111";
@@ -123,9 +133,12 @@ pub(crate) fn media_engine() -> Result<MediaEngine, RTCError> {
     for codec in audio_codecs() {
         engine.register_codec(codec, RtpCodecKind::Audio)?;
     }
-    for kind in [RtpCodecKind::Audio, RtpCodecKind::Video] {
-        for uri in HEADER_EXTENSIONS {
-            let uri = uri.to_owned();
+    for (kind, media) in [
+        (RtpCodecKind::Audio, MediaKind::Audio),
+        (RtpCodecKind::Video, MediaKind::Video),
+    ] {
+        for uri in header_extensions(media) {
+            let uri = (*uri).to_owned();
             let capability = RTCRtpHeaderExtensionCapability { uri };
             engine.register_header_extension(capability, kind, None)?;
         }
@@ -183,23 +196,26 @@ pub(crate) fn local_track(sender: &RTCRtpSender, cname: &str) -> Arc<dyn TrackLo
             (RtpCodecKind::Video, codec)
         }
     };
-    let rtx = (kind == RtpCodecKind::Video).then_some(RTCRtpRtxParameters {
-        ssrc: sender.0.rtx_ssrc,
-    });
-    let fec = (kind == RtpCodecKind::Video).then_some(RTCRtpFecParameters {
-        ssrc: sender.0.fec_ssrc,
-    });
-    let encoding = RTCRtpEncodingParameters {
-        rtp_coding_parameters: RTCRtpCodingParameters {
-            ssrc: Some(sender.0.ssrc),
-            rtx,
-            fec,
+    let encodings = sender.sent_encodings().into_iter().map(|encoding| {
+        let stream = encoding.stream;
+        let rtx = (kind == RtpCodecKind::Video).then_some(RTCRtpRtxParameters {
+            ssrc: stream.rtx_ssrc,
+        });
+        let fec = (kind == RtpCodecKind::Video).then_some(RTCRtpFecParameters {
+            ssrc: stream.fec_ssrc,
+        });
+        RTCRtpEncodingParameters {
+            rtp_coding_parameters: RTCRtpCodingParameters {
+                ssrc: Some(stream.ssrc),
+                rid: encoding.rid.unwrap_or_default(),
+                rtx,
+                fec,
+            },
+            active: true,
+            codec: codec.clone(),
             ..Default::default()
-        },
-        active: true,
-        codec,
-        ..Default::default()
-    };
+        }
+    });
     let id = &sender.0.track_id;
     let track = MediaStreamTrack::new(
         // Becomes the canonical name; the stream ids are put right in the description.
@@ -207,7 +223,7 @@ pub(crate) fn local_track(sender: &RTCRtpSender, cname: &str) -> Arc<dyn TrackLo
         id.clone(),
         id.clone(),
         kind,
-        vec![encoding],
+        encodings.collect(),
     );
     Arc::new(TrackLocalStaticRTP::new(track))
 }

@@ -100,7 +100,9 @@ pub struct RTCRtpTransceiverInit {
     pub direction: RTCRtpTransceiverDirection,
     /// The streams that the sent track belongs to.
     pub streams: Vec<duet_media::MediaStream>,
-    /// How the track is encoded. The first counts: there is no simulcast.
+    /// How the track is encoded: of a picture up to three encodings, each with a
+    /// [rid](RTCRtpEncodingParameters::rid). Where none is scaled down, each is half as wide and high as the
+    /// next. An answer that takes one alone leaves the first.
     pub send_encodings: Vec<RTCRtpEncodingParameters>,
 }
 

@@ -455,7 +455,8 @@ async fn forward_error_correction_is_agreed_on_or_left_out() {
             "49" => offer.sdp,
             "120" => offer
                 .sdp
-                .replace("96 49 97\r\n", "96 120 97\r\n")
+                .replace("SAVPF 96 97 49", "SAVPF 96 97 120")
+                .replace("SAVPF 96 49", "SAVPF 96 120")
                 .replace(":49 ", ":120 ")
                 .replace("window=10000000", "window=200000"),
             _ => offer.sdp.replace("flexfec-03", "flexfec-99"),
@@ -472,7 +473,8 @@ async fn forward_error_correction_is_agreed_on_or_left_out() {
         answer.sdp = answer
             .sdp
             .replace(":120 ", ":49 ")
-            .replace("96 120", "96 49");
+            .replace("SAVPF 96 97 120", "SAVPF 96 97 49")
+            .replace("SAVPF 96 120", "SAVPF 96 49");
         a.set_remote_description(answer).await.unwrap();
         assert_eq!(agreed(&transceiver.sender()).contains(&name), is_agreed);
         a.close().await;

@@ -1,6 +1,6 @@
 //! Calls whose way is lost, and comes back.
 
-use duet_media::MediaTime;
+use duet_media::{Clock, MediaTime};
 use duet_network::{Call, CallConfig, LinkConfig, Loss, Sends, run};
 use duet_peer::{DataChannelMessage, RTCIceConnectionState, RTCPeerConnectionState};
 use std::time::Duration;
@@ -25,8 +25,12 @@ fn dead() -> LinkConfig {
 
 /// A call in which both are seen and heard, and which has gone on for a while.
 async fn call() -> Call {
+    call_that(Sends::SMALL).await
+}
+
+async fn call_that(sends: Sends) -> Call {
     let call = Call::start(&CallConfig {
-        sends: [Sends::SMALL, Sends::SMALL],
+        sends: [sends, sends],
         links: [link(), link()],
         data: true,
         ..Default::default()
@@ -123,6 +127,57 @@ fn five_minutes_without_a_way_end_within_three_seconds() {
         assert!((6..=14).contains(&call.offers()), "{}", call.offers());
         call.end().await;
     });
+}
+
+/// What was under way when an outage began, and what was sent during it, arrives after it and in order.
+async fn outage_of_data(lasts: Duration) {
+    const UNDER_WAY: usize = 200_000;
+    let call = call_that(Sends::NOTHING).await;
+    let channels = call.ends.each_ref().map(|end| end.channel.clone());
+    let [ours, theirs] = channels.map(|channel| channel.expect("a channel"));
+    for (from, to) in [(&ours, &theirs), (&theirs, &ours)] {
+        let mut messages = to.messages();
+        let sent = from.send(&[7; UNDER_WAY]).await;
+        sent.expect("an open channel");
+        // The first of its packets is on the way, and none arrived.
+        call.pass(SECOND / 25).await;
+        call.set_forth(dead());
+        call.set_back(dead());
+        call.pass(lasts / 2).await;
+        for n in 0..10 {
+            let sent = from.send_text(&n.to_string()).await;
+            sent.expect("an open channel");
+        }
+        call.pass(lasts / 2).await;
+        assert!(messages.try_recv().is_err());
+        call.set_forth(link());
+        call.set_back(link());
+        let since = call.clock.now();
+        let whole = tokio::time::timeout(10 * SECOND, messages.recv()).await;
+        assert_eq!(
+            whole,
+            Ok(Some(DataChannelMessage::Binary(vec![7; UNDER_WAY].into())))
+        );
+        for n in 0..10 {
+            let next = tokio::time::timeout(SECOND, messages.recv()).await;
+            assert_eq!(next, Ok(Some(DataChannelMessage::Text(n.to_string()))));
+        }
+        let took = call.clock.now().saturating_since(since);
+        println!("{lasts:?} without a way: all data {took:?} after it");
+        assert!(took < 6 * SECOND, "{took:?}");
+        call.pass(5 * SECOND).await;
+    }
+    call.end().await;
+}
+
+#[test]
+fn data_under_way_arrive_after_a_minute_without_a_way() {
+    run(outage_of_data(60 * SECOND));
+}
+
+#[test]
+fn data_under_way_arrive_after_five_minutes_without_a_way() {
+    run(outage_of_data(300 * SECOND));
 }
 
 #[test]

@@ -115,12 +115,9 @@ impl Protection {
         self.key_frame = false;
     }
 
-    /// Bytes of repair packets for a byte of the picture, of late.
-    pub(super) fn share(&self) -> f64 {
-        let share = self
-            .average
-            .map(|(picture, repairs)| repairs / picture.max(1.0));
-        share.unwrap_or(0.0)
+    /// Bytes of a picture, and of its repair packets, of late; `None` where pictures are not protected.
+    pub(super) fn average(&self) -> Option<(f64, f64)> {
+        self.average
     }
 
     fn note(&mut self, picture: usize, repairs: usize) {
@@ -176,8 +173,13 @@ impl Recovery {
         }
     }
 
-    /// A packet of the stream came, as it was first sent. Returns what can be made now.
-    pub(super) fn on_packet(&mut self, packet: &rtp::Packet) -> Vec<rtp::Packet> {
+    /// A packet of the stream came; `again`: because it was asked for. Returns what can be made now.
+    pub(super) fn on_packet(&mut self, packet: &rtp::Packet, again: bool) -> Vec<rtp::Packet> {
+        let mut extensions = packet.header.extensions.iter();
+        if again && extensions.any(|extension| Some(extension.id) != self.number) {
+            // It says more than the transport's number, and may not be what the first said.
+            return Vec::new();
+        }
         let number = self
             .number
             .filter(|id| packet.header.get_extension(*id).is_some());

@@ -299,7 +299,7 @@ impl Incoming {
         };
         let again = retransmitted.is_some();
         let made = match &mut stream.recovery {
-            Some(recovery) => recovery.on_packet(&packet),
+            Some(recovery) => recovery.on_packet(&packet, again),
             None => Vec::new(),
         };
         let mut new: Vec<_> = stream

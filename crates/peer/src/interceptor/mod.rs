@@ -317,6 +317,11 @@ impl MediaPath {
         self.out.lock().set_mid(ssrc, mid);
     }
 
+    /// What the encoding of this stream is called; nothing of an only one.
+    pub(crate) fn set_rid(&self, ssrc: u32, rid: &str) {
+        self.out.lock().set_rid(ssrc, rid);
+    }
+
     /// Forgets what of `ssrc` has not left.
     pub(crate) fn discard(&self, ssrc: u32) {
         self.out.lock().discard(ssrc);
@@ -361,9 +366,9 @@ impl MediaPath {
         self.out.lock().protect(path, now);
     }
 
-    /// Bytes of repair packets for a byte of a stream's pictures, of late.
-    pub(crate) fn repair_share(&self, ssrc: u32) -> f64 {
-        self.out.lock().repair_share(ssrc)
+    /// Bytes of repair packets for a byte of some streams' pictures, of late.
+    pub(crate) fn repair_share(&self, ssrcs: impl Iterator<Item = u32>) -> f64 {
+        self.out.lock().repair_share(ssrcs)
     }
 
     pub(crate) fn outbound_counters(&self, ssrc: u32) -> Option<OutboundCounters> {

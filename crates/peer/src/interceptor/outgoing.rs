@@ -78,6 +78,8 @@ pub(crate) struct OutboundCounters {
 struct Binding {
     payload_type: u8,
     mid_extension: Option<u8>,
+    rid_extension: Option<u8>,
+    repaired_rid_extension: Option<u8>,
     /// Where the transport numbers its packets.
     number_extension: Option<u8>,
     repairs: Option<RepairStream>,
@@ -88,6 +90,8 @@ struct Stream {
     feedback: Arc<dyn Feedbacks>,
     binding: Option<Binding>,
     mid: Bytes,
+    /// Of one of several encodings ([RFC 8852](https://www.rfc-editor.org/rfc/rfc8852)).
+    rid: Bytes,
     clock: RtpClock,
     packetizer: Vp8Packetizer,
     sound: Sound,
@@ -152,6 +156,7 @@ impl Outgoing {
             feedback,
             binding: None,
             mid: Bytes::new(),
+            rid: Bytes::new(),
             clock: RtpClock::new(rate, rand::random()),
             packetizer: Vp8Packetizer::new(MAX_PAYLOAD, rand::random()),
             sound: Sound::default(),
@@ -182,20 +187,28 @@ impl Outgoing {
         }
     }
 
+    pub(crate) fn set_rid(&mut self, ssrc: u32, rid: &str) {
+        if let Some(stream) = self.streams.get_mut(&ssrc) {
+            stream.rid = Bytes::copy_from_slice(rid.as_bytes());
+        }
+    }
+
     pub(crate) fn bind(&mut self, info: &StreamInfo) {
         let Some(stream) = self.streams.get_mut(&info.ssrc) else {
             return;
         };
         let extension = |uri| {
             let mut extensions = info.rtp_header_extensions.iter();
-            extensions.find(|extension| extension.uri == uri)
+            let extension = extensions.find(|extension| extension.uri == uri)?;
+            u8::try_from(extension.id).ok()
         };
-        let id_of = |uri| extension(uri).and_then(|extension| u8::try_from(extension.id).ok());
         let repairs = info.ssrc_fec.zip(info.payload_type_fec);
         stream.binding = Some(Binding {
             payload_type: info.payload_type,
-            mid_extension: id_of(crate::sdp::MID_URI),
-            number_extension: id_of(crate::substrate::TWCC_URI),
+            mid_extension: extension(crate::sdp::MID_URI),
+            rid_extension: extension(crate::sdp::RID_URI),
+            repaired_rid_extension: extension(crate::sdp::REPAIRED_RID_URI),
+            number_extension: extension(crate::substrate::TWCC_URI),
             repairs: repairs.map(|(ssrc, payload_type)| RepairStream { ssrc, payload_type }),
         });
         stream.counters.agreed = true;
@@ -237,10 +250,14 @@ impl Outgoing {
         self.fec.update(path, now);
     }
 
-    /// Bytes of repair packets for a byte of a stream's pictures, of late.
-    pub(super) fn repair_share(&self, ssrc: u32) -> f64 {
-        let stream = self.streams.get(&ssrc);
-        stream.map_or(0.0, |stream| stream.protection.share())
+    /// Bytes of repair packets for a byte of some streams' pictures, of late.
+    pub(super) fn repair_share(&self, ssrcs: impl Iterator<Item = u32>) -> f64 {
+        let streams = ssrcs.filter_map(|ssrc| self.streams.get(&ssrc));
+        let of_each = streams.filter_map(|stream| stream.protection.average());
+        let (pictures, repairs) = of_each.fold((0.0, 0.0), |(pictures, repairs), (more, its)| {
+            (pictures + more, repairs + its)
+        });
+        repairs / f64::max(pictures, 1.0)
     }
 
     pub(crate) fn send_picture(
@@ -352,6 +369,34 @@ impl Outgoing {
         key_frame.is_some_and(|first| first.wrapping_sub(number).wrapping_sub(1) < 1 << 15)
     }
 
+    /// A packet of the memory for retransmissions is about to leave: until the other side knows whose
+    /// they are, it says so.
+    pub(super) fn mark_retransmission(&self, packet: &mut rtp::Packet) {
+        let of = |stream: &&Stream| stream.counters.rtx_ssrc == Some(packet.header.ssrc);
+        let Some(stream) = self.streams.values().find(of) else {
+            return;
+        };
+        let Some(binding) = stream.binding.as_ref().filter(|_| !stream.rid.is_empty()) else {
+            return;
+        };
+        let header = &mut packet.header;
+        // The original's marks; what the transport adds comes later.
+        header.extensions.clear();
+        (header.extension, header.extensions_padding) = (false, 0);
+        if stream.counters.retransmitted_packets < MID_PACKETS {
+            let marks = [
+                (binding.mid_extension, &stream.mid),
+                (binding.repaired_rid_extension, &stream.rid),
+            ];
+            for (id, mark) in marks {
+                if let Some(id) = id.filter(|_| !mark.is_empty()) {
+                    // Fails only for an id that no extension can have.
+                    let _ = header.set_extension(id, mark.clone());
+                }
+            }
+        }
+    }
+
     /// A packet of the memory for retransmissions leaves.
     pub(super) fn count_retransmission(&mut self, packet: &rtp::Packet, now: Instant) {
         self.pacer.spend(packet.payload.len(), now);
@@ -429,12 +474,15 @@ impl Stream {
             ..Default::default()
         };
         self.next_sequence_number = self.next_sequence_number.wrapping_add(1);
-        if let Some(id) = binding.mid_extension
-            && !self.mid.is_empty()
-            && self.made < MID_PACKETS
-        {
-            // Fails only for an id that no extension can have.
-            let _ = header.set_extension(id, self.mid.clone());
+        let marks = [
+            (binding.mid_extension, &self.mid),
+            (binding.rid_extension, &self.rid),
+        ];
+        for (id, mark) in marks {
+            if let Some(id) = id.filter(|_| !mark.is_empty() && self.made < MID_PACKETS) {
+                // Fails only for an id that no extension can have.
+                let _ = header.set_extension(id, mark.clone());
+            }
         }
         self.made += 1;
         let now = tokio::time::Instant::now().into_std();

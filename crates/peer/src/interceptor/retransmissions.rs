@@ -142,11 +142,13 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for RetransmissionCounter {
         self.reads.pop_front()
     }
 
-    fn handle_write(&mut self, msg: TaggedPacket) -> Result<(), Error> {
-        if let Packet::Rtp(packet) = &msg.message.packet {
+    fn handle_write(&mut self, mut msg: TaggedPacket) -> Result<(), Error> {
+        if let Packet::Rtp(packet) = &mut msg.message.packet {
             let mut attributes = msg.message.attributes.iter();
             if attributes.any(|a| matches!(a, Attribute::Retransmission)) {
-                self.path.out.lock().count_retransmission(packet, msg.now);
+                let mut out = self.path.out.lock();
+                out.mark_retransmission(packet);
+                out.count_retransmission(packet, msg.now);
             } else if let Some(sent) = self.sent.get_mut(&packet.header.ssrc) {
                 sent.left(packet.header.sequence_number, packet.payload.len());
             }

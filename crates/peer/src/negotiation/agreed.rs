@@ -6,18 +6,29 @@ use crate::sdp::{Section, Session};
 use crate::transport::{RTCIceRole, RTCSctpTransport};
 use crate::{
     RTCRtcpParameters, RTCRtpCodecParameters, RTCRtpReceiveParameters, RTCRtpSendParameters,
-    RTCRtpTransceiver,
+    RTCRtpTransceiver, RTCSdpType,
 };
 
 impl Shared {
-    /// An answer, provisional or not, is in effect. `client`: this side begins the DTLS handshake.
-    pub(super) fn agree(&self, local: &Session, remote: &Session, we_offered: bool, client: bool) {
+    /// An answer of type `answer` is in effect. `client`: this side begins the DTLS handshake.
+    pub(super) fn agree(
+        &self,
+        answer: RTCSdpType,
+        (local, remote): (&Session, &Session),
+        we_offered: bool,
+        client: bool,
+    ) {
         for theirs in &remote.sections {
             let Some(ours) = local.section(&theirs.mid) else {
                 continue;
             };
             if let Some(transceiver) = self.find_transceiver(&theirs.mid) {
                 self.agree_on(&transceiver, ours, theirs);
+                // What is left out is gone for good: not before the last word.
+                if answer == RTCSdpType::Answer && theirs.can_be_had() {
+                    let sender = &transceiver.0.sender;
+                    sender.keep_encodings(&theirs.taken_encodings);
+                }
             }
             if theirs.is_data && !theirs.rejected && !ours.rejected {
                 self.agree_on_data(theirs, client);

@@ -60,7 +60,9 @@ impl Shared {
         let mut sections = Vec::new();
         for (transceiver, known, direction) in offered {
             if let Some(mid) = known.transceiver.mid().await? {
-                sections.push(Shown::new(transceiver, mid, direction));
+                let rids = transceiver.0.sender.rids();
+                let rids = if rids.len() > 1 { rids } else { Vec::new() };
+                sections.push(Shown::new(transceiver, mid, direction, rids));
             }
         }
         // What was described stays where it was, also what the substrate never heard of.
@@ -112,7 +114,10 @@ impl Shared {
                 let direction = direction.to_substrate();
                 known.transceiver.set_direction(direction).await?;
             }
-            sections.push(Shown::new(transceiver, section.mid.clone(), direction));
+            let asked = |rid: &String| section.taken_encodings.iter().any(|one| one.rid == *rid);
+            let rids = transceiver.0.sender.rids().into_iter().filter(asked);
+            let (mid, rids) = (section.mid.clone(), rids.collect());
+            sections.push(Shown::new(transceiver, mid, direction, rids));
         }
         let known = match told {
             true => self.substrate.create_answer(None).await?.sdp,
@@ -165,13 +170,19 @@ impl Shared {
 }
 
 impl Shown {
-    fn new(transceiver: RTCRtpTransceiver, mid: String, direction: Direction) -> Self {
+    fn new(
+        transceiver: RTCRtpTransceiver,
+        mid: String,
+        direction: Direction,
+        rids: Vec<String>,
+    ) -> Self {
         let sender = &transceiver.0.sender;
         let presented = Presented {
             direction,
             codecs: transceiver.0.state.lock().codecs.clone(),
             streams: sender.streams(),
             track_id: sender.0.track_id.clone(),
+            rids,
         };
         Shown {
             transceiver,

@@ -97,8 +97,9 @@ impl Shared {
         for shown in &handed.sections {
             shown.transceiver.set_mid(Some(&shown.mid));
             shown.transceiver.0.state.lock().described = Some(shown.presented.direction);
-            let ssrc = shown.transceiver.0.sender.0.ssrc;
-            self.path.set_mid(ssrc, &shown.mid);
+            for stream in shown.transceiver.0.sender.sent() {
+                self.path.set_mid(stream.ssrc, &shown.mid);
+            }
         }
         let described = Described {
             description: description.clone(),
@@ -142,7 +143,7 @@ impl Shared {
                     negotiation.serves_dtls != Some(true),
                 )
             };
-            self.agree(&ours, &theirs, false, client);
+            self.agree(description.sdp_type, (&ours, &theirs), false, client);
             self.note_generation();
         }
         for shown in &handed.sections {

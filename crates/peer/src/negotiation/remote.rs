@@ -119,7 +119,7 @@ impl Shared {
                 let serves = serves.unwrap_or(description.sdp.contains("a=setup:active"));
                 (ours.unwrap_or_default(), !serves)
             };
-            self.agree(&ours, &session, true, client);
+            self.agree(description.sdp_type, (&ours, &session), true, client);
             self.note_generation();
             for section in &session.sections {
                 if let Some(transceiver) = self.find_transceiver(&section.mid) {
@@ -151,17 +151,44 @@ impl Shared {
             let Some(kind) = section.kind else {
                 continue;
             };
-            if self.find_transceiver(&section.mid).is_some() {
+            let proposed = RTCRtpEncodingParameters::proposed(&section.taken_encodings, kind);
+            if let Some(ours) = self.find_transceiver(&section.mid) {
+                self.propose_encodings(&ours, proposed);
                 continue;
             }
             let ours = self.free_for(kind, section.direction);
-            let ours = ours.filter(|_| !section.rejected).unwrap_or_else(|| {
-                let sender = self.make_sender(kind, RTCRtpEncodingParameters::default());
-                let made = self.adopt(kind, sender, Direction::RecvOnly);
-                made.0.state.lock().created_by_remote = true;
-                made
-            });
+            let ours = match ours.filter(|_| !section.rejected) {
+                Some(ours) => {
+                    self.propose_encodings(&ours, proposed);
+                    ours
+                }
+                None => {
+                    let encodings = match proposed.is_empty() {
+                        true => vec![RTCRtpEncodingParameters::default()],
+                        false => proposed,
+                    };
+                    let sender = self.make_sender(kind, encodings);
+                    let made = self.adopt(kind, sender, Direction::RecvOnly);
+                    made.0.state.lock().created_by_remote = true;
+                    made
+                }
+            };
             ours.set_mid(Some(&section.mid));
+        }
+    }
+
+    /// The other side asks for several encodings of a transceiver that has one and was not described yet:
+    /// the substrate gives a sender its streams once.
+    fn propose_encodings(
+        &self,
+        transceiver: &RTCRtpTransceiver,
+        proposed: Vec<RTCRtpEncodingParameters>,
+    ) {
+        let attached = transceiver.known().is_some_and(|known| known.has_sender);
+        if !attached && !proposed.is_empty() {
+            let (encoders, start) = (&self.context.encoders, self.context.start_bitrate);
+            let sender = &transceiver.0.sender;
+            sender.propose_encodings(proposed, encoders, start);
         }
     }
 

@@ -148,6 +148,9 @@ impl Shared {
             if section.is_none() && mid.is_some() {
                 transceiver.set_mid(None);
             }
+            if !transceiver.known().is_some_and(|known| known.has_sender) {
+                transceiver.0.sender.withdraw_encodings();
+            }
             let live = {
                 let mut state = transceiver.0.state.lock();
                 state.described = section.map(|section| section.direction);

@@ -165,19 +165,19 @@ impl Shared {
         if init.direction == Direction::Stopped {
             return Err(RTCError::type_error("a transceiver cannot begin stopped"));
         }
-        let encoding = RTCRtpEncodingParameters::first_of(&init.send_encodings, kind)?;
-        let sender = self.make_sender(kind, encoding);
+        let encodings = RTCRtpEncodingParameters::all_of(&init.send_encodings, kind)?;
+        let sender = self.make_sender(kind, encodings);
         Ok(self.adopt(kind, sender, init.direction))
     }
 
     pub(crate) fn make_sender(
         &self,
         kind: MediaKind,
-        encoding: RTCRtpEncodingParameters,
+        encodings: Vec<RTCRtpEncodingParameters>,
     ) -> RTCRtpSender {
         let (encoders, start) = (&self.context.encoders, self.context.start_bitrate);
         let peer = self.this.clone();
-        let sender = RTCRtpSender::new(kind, &self.path, encoders, start, encoding, peer);
+        let sender = RTCRtpSender::new(kind, &self.path, encoders, start, encodings, peer);
         sender.agree(RTCRtpSendParameters {
             rtcp: RTCRtcpParameters {
                 cname: Some(self.cname.clone()),

@@ -1,9 +1,11 @@
 //! A socket that lets through fewer of the agent's checks, the longer nobody answers them, and nothing
-//! but checks once the other side consents no more; and that takes in packets of so many sources only.
+//! but checks once the other side consents no more; and that takes in packets of so many sources only. It tells of
+//! the DTLS handshake that passes.
 //!
 //! The agent checks each pair at every turn, for as long as an attempt lasts. That finds a short path in
 //! milliseconds, and would be hundreds of packets a second into a path that is not there.
 
+use crate::handshake::{Handshake, Sent};
 use crate::relay::{self, Peer};
 use crate::source_gate::SourceGate;
 use duet_media::Clock;
@@ -24,6 +26,7 @@ pub(crate) struct PacedSocket {
     pacer: Mutex<CheckPacer<FarEnd>>,
     consent: Arc<AtomicBool>,
     gate: Arc<SourceGate>,
+    handshake: Arc<Handshake>,
 }
 
 impl PacedSocket {
@@ -32,6 +35,7 @@ impl PacedSocket {
         clock: Arc<dyn Clock>,
         consent: Arc<AtomicBool>,
         gate: Arc<SourceGate>,
+        handshake: Arc<Handshake>,
     ) -> Self {
         PacedSocket {
             inner,
@@ -39,6 +43,7 @@ impl PacedSocket {
             pacer: Mutex::default(),
             consent,
             gate,
+            handshake,
         }
     }
 }
@@ -65,7 +70,10 @@ impl AsyncUdpSocket for PacedSocket {
         } else if is_content(contents) && !self.consent.load(Ordering::Acquire) {
             return Poll::Ready(Ok(transmit.contents.len()));
         }
-        self.inner.poll_send(cx, transmit)
+        let sent = ready!(self.inner.poll_send(cx, transmit));
+        self.handshake
+            .on_sent(contents, || Sent::new(&self.inner, transmit));
+        Poll::Ready(sent)
     }
 
     fn poll_recv(
@@ -83,6 +91,13 @@ impl AsyncUdpSocket for PacedSocket {
             }
             // Behind the first others may have come with it.
             self.gate.sift(buffer, meta);
+            if !self.handshake.is_over() {
+                let came = &buffer[..meta.len.min(buffer.len())];
+                let datagrams = came.chunks(meta.stride.max(1));
+                datagrams.for_each(|datagram| {
+                    self.handshake.on_received(far_end(datagram, meta.addr).1);
+                });
+            }
         }
         Poll::Ready(Ok(filled))
     }
@@ -206,7 +221,9 @@ mod tests {
         });
         let clock = Arc::new(Hand(AtomicI64::new(0)));
         let consent = Arc::new(AtomicBool::new(consent));
-        let socket = PacedSocket::new(wire.clone(), clock.clone(), consent, Arc::default());
+        let handshake = Arc::new(Handshake::new(clock.clone(), consent.clone()));
+        let gate = Arc::default();
+        let socket = PacedSocket::new(wire.clone(), clock.clone(), consent, gate, handshake);
         let mut cx = Context::from_waker(Waker::noop());
         for turn in 0..12_000 {
             clock.0.store(turn * 5, Ordering::Relaxed);

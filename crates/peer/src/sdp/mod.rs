@@ -9,9 +9,11 @@
 
 mod codecs;
 mod present;
+mod simulcast;
 mod sound;
 
 pub(crate) use present::{Presented, arrange, for_substrate, present, with_lines, with_mids};
+pub(crate) use simulcast::TakenEncoding;
 pub(crate) use sound::{OpusParameters, SoundTypes};
 
 use crate::transceiver::RTCRtpTransceiverDirection as Direction;
@@ -90,6 +92,8 @@ pub(crate) struct Section {
     /// The streams that its track belongs to; `None` if it says nothing of them.
     pub(crate) streams: Option<Vec<String>>,
     pub(crate) ssrcs: Vec<u32>,
+    /// The encodings that it takes of several.
+    pub(crate) taken_encodings: Vec<TakenEncoding>,
     /// The header extension that carries the mid.
     pub(crate) mid_extension: Option<u8>,
     /// Of an audio section that has Opus.
@@ -345,6 +349,7 @@ fn parse_section(lines: &[&str], default: Direction, number: usize) -> Result<Se
         direction: direction(lines).unwrap_or(default),
         streams,
         ssrcs,
+        taken_encodings: simulcast::taken(lines),
         mid_extension,
         opus: OpusParameters::read(lines),
         mid,
@@ -377,6 +382,10 @@ fn streams(lines: &[&str]) -> Option<Vec<String>> {
 
 /// The header extension that says which media section a packet belongs to.
 pub(crate) const MID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+/// Which encoding a packet belongs to, and which one it repairs
+/// ([RFC 8852](https://www.rfc-editor.org/rfc/rfc8852)).
+pub(crate) const RID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
+pub(crate) const REPAIRED_RID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
 
 fn check_credentials(own: &Credentials<'_>, mid: &str) -> Result<(), RTCError> {
     let refuse = |why: &str| {

@@ -3,7 +3,7 @@
 
 use super::codecs::select;
 use super::sound::{opus_payload, without_contradictions};
-use super::{Section, Session, SoundTypes, attribute};
+use super::{Section, Session, SoundTypes, attribute, simulcast};
 use crate::RTCRtpCodec;
 use crate::transceiver::RTCRtpTransceiverDirection as Direction;
 use duet_media::MediaKind;
@@ -18,6 +18,8 @@ pub(crate) struct Presented {
     /// Ids of the streams that the sender's track belongs to.
     pub(crate) streams: Vec<String>,
     pub(crate) track_id: String,
+    /// Ids of the encodings that it says it sends; none where it sends just one.
+    pub(crate) rids: Vec<String>,
 }
 
 /// The substrate's description, with each section's direction and stream ids set right. `of` tells
@@ -77,6 +79,12 @@ pub(crate) fn present(sdp: &str, of: impl Fn(&str) -> Option<Presented>) -> Stri
                 if sends && view.streams.is_empty() {
                     push(&mut out, &format!("a=msid:- {}", view.track_id));
                 }
+                for line in simulcast::sent(&view.rids).iter().filter(|_| sends) {
+                    push(&mut out, line);
+                }
+                continue;
+            }
+            if simulcast::is_of_encodings(name) {
                 continue;
             }
             let is_source = name.starts_with("ssrc:") || name.starts_with("ssrc-group:");
@@ -138,6 +146,9 @@ pub(crate) fn for_substrate(
                 continue;
             }
             let of_source = name.starts_with("ssrc") || name.starts_with("msid:");
+            if simulcast::is_of_encodings(name) {
+                continue;
+            }
             if silent && (Direction::from_sdp(name).is_some() || of_source) {
                 continue;
             }

@@ -165,6 +165,7 @@ fn a_description_is_shown_as_the_transceivers_stand() {
             codecs: Vec::new(),
             streams,
             track_id: "t".into(),
+            rids: Vec::new(),
         })
     });
     let session = parse(&shown).unwrap();
@@ -188,6 +189,7 @@ fn a_description_is_shown_as_the_transceivers_stand() {
             codecs: Vec::new(),
             streams: Vec::new(),
             track_id: "t".into(),
+            rids: Vec::new(),
         })
     });
     assert!(parse(&gone).unwrap().section("1").unwrap().rejected);
@@ -254,6 +256,41 @@ fn lines_are_added_where_asked() {
 }
 
 #[test]
+fn encodings_are_told_and_read_and_kept_from_the_substrate() {
+    let video = parse(OFFER).unwrap();
+    let video = video
+        .sections
+        .iter()
+        .find(|s| s.kind == Some(MediaKind::Video));
+    let mid = video.unwrap().mid.clone();
+    let shown = present(OFFER, |of| {
+        (*of == mid).then(|| Presented {
+            direction: Direction::SendOnly,
+            codecs: Vec::new(),
+            streams: Vec::new(),
+            track_id: "t".into(),
+            rids: vec!["h".into(), "f".into()],
+        })
+    });
+    assert!(shown.contains("a=rid:h send\r\na=rid:f send\r\na=simulcast:send h;f\r\n"));
+    let answer = shown.replace("simulcast:send h;f", "simulcast:recv f;h");
+    let answer = answer.replace(" send\r\n", " recv\r\n");
+    let session = parse(&answer).unwrap();
+    let taken = session.section(&mid).unwrap().taken_encodings.iter();
+    assert!(taken.map(|one| one.rid.as_str()).eq(["f", "h"]));
+    let known = for_substrate(&answer, &session, false, |_| true);
+    assert!(!known.contains("a=rid:") && !known.contains("simulcast"));
+    assert!(
+        parse(OFFER)
+            .unwrap()
+            .section(&mid)
+            .unwrap()
+            .taken_encodings
+            .is_empty()
+    );
+}
+
+#[test]
 fn a_section_is_shown_with_the_preferred_codecs() {
     let only = present(OFFER, |mid| {
         (mid == "0").then(|| Presented {
@@ -265,6 +302,7 @@ fn a_section_is_shown_with_the_preferred_codecs() {
                 .collect(),
             streams: Vec::new(),
             track_id: "t".into(),
+            rids: Vec::new(),
         })
     });
     // 63 has no name.

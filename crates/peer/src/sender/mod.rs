@@ -1,11 +1,13 @@
 //! What sends a track.
 
 mod dtmf;
+mod encodings;
 mod quality;
 mod sound;
 mod tasks;
 
 pub use dtmf::{RTCDTMFSender, RTCDTMFToneChangeEvent};
+pub(crate) use encodings::{SentEncoding, SentStream};
 
 use crate::interceptor::{Feedbacks, MediaPath};
 use crate::peer_connection::Shared;
@@ -15,32 +17,31 @@ use crate::{
     RTCRtpEncodingParameters, RTCRtpSendParameters,
 };
 use duet_media::{MediaKind, MediaStreamTrack};
-use duet_session::QualityLimitation;
+use duet_session::{DegradationPreference, SimulcastAllocator};
+use encodings::Encoding;
 use parking_lot::Mutex;
-use quality::Quality;
 use sound::Sound;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use tasks::{AudioTask, VideoTask};
 use tokio::task::JoinHandle;
 
 /// [`RTCRtpSender`](https://www.w3.org/TR/webrtc/#rtcrtpsender-interface). Clones are the same
 /// sender.
 ///
-/// It has one stream of packets for its whole life; [`replace_track`](Self::replace_track) changes
-/// what is in them. No track is ever stopped by it.
+/// It has one stream of packets for each of its encodings, for its whole life;
+/// [`replace_track`](Self::replace_track) changes what is in them. No track is ever stopped by it.
 #[derive(Clone)]
 pub struct RTCRtpSender(pub(crate) Arc<SenderShared>);
 
 pub(crate) struct SenderShared {
     kind: MediaKind,
+    /// Of the first stream.
     pub(crate) ssrc: u32,
-    pub(crate) rtx_ssrc: u32,
-    pub(crate) fec_ssrc: u32,
+    /// The stream of its first encoding.
+    first: Arc<SentStream>,
     /// Goes into the description beside the streams' ids.
     pub(crate) track_id: String,
-    outbound: Outbound,
     path: Arc<MediaPath>,
     pub(crate) peer: Weak<Shared>,
     state: Mutex<SenderState>,
@@ -51,7 +52,6 @@ pub(crate) struct SenderShared {
     transport: Mutex<Option<RTCDtlsTransport>>,
     stopping: AtomicBool,
     dtmf: Option<RTCDTMFSender>,
-    task: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Clone)]
@@ -63,12 +63,17 @@ pub(crate) enum Outbound {
 struct SenderState {
     track: Option<MediaStreamTrack>,
     streams: Vec<String>,
-    encoding: RTCRtpEncodingParameters,
+    /// One at least; the first is always of the same stream.
+    encodings: Vec<Encoding>,
+    /// What its only encoding was before the other side's offer asked for several.
+    before_offer: Option<RTCRtpEncodingParameters>,
+    allocator: SimulcastAllocator,
+    /// What the program prefers to keep.
+    preference: Option<DegradationPreference>,
     /// The description lets it send.
     live: bool,
     /// Nobody answers: its encoder waits for the path.
     resting: bool,
-    quality: Quality,
     sound: Sound,
 }
 
@@ -83,72 +88,51 @@ impl Feedbacks for AskEncoder {
 }
 
 impl RTCRtpSender {
-    /// A sender without a track, with its task. Must be called within a Tokio runtime.
+    /// A sender without a track, with its tasks, of one encoding at least. Must be called within a Tokio
+    /// runtime.
     pub(crate) fn new(
         kind: MediaKind,
         path: &Arc<MediaPath>,
         encoders: &EncoderHub,
         start_bitrate: u32,
-        encoding: RTCRtpEncodingParameters,
+        encodings: Vec<RTCRtpEncodingParameters>,
         peer: Weak<Shared>,
     ) -> Self {
-        let sound = Sound::default();
-        let outbound = match kind {
-            MediaKind::Audio => {
-                let audio = encoders.subscribe_audio(None, sound.settings);
-                Outbound::Audio(Arc::new(audio))
-            }
-            MediaKind::Video => {
-                let start = encoding.max_bitrate.unwrap_or(u32::MAX).min(start_bitrate);
-                let settings = VideoSendSettings::default();
-                Outbound::Video(Arc::new(encoders.subscribe_video(None, settings, start)))
-            }
-        };
-        let ssrc = rand::random::<u32>() | 1;
-        path.add_sender(ssrc, kind, Arc::new(AskEncoder(outbound.clone())));
+        let encoding = |parameters| Encoding::new(kind, path, encoders, start_bitrate, parameters);
+        let mut encodings: Vec<Encoding> = encodings.into_iter().map(encoding).collect();
+        if encodings.is_empty() {
+            encodings.push(encoding(RTCRtpEncodingParameters::default()));
+        }
+        let first = encodings[0].stream.clone();
+        let ssrc = first.ssrc;
         let sender = RTCRtpSender(Arc::new(SenderShared {
             kind,
             ssrc,
-            rtx_ssrc: ssrc.wrapping_add(1),
-            fec_ssrc: ssrc.wrapping_add(2),
+            first,
             track_id: format!("{kind}-{ssrc:08x}"),
-            outbound: outbound.clone(),
             path: path.clone(),
             peer,
             state: Mutex::new(SenderState {
                 track: None,
                 streams: Vec::new(),
-                encoding,
+                encodings,
+                before_offer: None,
+                allocator: SimulcastAllocator::default(),
+                preference: None,
                 live: false,
                 resting: false,
-                quality: Quality::default(),
-                sound,
+                sound: Sound::default(),
             }),
             returned: Mutex::default(),
             agreed: Mutex::default(),
             transport: Mutex::default(),
             stopping: AtomicBool::new(false),
             dtmf: (kind == MediaKind::Audio).then(RTCDTMFSender::new),
-            task: Mutex::new(None),
         }));
         sender.apply_settings();
-        let path = path.clone();
-        let task = match outbound {
-            Outbound::Audio(audio) => tokio::spawn(AudioTask { audio, ssrc, path }.run()),
-            Outbound::Video(video) => {
-                let sender = Arc::downgrade(&sender.0);
-                tokio::spawn(
-                    VideoTask {
-                        video,
-                        ssrc,
-                        path,
-                        sender,
-                    }
-                    .run(),
-                )
-            }
-        };
-        *sender.0.task.lock() = Some(task);
+        let weak = Arc::downgrade(&sender.0);
+        let sent = sender.sent();
+        sent.iter().for_each(|stream| stream.start(path, &weak));
         sender
     }
 
@@ -237,8 +221,9 @@ impl RTCRtpSender {
         parameters.transaction_id = format!("{:016x}", rand::random::<u64>());
         {
             let state = self.0.state.lock();
-            parameters.encodings = vec![state.encoding.clone()];
-            parameters.degradation_preference = state.quality.preference.map(Into::into);
+            let taken = state.encodings.iter().filter(|encoding| encoding.taken);
+            parameters.encodings = taken.map(|one| one.parameters.clone()).collect();
+            parameters.degradation_preference = state.preference.map(Into::into);
         }
         *self.0.returned.lock() = Some(parameters.clone());
         parameters
@@ -264,17 +249,14 @@ impl RTCRtpSender {
             *returned = None;
         }
         let preference = parameters.degradation_preference;
-        let [mut encoding] = <[RTCRtpEncodingParameters; 1]>::try_from(parameters.encodings)
-            .map_err(|_| RTCError::modification("a sender has one encoding"))?;
-        if self.0.kind == MediaKind::Audio {
-            encoding.max_framerate = None;
-            encoding.scale_resolution_down_by = 1.0;
-            encoding.scalability_mode = None;
-        }
         {
             let mut state = self.0.state.lock();
-            state.encoding = encoding;
-            state.quality.preference = preference.map(Into::into);
+            let taken = state.encodings.iter_mut().filter(|one| one.taken);
+            for (encoding, mut next) in taken.zip(parameters.encodings) {
+                next.keep_to(self.0.kind);
+                encoding.parameters = next;
+            }
+            state.preference = preference.map(Into::into);
             self.feed(&state);
         }
         self.apply_settings();
@@ -341,13 +323,12 @@ impl RTCRtpSender {
         self.set_live(false);
     }
 
-    /// What the program lets it take at most.
+    /// What the program lets it take at most, of all encodings together.
     pub(crate) fn max_bitrate(&self) -> Option<u32> {
-        self.0.state.lock().encoding.max_bitrate
-    }
-
-    pub(crate) fn scalability_mode(&self) -> Option<String> {
-        self.0.state.lock().encoding.scalability_mode.clone()
+        let state = self.0.state.lock();
+        let sent = state.encodings.iter().filter(|one| one.is_usable());
+        let most = sent.map(|one| one.parameters.max_bitrate);
+        most.reduce(|sum, one| Some(sum?.saturating_add(one?)))?
     }
 
     pub(crate) fn streams(&self) -> Vec<String> {
@@ -364,10 +345,11 @@ impl RTCRtpSender {
         self.feed(&state);
     }
 
-    /// Whether anything is being sent.
+    /// Whether anything is being sent, or would be if the path carried it.
     pub(crate) fn is_sending(&self) -> bool {
         let state = self.0.state.lock();
-        state.live && state.encoding.active && state.track.is_some()
+        let active = state.encodings.iter().any(Encoding::is_usable);
+        state.live && active && state.track.is_some()
     }
 
     /// Nobody answers: its encoder waits for the path, or does no longer.
@@ -378,90 +360,99 @@ impl RTCRtpSender {
     }
 
     fn feed(&self, state: &SenderState) {
-        let wanted = state.live && state.encoding.active && !state.resting;
-        let track = state.track.as_ref().filter(|_| wanted);
-        match &self.0.outbound {
-            Outbound::Audio(audio) => audio.retarget(track),
-            Outbound::Video(video) => video.retarget(track),
-        }
-        if track.is_none() {
-            self.0.path.discard(self.0.ssrc);
+        for encoding in &state.encodings {
+            let stream = &encoding.stream;
+            let wanted = state.live && encoding.is_wanted() && !state.resting;
+            let track = state.track.as_ref().filter(|_| wanted);
+            match &stream.outbound {
+                Outbound::Audio(audio) => audio.retarget(track),
+                Outbound::Video(video) => video.retarget(track),
+            }
+            if track.is_none() {
+                self.0.path.discard(stream.ssrc);
+            }
         }
     }
 
     /// Takes on its share of what the path carries, of pictures.
     pub(crate) fn allot(&self, bits_per_second: u64) {
-        let Outbound::Video(video) = &self.0.outbound else {
+        let Outbound::Video(video) = self.outbound() else {
             return;
         };
         let bits = u32::try_from(bits_per_second).unwrap_or(u32::MAX);
         let mut state = self.0.state.lock();
-        let bits = state.encoding.max_bitrate.unwrap_or(u32::MAX).min(bits);
-        video.set_target_bitrate(bits);
-        let SenderState {
-            track,
-            encoding,
-            quality,
-            ..
-        } = &mut *state;
-        let Some(track) = track else {
+        let state = &mut *state;
+        let Some(track) = &state.track else {
             return;
         };
-        let reshaped = quality.update(bits, track, encoding, &video.stats(), self.0.path.now());
-        drop(state);
-        if reshaped {
-            self.apply_settings();
+        let now = self.0.path.now();
+        if state.encodings.len() > 1 {
+            let (allocator, encodings) = (&mut state.allocator, &mut state.encodings);
+            if encodings::divide(allocator, encodings, track, bits, now) {
+                self.feed(state);
+            }
+            return;
         }
-    }
-
-    /// What kept its pictures smaller or fewer than they could be.
-    pub(crate) fn limitation(&self) -> QualityLimitation {
-        self.0.state.lock().quality.limitation().clone()
+        let Some(encoding) = state.encodings.first_mut() else {
+            return;
+        };
+        let parameters = &encoding.parameters;
+        let bits = parameters.max_bitrate.unwrap_or(u32::MAX).min(bits);
+        video.set_target_bitrate(bits);
+        let (quality, made) = (&mut encoding.quality, video.stats());
+        if quality.update(state.preference, bits, track, parameters, &made, now) {
+            self.shape(state);
+        }
     }
 
     /// Forgets what waits to leave, and goes on with a key frame.
     pub(crate) fn start_afresh(&self) {
-        if let Outbound::Video(video) = &self.0.outbound {
-            video.start_afresh();
-            self.0.path.discard(self.0.ssrc);
+        for stream in self.sent() {
+            if let Outbound::Video(video) = &stream.outbound {
+                video.start_afresh();
+                self.0.path.discard(stream.ssrc);
+            }
         }
     }
 
     fn apply_settings(&self) {
-        let Outbound::Video(video) = &self.0.outbound else {
-            return;
-        };
-        let state = self.0.state.lock();
-        let shape = state.quality.shape();
-        let rates = [state.encoding.max_framerate, shape.frame_rate];
-        video.set_settings(VideoSendSettings {
-            scale_resolution_down_by: state.encoding.scale_resolution_down_by * shape.scale,
-            max_frame_rate: rates.into_iter().flatten().reduce(f64::min),
-            temporal_layers: state.encoding.temporal_layers(),
-        });
+        self.shape(&self.0.state.lock());
     }
 
+    fn shape(&self, state: &SenderState) {
+        for encoding in &state.encodings {
+            let Outbound::Video(video) = &encoding.stream.outbound else {
+                return;
+            };
+            let (parameters, shape) = (&encoding.parameters, encoding.quality.shape());
+            let rates = [parameters.max_framerate, shape.frame_rate];
+            video.set_settings(VideoSendSettings {
+                scale_resolution_down_by: parameters.scale_resolution_down_by * shape.scale,
+                max_frame_rate: rates.into_iter().flatten().reduce(f64::min),
+                temporal_layers: parameters.temporal_layers(),
+            });
+        }
+    }
+
+    /// Of its first stream.
     pub(crate) fn outbound(&self) -> &Outbound {
-        &self.0.outbound
+        &self.0.first.outbound
     }
 
-    /// Ends its task, and waits for the end.
+    /// Ends its tasks, and waits for the end.
     pub(crate) async fn close(&self) {
-        if let Some(task) = self.end() {
+        for task in self.end() {
             // Aborted: there is nothing to learn from the result.
             let _ = task.await;
         }
     }
 
-    /// Ends its encoder and its stream, and tells its task to end, which is returned the first time.
-    pub(crate) fn end(&self) -> Option<JoinHandle<()>> {
+    /// Ends its encoders and its streams, and tells its tasks to end, which are returned the first time.
+    pub(crate) fn end(&self) -> Vec<JoinHandle<()>> {
         self.set_live(false);
-        match &self.0.outbound {
-            Outbound::Audio(audio) => audio.close(),
-            Outbound::Video(video) => video.close(),
-        }
-        self.0.path.remove_sender(self.0.ssrc);
-        self.0.task.lock().take().inspect(JoinHandle::abort)
+        let sent = self.sent();
+        let ends = sent.iter().map(|stream| stream.end(&self.0.path));
+        ends.flatten().collect()
     }
 }
 
@@ -479,14 +470,6 @@ impl SenderShared {
             keys && codec.codec.clock_rate == 48_000
         });
         keys.map(|codec| codec.payload_type)
-    }
-}
-
-impl Drop for SenderShared {
-    fn drop(&mut self) {
-        if let Some(task) = self.task.lock().take() {
-            task.abort();
-        }
     }
 }
 

@@ -8,8 +8,6 @@ use duet_session::{
 };
 
 pub(super) struct Quality {
-    /// What the program prefers; `None` leaves it to the track's hint.
-    pub(super) preference: Option<DegradationPreference>,
     degradation: Degradation,
     shape: PictureShape,
     limitation: QualityLimitation,
@@ -18,7 +16,6 @@ pub(super) struct Quality {
 impl Default for Quality {
     fn default() -> Self {
         Quality {
-            preference: None,
             degradation: Degradation::default(),
             shape: PictureShape::FULL,
             limitation: QualityLimitation::default(),
@@ -27,9 +24,11 @@ impl Default for Quality {
 }
 
 impl Quality {
-    /// Decides anew for so many bits a second. True if the pictures get another shape.
+    /// Decides anew for so many bits a second. Without a preference of the program the track's hint says
+    /// what gives way. True if the pictures get another shape.
     pub(super) fn update(
         &mut self,
+        preference: Option<DegradationPreference>,
         bits_per_second: u32,
         track: &MediaStreamTrack,
         encoding: &RTCRtpEncodingParameters,
@@ -37,7 +36,7 @@ impl Quality {
         now: MediaTime,
     ) -> bool {
         let hinted = || DegradationPreference::of_hint(track.content_hint());
-        let preference = self.preference.unwrap_or_else(hinted);
+        let preference = preference.unwrap_or_else(hinted);
         let source = source(track, encoding, made);
         let bits = u64::from(bits_per_second);
         let shape = self.degradation.update(preference, source, bits, now);
@@ -50,6 +49,13 @@ impl Quality {
             self.limitation.resized();
         }
         before != shape
+    }
+
+    /// One of several encodings: what the path does not carry is not sent at all.
+    pub(super) fn note(&mut self, limited: bool, made: &OutboundVideoStats, now: MediaTime) {
+        self.limitation
+            .watch_encoder(made.frames_encoded, made.frames_overwritten, now);
+        self.limitation.set(limited, now);
     }
 
     pub(super) fn shape(&self) -> PictureShape {

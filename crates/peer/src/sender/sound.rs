@@ -45,7 +45,7 @@ impl Sound {
 impl RTCRtpSender {
     /// What the other side wishes of its sound.
     pub(crate) fn set_opus(&self, wished: OpusParameters) {
-        let Outbound::Audio(audio) = &self.0.outbound else {
+        let Outbound::Audio(audio) = self.outbound() else {
             return;
         };
         let mut state = self.0.state.lock();
@@ -72,11 +72,13 @@ impl RTCRtpSender {
     /// Takes on its share of what the path carries; returns what it takes on top of that for copies, in
     /// bits a second.
     pub(crate) fn allot_sound(&self, path: AudioPath) -> u64 {
-        let Outbound::Audio(audio) = &self.0.outbound else {
+        let Outbound::Audio(audio) = self.outbound() else {
             return 0;
         };
         let mut state = self.0.state.lock();
-        let most = state.encoding.max_bitrate.map_or(u64::MAX, u64::from);
+        let encoding = state.encodings.first();
+        let most = encoding.and_then(|encoding| encoding.parameters.max_bitrate);
+        let most = most.map_or(u64::MAX, u64::from);
         let path = AudioPath {
             share_bps: path.share_bps.min(most),
             ..path

@@ -151,7 +151,9 @@ impl RTCRtpSender {
     pub async fn get_stats(&self) -> Result<RTCStatsReport, RTCError> {
         let peer = self.0.peer.upgrade().filter(|peer| !peer.is_closed());
         let report = peer.ok_or_else(RTCError::closed)?.report().await;
-        let mut roots = report.streams("outbound-rtp", &[self.0.ssrc]);
+        let sent = self.sent();
+        let ssrcs: Vec<u32> = sent.iter().map(|stream| stream.ssrc).collect();
+        let mut roots = report.streams("outbound-rtp", &ssrcs);
         let source = format!("source-{}", self.0.ssrc);
         roots.extend(report.get(&source).map(|stats| stats.id.clone()));
         Ok(report.select(&roots))

@@ -3,10 +3,10 @@
 use super::{Report, seconds, unix_ms};
 use crate::interceptor::{InboundCounters, OutboundCounters, Receive, RemoteReport};
 use crate::pipeline::OutboundVideoStats;
-use crate::sender::Outbound;
+use crate::sender::{Outbound, SentEncoding};
 use crate::{RTCRtpCodecParameters, RTCRtpSender, RTCRtpTransceiver};
 use duet_media::{MediaKind, MediaTime};
-use duet_session::LimitationReason;
+use duet_session::{LimitationReason, QualityLimitation};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -40,8 +40,21 @@ impl Report<'_> {
 
     pub(super) fn add_outbound(&mut self, transceiver: &RTCRtpTransceiver) {
         let sender = &transceiver.0.sender;
-        let (ssrc, kind) = (sender.0.ssrc, sender.kind());
         self.add_source(sender);
+        for (at, encoding) in sender.sent_encodings().iter().enumerate() {
+            self.add_outbound_stream(transceiver, at, encoding);
+        }
+    }
+
+    fn add_outbound_stream(
+        &mut self,
+        transceiver: &RTCRtpTransceiver,
+        at: usize,
+        encoding: &SentEncoding,
+    ) {
+        let sender = &transceiver.0.sender;
+        let (stream, kind) = (&encoding.stream, sender.kind());
+        let ssrc = stream.ssrc;
         let Some(sent) = self.peer.path.outbound_counters(ssrc) else {
             return;
         };
@@ -50,7 +63,7 @@ impl Report<'_> {
         }
         let codec = self.add_codec(&sender.agreed_codecs(), sent.payload_type);
         let id = format!("outbound-{ssrc}");
-        let source = sender.track().map(|_| format!("source-{ssrc}"));
+        let source = sender.track().map(|_| format!("source-{}", sender.0.ssrc));
         let remote = self.peer.path.remote_report(ssrc);
         self.add(
             "outbound-rtp",
@@ -63,17 +76,18 @@ impl Report<'_> {
                 // With what makes up for losses, as the other side counts it.
                 "packetsSent": sent.packets + sent.retransmitted_packets + sent.repaired.packets,
                 "bytesSent": sent.bytes + sent.retransmitted_bytes + sent.repaired.bytes,
-                "headerBytesSent": sent.header_bytes, "active": sender.is_sending(),
+                "headerBytesSent": sent.header_bytes, "active": encoding.active, "rid": encoding.rid,
+                "encodingIndex": (kind == MediaKind::Video).then_some(at),
                 "totalPacketSendDelay": seconds(sent.send_delay),
                 "nackCount": sent.nacks, "retransmittedPacketsSent": sent.retransmitted_packets,
                 "retransmittedBytesSent": sent.retransmitted_bytes,
             }),
         );
-        match sender.outbound() {
+        match &stream.outbound {
             Outbound::Video(video) => {
                 self.merge(video_out_members(&video.stats(), &sent));
-                self.merge(json!({ "scalabilityMode": sender.scalability_mode() }));
-                self.merge(self.limitation_members(sender));
+                self.merge(json!({ "scalabilityMode": encoding.scalability_mode }));
+                self.merge(self.limitation_members(&encoding.limitation));
             }
             Outbound::Audio(audio) => {
                 let made = audio.stats();
@@ -85,8 +99,7 @@ impl Report<'_> {
         }
     }
 
-    fn limitation_members(&self, sender: &RTCRtpSender) -> Value {
-        let limitation = sender.limitation();
+    fn limitation_members(&self, limitation: &QualityLimitation) -> Value {
         let spent = limitation.durations(self.peer.path.now());
         let reasons = LimitationReason::ALL.into_iter().zip(spent);
         let durations: Map<String, Value> = reasons

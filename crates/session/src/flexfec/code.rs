@@ -47,7 +47,7 @@ impl Code {
             let Some(best) = candidates.max_by_key(rank) else {
                 break;
             };
-            (0..repairs).for_each(|row| load[row] += u32::from(best >> row & 1));
+            (0..repairs).for_each(|row| load[row] += best >> row & 1);
             columns.push(best);
         }
         Code { columns, repairs }

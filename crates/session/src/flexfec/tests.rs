@@ -5,12 +5,12 @@ const SSRC: u32 = 0x1c64_3d82;
 
 /// A packet of the stream; some have an extension, so that lengths and flags differ.
 fn packet(number: u16, payload: &[u8]) -> ProtectedPacket {
-    let extended = number % 3 == 0;
+    let extended = number.is_multiple_of(3);
     let mut head = vec![0x80, 96];
     if extended {
         head[0] |= 0x10;
     }
-    if number % 4 == 0 {
+    if number.is_multiple_of(4) {
         head[1] |= 0x80;
     }
     head.extend(number.to_be_bytes());

@@ -70,15 +70,16 @@ fn what_is_lost_of_a_picture_comes_back_as_it_was() {
     let packets = picture(65_530, 12);
     let repairs = protect_all(&mut protection, &packets, &policy);
     assert!(repairs.len() >= 3, "{}", repairs.len());
-    assert!(protection.share() > 0.1);
+    let (pictures, repaired) = protection.average().expect("it is protected");
+    assert!(repaired > pictures * 0.1);
     let mut recovery = Recovery::new(SSRC, Some(NUMBER), Instant::now());
     let before = &picture(65_529, 1)[0];
-    recovery.on_packet(&sent(before, 99));
+    recovery.on_packet(&sent(before, 99), false);
     for (at, packet) in packets.iter().enumerate() {
         if at != 0 && at != 11 {
             assert!(
                 recovery
-                    .on_packet(&sent(packet, 100 + at as u16))
+                    .on_packet(&sent(packet, 100 + at as u16), false)
                     .is_empty()
             );
         }
@@ -153,7 +154,7 @@ fn what_the_substrates_encoder_writes_is_read() {
             .iter()
             .filter(|packet| packet.header.sequence_number != 5)
         {
-            recovery.on_packet(packet);
+            recovery.on_packet(packet, false);
         }
         let now = Instant::now();
         let made = repairs
@@ -169,7 +170,7 @@ fn what_the_substrates_encoder_writes_is_read() {
 fn a_clean_path_has_none_and_a_great_picture_is_protected_in_parts() {
     let mut protection = Protection::default();
     assert!(protect_all(&mut protection, &picture(0, 12), &policy(0.0)).is_empty());
-    assert_eq!(protection.share(), 0.0);
+    assert_eq!(protection.average(), None);
     let policy = policy(0.05);
     let packets = picture(0, 250);
     let repairs = protect_all(&mut protection, &packets, &policy);
@@ -179,7 +180,7 @@ fn a_clean_path_has_none_and_a_great_picture_is_protected_in_parts() {
         .iter()
         .filter(|p| !(130..140).contains(&p.header.sequence_number))
     {
-        recovery.on_packet(&sent(packet, 1));
+        recovery.on_packet(&sent(packet, 1), false);
     }
     let now = Instant::now();
     let made = repairs

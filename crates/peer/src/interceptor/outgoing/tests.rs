@@ -77,3 +77,55 @@ fn a_removed_stream_says_goodbye_and_nothing_more() {
     assert!(matches!(out.pop(now), Some(Packet::Rtcp(said)) if said.len() == 1));
     assert!(out.counters(7).is_none());
 }
+
+#[test]
+fn packets_of_an_encoding_and_their_repairs_say_whose_they_are() {
+    use crate::sdp::{MID_URI, REPAIRED_RID_URI, RID_URI};
+    let mut out = Outgoing::new(1e6);
+    out.add(7, MediaKind::Video, Arc::new(Deaf));
+    let extensions = [MID_URI, RID_URI, REPAIRED_RID_URI].into_iter().zip(1..);
+    out.bind(&StreamInfo {
+        ssrc: 7,
+        ssrc_rtx: Some(8),
+        payload_type: 96,
+        payload_type_rtx: Some(97),
+        rtp_header_extensions: extensions
+            .map(|(uri, id)| rtc::interceptor::RTPHeaderExtension {
+                uri: uri.to_owned(),
+                id,
+            })
+            .collect(),
+        ..Default::default()
+    });
+    out.set_mid(7, "0");
+    out.set_rid(7, "h");
+    assert!(out.send_picture(7, MediaTime::ZERO, None, &[0; 100]));
+    let Some(Packet::Rtp(mut packet)) = out.pop(Instant::now()) else {
+        panic!("a picture is to leave");
+    };
+    let said = |packet: &rtp::Packet, id| packet.header.get_extension(id);
+    let text = |text: &'static [u8]| Some(Bytes::from_static(text));
+    let told = |packet: &rtp::Packet| [1, 2, 3].map(|id| said(packet, id));
+    assert_eq!(told(&packet), [text(b"0"), text(b"h"), None]);
+    packet.header.ssrc = 8;
+    let bare = {
+        let mut packet = packet.clone();
+        packet.header.extensions.clear();
+        packet.header.extension = false;
+        packet
+    };
+    for mut repair in [packet, bare] {
+        out.mark_retransmission(&mut repair);
+        assert_eq!(told(&repair), [text(b"0"), None, text(b"h")]);
+    }
+    // An only encoding has no id.
+    out.set_rid(7, "");
+    assert!(out.send_picture(7, MediaTime::from_millis(40), None, &[0; 100]));
+    let Some(Packet::Rtp(mut packet)) = out.pop(Instant::now() + Duration::from_secs(1)) else {
+        panic!("a picture is to leave");
+    };
+    assert_eq!(told(&packet), [text(b"0"), None, None]);
+    packet.header.ssrc = 8;
+    out.mark_retransmission(&mut packet);
+    assert_eq!(told(&packet), [text(b"0"), None, None]);
+}
