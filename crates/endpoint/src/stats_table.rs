@@ -8,7 +8,7 @@ mod rows;
 
 use crate::failure::Failure;
 use crate::tell;
-use rows::{STREAMS, Stream};
+use rows::Stream;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -62,17 +62,20 @@ impl StatsTable {
     }
 }
 
-/// One connection as a table.
+/// One connection as a table: a column for each stream.
 fn table(name: &str, report: &Value, before: Option<&Value>) -> String {
-    let streams = STREAMS.map(|stream| stream.of(report, before));
-    let mut rows = vec![head(name)];
-    rows.extend(rows::stream_rows(&streams).map(|(member, cells)| {
+    let streams = rows::streams(report);
+    let titles = streams.iter().map(|stream| stream.title());
+    let mut rows: Vec<Vec<String>> = vec![[name.to_owned()].into_iter().chain(titles).collect()];
+    let views: Vec<_> = streams.iter().map(|one| one.of(report, before)).collect();
+    rows.extend(rows::stream_rows(&views).map(|(member, cells)| {
+        let cells = cells.into_iter();
         let cells = cells.map(|cell| cell.unwrap_or_else(|| "–".into()));
-        [vec![member.to_owned()], cells.to_vec()].concat()
+        [member.to_owned()].into_iter().chain(cells).collect()
     }));
     let connection = rows::connection_rows(report);
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let mut widths: Vec<usize> = (0..=STREAMS.len()).filter_map(width).collect();
+    let mut widths: Vec<usize> = (0..=streams.len()).filter_map(width).collect();
     let longest = connection.iter().map(|(member, _)| member.len()).max();
     widths[0] = widths[0].max(longest.unwrap_or(0));
     let mut text = String::new();
@@ -90,11 +93,6 @@ fn table(name: &str, report: &Value, before: Option<&Value>) -> String {
     text
 }
 
-fn head(name: &str) -> Vec<String> {
-    let titles = STREAMS.map(|stream| stream.title().to_owned());
-    [vec![name.to_owned()], titles.to_vec()].concat()
-}
-
 /// One connection as a line for itself and one for each stream that there is: `"name" stream member=value …`.
 fn lines(name: &str, report: &Value, before: Option<&Value>) -> String {
     let line = |what: &str, members: Vec<(&str, Option<String>)>| {
@@ -110,21 +108,26 @@ fn lines(name: &str, report: &Value, before: Option<&Value>) -> String {
         }
     };
     let mut text = line("connection", rows::connection_rows(report).to_vec());
-    for stream in STREAMS {
+    for stream in rows::streams(report) {
         let alone = [stream.of(report, before)];
-        let members = rows::stream_rows(&alone).map(|(member, [cell])| (member, cell));
-        text += &line(&stream.title().replace(' ', "-"), members.collect());
+        let cells =
+            rows::stream_rows(&alone).map(|(member, mut cells)| (member, cells.pop().flatten()));
+        text += &line(&stream.title().replace(' ', "-"), cells.collect());
     }
     text
 }
 
-impl Stream {
-    fn title(self) -> &'static str {
-        match (self.sent, self.video) {
+impl Stream<'_> {
+    fn title(self) -> String {
+        let title = match (self.sent, self.video) {
             (true, true) => "video out",
             (true, false) => "audio out",
             (false, true) => "video in",
             (false, false) => "audio in",
+        };
+        match self.rid {
+            Some(rid) => format!("{title} {rid}"),
+            None => title.to_owned(),
         }
     }
 }

@@ -13,6 +13,9 @@ use std::collections::VecDeque;
 /// Changes packets of RTP as they leave.
 pub type Tamper = Box<dyn FnMut(&mut RtpPacket) + Send>;
 
+/// Takes packets of RTP as they come in, with their header extensions by their ids.
+pub type Overhear = Box<dyn FnMut(RtpPacket, &[(u8, Bytes)]) + Send>;
+
 /// More waits for no driver.
 const CAPACITY: usize = 4_096;
 
@@ -20,12 +23,36 @@ const CAPACITY: usize = 4_096;
 #[derive(Default)]
 pub(crate) struct Adversary {
     tamper: Mutex<Option<Tamper>>,
+    overhear: Mutex<Option<Overhear>>,
     forged: Mutex<VecDeque<rtp::Packet>>,
 }
 
 impl Adversary {
     pub(crate) fn forged(&self) -> Option<rtp::Packet> {
         self.forged.lock().pop_front()
+    }
+
+    /// The packet again, if nobody takes it.
+    pub(crate) fn overhear(&self, packet: rtp::Packet) -> Option<rtp::Packet> {
+        let mut overhear = self.overhear.lock();
+        let Some(overhear) = &mut *overhear else {
+            return Some(packet);
+        };
+        let header = packet.header;
+        let extensions = header.extensions.iter();
+        let extensions: Vec<(u8, Bytes)> = extensions
+            .map(|extension| (extension.id, extension.payload.clone()))
+            .collect();
+        let packet = RtpPacket {
+            payload_type: header.payload_type,
+            sequence_number: header.sequence_number,
+            timestamp: header.timestamp,
+            marker: header.marker,
+            ssrc: header.ssrc,
+            payload: packet.payload,
+        };
+        overhear(packet, &extensions);
+        None
     }
 
     pub(crate) fn tamper(&self, packet: &mut rtp::Packet) {
@@ -81,6 +108,12 @@ impl RTCPeerConnection {
         }
         drop(forged);
         path.wake();
+    }
+
+    /// From now on packets of RTP go here and not to the receivers, as in a server that forwards them; or
+    /// to the receivers again. It may forge packets, and must not call this again.
+    pub fn overhear_rtp(&self, overhear: Option<Overhear>) {
+        *self.0.path.adversary.overhear.lock() = overhear;
     }
 
     /// From now on every packet of RTP is changed so as it leaves, or none.

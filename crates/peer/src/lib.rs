@@ -44,7 +44,7 @@ mod transceiver;
 mod transport;
 
 #[cfg(feature = "adversary")]
-pub use adversary::Tamper;
+pub use adversary::{Overhear, Tamper};
 pub use certificate::{RTCCertificate, RTCDtlsFingerprint, RTCKeygenAlgorithm};
 pub use config::{
     NetworkPolicy, PeerContext, RTCBundlePolicy, RTCConfiguration, RTCIceTransportPolicy,

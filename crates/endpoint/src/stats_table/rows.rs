@@ -2,28 +2,48 @@
 
 use serde_json::Value;
 
-/// One direction of one kind.
+/// One direction of one kind; of several encodings one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Stream {
+pub(super) struct Stream<'a> {
     pub(super) sent: bool,
     pub(super) video: bool,
+    pub(super) rid: Option<&'a str>,
 }
 
-const fn stream(sent: bool, video: bool) -> Stream {
-    Stream { sent, video }
+/// The columns: sound and pictures, out and in. Pictures that go out in several encodings have one for
+/// each, in their order.
+pub(super) fn streams(report: &Value) -> Vec<Stream<'_>> {
+    let stream = |sent, video| Stream {
+        sent,
+        video,
+        rid: None,
+    };
+    let pictures = stream(true, true);
+    let mut rids: Vec<&str> = Vec::new();
+    for rid in pictures.all(report).filter_map(|one| one["rid"].as_str()) {
+        if !rids.contains(&rid) {
+            rids.push(rid);
+        }
+    }
+    let encodings = rids.iter().map(|rid| Stream {
+        rid: Some(rid),
+        ..pictures
+    });
+    let mut streams: Vec<Stream<'_>> = encodings.collect();
+    if streams.is_empty() {
+        streams.push(pictures);
+    }
+    streams.extend([
+        stream(true, false),
+        stream(false, true),
+        stream(false, false),
+    ]);
+    streams
 }
-
-/// The columns.
-pub(super) const STREAMS: [Stream; 4] = [
-    stream(true, true),
-    stream(true, false),
-    stream(false, true),
-    stream(false, false),
-];
 
 /// A stream in a report, and in the one before.
 pub(super) struct View<'a> {
-    stream: Stream,
+    stream: Stream<'a>,
     own: Option<&'a Value>,
     /// What the other side says of it.
     remote: Option<&'a Value>,
@@ -31,8 +51,8 @@ pub(super) struct View<'a> {
     before: Option<&'a Value>,
 }
 
-impl Stream {
-    pub(super) fn of<'a>(self, report: &'a Value, before: Option<&'a Value>) -> View<'a> {
+impl<'a> Stream<'a> {
+    pub(super) fn of(self, report: &'a Value, before: Option<&'a Value>) -> View<'a> {
         let own = self.find(report);
         let named = |member: &str| entry(report, own?[member].as_str()?);
         View {
@@ -45,14 +65,32 @@ impl Stream {
     }
 
     /// The stream that has carried most: after a renegotiation an idle one may stay.
-    fn find(self, report: &Value) -> Option<&Value> {
-        let (kind, bytes) = match self.sent {
-            true => ("outbound-rtp", "bytesSent"),
-            false => ("inbound-rtp", "bytesReceived"),
+    fn find<'r>(self, report: &'r Value) -> Option<&'r Value>
+    where
+        'a: 'r,
+    {
+        let bytes = match self.sent {
+            true => "bytesSent",
+            false => "bytesReceived",
+        };
+        let all = self.all(report);
+        all.max_by_key(|one| one[bytes].as_u64())
+    }
+
+    fn all<'r>(self, report: &'r Value) -> impl Iterator<Item = &'r Value>
+    where
+        'a: 'r,
+    {
+        let kind = if self.sent {
+            "outbound-rtp"
+        } else {
+            "inbound-rtp"
         };
         let media = if self.video { "video" } else { "audio" };
-        let all = entries(report).filter(|one| one["type"] == kind && one["kind"] == media);
-        all.max_by_key(|one| one[bytes].as_u64())
+        entries(report).filter(move |one| {
+            let encoding = self.rid.is_none_or(|rid| one["rid"] == rid);
+            one["type"] == kind && one["kind"] == media && encoding
+        })
     }
 }
 
@@ -135,11 +173,9 @@ const ROWS: [Row; 17] = [
 ];
 
 /// All rows that any of `streams` has.
-pub(super) fn stream_rows<const N: usize>(
-    streams: &[View<'_>; N],
-) -> impl Iterator<Item = (&'static str, [Cell; N])> {
+pub(super) fn stream_rows(streams: &[View<'_>]) -> impl Iterator<Item = (&'static str, Vec<Cell>)> {
     ROWS.into_iter()
-        .map(|(member, cell)| (member, streams.each_ref().map(cell)))
+        .map(|(member, cell)| (member, streams.iter().map(cell).collect()))
 }
 
 /// What is of the connection as a whole.

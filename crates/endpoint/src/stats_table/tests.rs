@@ -79,6 +79,38 @@ fn every_member_has_a_row_and_every_stream_a_column() {
 }
 
 #[test]
+fn several_encodings_have_a_column_each() {
+    let encoding = |rid: &str, sent: bool, bytes: u32| {
+        json!({ "type": "outbound-rtp", "id": rid, "kind": "video", "timestamp": 1_000, "rid": rid,
+                "bytesSent": bytes, "frameWidth": if sent { Some(320) } else { None },
+                "frameHeight": if sent { Some(180) } else { None },
+                "qualityLimitationReason": if sent { "none" } else { "bandwidth" } })
+    };
+    let report = json!([encoding("q", true, 9), encoding("f", false, 0)]);
+    let table = table("them", &report, None);
+    let head = [
+        "video out q",
+        "video out f",
+        "audio out",
+        "video in",
+        "audio in",
+    ];
+    assert_eq!(row(&table, "them")[1..], head);
+    assert_eq!(row(&table, "frame ")[1..], ["320×180", "–", "–", "–", "–"]);
+    let limits = &row(&table, "qualityLimitationReason")[1..3];
+    assert_eq!(limits, ["none", "bandwidth"]);
+    let told = lines("them", &report, None);
+    assert!(
+        told.contains("\"them\" video-out-q frame=320×180 "),
+        "{told}"
+    );
+    assert!(
+        told.contains("\"them\" video-out-f qualityLimitationReason=bandwidth"),
+        "{told}"
+    );
+}
+
+#[test]
 fn without_a_terminal_a_stream_is_a_line() {
     let told = lines("Zoë", &report(2), Some(&report(1)));
     let all: Vec<&str> = told.lines().collect();

@@ -452,6 +452,10 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for MediaLink {
         let arrival = self.path.now();
         match msg.message.packet {
             Packet::Rtp(packet) => {
+                #[cfg(feature = "adversary")]
+                let Some(packet) = self.path.adversary.overhear(packet) else {
+                    return Ok(());
+                };
                 let received = self.path.incoming.lock().on_rtp(packet, msg.now, arrival);
                 for (route, packet) in received {
                     route.deliver(packet, arrival);
