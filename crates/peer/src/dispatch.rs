@@ -8,7 +8,7 @@ use crate::{
     RTCIceTransportPolicy, RTCRtpSender,
 };
 use duet_media::{EventTarget, MediaKind};
-use duet_session::{AudioPath, RateAllocator, RateConfig, RateInput};
+use duet_session::{AudioPath, FecPath, RateAllocator, RateConfig, RateInput};
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -296,9 +296,18 @@ impl Divider {
         });
         // Pictures make room for them from the next time on, which is a tenth of a second away.
         self.copies_bps = copies.sum();
+        let round_trip = self.path.round_trip();
+        let losses = of_kind(MediaKind::Video).map(|sender| self.loss_of(sender, &estimate));
+        self.path.protect(FecPath {
+            loss: losses.fold(0.0, f64::max),
+            round_trip,
+        });
         for sender in of_kind(MediaKind::Video) {
             let share = shares.video_bps / videos.max(1) as u64;
-            sender.allot(share);
+            // What protects a picture is of its own bits.
+            let streams = sender.sent_encodings().into_iter();
+            let repairs = self.path.repair_share(streams.map(|one| one.stream.ssrc));
+            sender.allot((share as f64 / (1.0 + repairs)) as u64);
         }
         if std::mem::replace(&mut self.overloads, estimate.overloads) != estimate.overloads {
             // What waits would come late, and what was lost would be asked for again and again.
@@ -306,7 +315,7 @@ impl Divider {
                 sender.start_afresh();
             }
         }
-        let short = match self.path.round_trip() {
+        let short = match round_trip {
             Some(round_trip) => round_trip <= SHORT_PATH,
             None => self.short_handshake,
         };

@@ -385,6 +385,7 @@ impl RTCRtpCapabilities {
                 vec![
                     codec("VP8", 90_000, None, None),
                     codec("rtx", 90_000, None, None),
+                    codec("flexfec-03", 90_000, None, Some(crate::substrate::FEC_FMTP)),
                 ]
             }
         };

@@ -115,7 +115,7 @@ fn what_is_read_only_stays_as_it_was() {
 #[test]
 fn only_capabilities_can_be_preferred() {
     let video = RTCRtpCapabilities::of(MediaKind::Video);
-    let [vp8, rtx] = <[RTCRtpCodec; 2]>::try_from(video.codecs.clone()).unwrap();
+    let [vp8, rtx, fec] = <[RTCRtpCodec; 3]>::try_from(video.codecs.clone()).unwrap();
     let twice = [rtx.clone(), vp8.clone(), vp8.clone()];
     assert_eq!(video.pick(&twice).unwrap(), [rtx.clone(), vp8.clone()]);
     assert_eq!(video.pick(&[]).unwrap(), []);
@@ -128,7 +128,7 @@ fn only_capabilities_can_be_preferred() {
         sdp_fmtp_line: Some("x=1".into()),
         ..vp8
     };
-    for wanted in [&audio.codecs[..], &[slower], &[tuned], &[rtx]] {
+    for wanted in [&audio.codecs[..], &[slower], &[tuned], &[rtx, fec]] {
         let refused = video.pick(wanted).unwrap_err();
         assert_eq!(
             refused.kind,

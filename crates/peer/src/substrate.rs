@@ -13,14 +13,15 @@ use parking_lot::Mutex;
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::configuration::media_engine::{
-    MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8, MediaEngine,
+    MIME_TYPE_FLEX_FEC03, MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8, MediaEngine,
 };
 use rtc::peer_connection::configuration::setting_engine::{
     SctpMaxMessageSize, SettingEngine, SettingEngineBuilder,
 };
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters,
-    RTCRtpEncodingParameters, RTCRtpHeaderExtensionCapability, RTCRtpRtxParameters, RtpCodecKind,
+    RTCRtpEncodingParameters, RTCRtpFecParameters, RTCRtpHeaderExtensionCapability,
+    RTCRtpRtxParameters, RtpCodecKind,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,6 +70,9 @@ pub(crate) const fn header_extensions(kind: MediaKind) -> &'static [&'static str
 /// Opus within redundancy within one packet.
 pub(crate) const RED_FMTP: &str = "111/111";
 
+/// Of repair packets: how long their sender waits for what they protect, in microseconds. As Chromium says it.
+pub(crate) const FEC_FMTP: &str = "repair-window=10000000";
+
 pub(crate) const OPUS_FMTP: &str = "minptime=10;useinbandfec=1;stereo=1";
 
 /// `relay_only`: there is nothing better to wait for.
@@ -99,7 +103,7 @@ pub(crate) fn setting_engine(mdns: MulticastDnsMode, relay_only: bool) -> Settin
         .build()
 }
 
-/// VP8 with retransmissions, and Opus.
+/// VP8 with retransmissions and forward error correction, and Opus.
 pub(crate) fn media_engine() -> Result<MediaEngine, RTCError> {
     let feedback = |typ: &str, parameter: &str| RTCPFeedback {
         typ: typ.to_owned(),
@@ -128,6 +132,8 @@ pub(crate) fn media_engine() -> Result<MediaEngine, RTCError> {
     engine.register_codec(vp8, RtpCodecKind::Video)?;
     let rtx = video(MIME_TYPE_RTX, 97, "apt=96", Vec::new());
     engine.register_codec(rtx, RtpCodecKind::Video)?;
+    let fec = video(MIME_TYPE_FLEX_FEC03, 49, FEC_FMTP, vec![twcc.clone()]);
+    engine.register_codec(fec, RtpCodecKind::Video)?;
     for codec in audio_codecs() {
         engine.register_codec(codec, RtpCodecKind::Audio)?;
     }
@@ -199,12 +205,15 @@ pub(crate) fn local_track(sender: &RTCRtpSender, cname: &str) -> Arc<dyn TrackLo
         let rtx = (kind == RtpCodecKind::Video).then_some(RTCRtpRtxParameters {
             ssrc: stream.rtx_ssrc,
         });
+        let fec = (kind == RtpCodecKind::Video).then_some(RTCRtpFecParameters {
+            ssrc: stream.fec_ssrc,
+        });
         RTCRtpEncodingParameters {
             rtp_coding_parameters: RTCRtpCodingParameters {
                 ssrc: Some(stream.ssrc),
                 rid: encoding.rid.unwrap_or_default(),
                 rtx,
-                ..Default::default()
+                fec,
             },
             active: true,
             codec: codec.clone(),

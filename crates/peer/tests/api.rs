@@ -348,7 +348,7 @@ async fn parameters_are_those_agreed_on_and_change_by_transaction() {
         .iter()
         .map(|c| c.codec.mime_type.as_str())
         .collect();
-    assert_eq!(names, ["video/VP8", "video/rtx"]);
+    assert_eq!(names, ["video/VP8", "video/flexfec-03", "video/rtx"]);
     assert!(!parameters.header_extensions.is_empty() && parameters.rtcp.reduced_size);
     assert!(parameters.rtcp.cname.is_some());
     let received = b.get_receivers()[0].get_parameters();
@@ -429,6 +429,57 @@ async fn redundant_sound_is_agreed_on_or_left_out() {
         .set_codec_preferences(&[red]);
     assert_eq!(alone.unwrap_err().kind, RTCErrorKind::InvalidModification);
     pc.close().await;
+}
+
+#[tokio::test]
+async fn forward_error_correction_is_agreed_on_or_left_out() {
+    let repair = RTCRtpSender::get_capabilities(MediaKind::Video).codecs[2].clone();
+    assert_eq!(repair.mime_type, "video/flexfec-03");
+    // As Chromium offers it; with another payload type and window; not at all.
+    for (offered, is_agreed) in [("49", true), ("120", true), ("", false)] {
+        let (a, b) = (connection().await, connection().await);
+        let transceiver = add(&a, MediaKind::Video).await;
+        let mut offer = offer_of(&a).await;
+        let ours = [
+            "a=rtpmap:49 flexfec-03/90000\r\n",
+            "a=fmtp:49 repair-window=10000000\r\n",
+        ];
+        assert!(
+            ours.iter().all(|line| offer.sdp.contains(line)),
+            "{}",
+            offer.sdp
+        );
+        assert!(offer.sdp.contains("a=ssrc-group:FEC-FR "), "{}", offer.sdp);
+        a.set_local_description(Some(offer.clone())).await.unwrap();
+        offer.sdp = match offered {
+            "49" => offer.sdp,
+            "120" => offer
+                .sdp
+                .replace("SAVPF 96 97 49", "SAVPF 96 97 120")
+                .replace("SAVPF 96 49", "SAVPF 96 120")
+                .replace(":49 ", ":120 ")
+                .replace("window=10000000", "window=200000"),
+            _ => offer.sdp.replace("flexfec-03", "flexfec-99"),
+        };
+        b.set_remote_description(offer).await.unwrap();
+        b.set_local_description(None).await.unwrap();
+        let mut answer = b.local_description().await.unwrap();
+        let answered = format!("a=rtpmap:{offered} flexfec-03/90000\r\n");
+        assert_eq!(answer.sdp.contains(&answered), is_agreed, "{}", answer.sdp);
+        let received = b.get_transceivers()[0].receiver().get_parameters().codecs;
+        let name = "video/flexfec-03".to_owned();
+        let mut received = received.iter().map(|codec| &codec.codec.mime_type);
+        assert_eq!(received.any(|of| *of == name), is_agreed);
+        answer.sdp = answer
+            .sdp
+            .replace(":120 ", ":49 ")
+            .replace("SAVPF 96 97 120", "SAVPF 96 97 49")
+            .replace("SAVPF 96 120", "SAVPF 96 49");
+        a.set_remote_description(answer).await.unwrap();
+        assert_eq!(agreed(&transceiver.sender()).contains(&name), is_agreed);
+        a.close().await;
+        b.close().await;
+    }
 }
 
 #[tokio::test]

@@ -15,6 +15,8 @@ pub mod check_pacer;
 pub mod congestion;
 pub mod degradation;
 pub mod dtls_flight;
+pub mod fec_policy;
+pub mod flexfec;
 pub mod keyframe_gate;
 pub mod lip_sync;
 pub mod negotiator;
@@ -49,6 +51,8 @@ pub use check_pacer::CheckPacer;
 pub use congestion::{CongestionConfig, CongestionController, PacketResult};
 pub use degradation::{Degradation, DegradationPreference, PictureShape, PictureSource};
 pub use dtls_flight::FlightRepeater;
+pub use fec_policy::{FecPath, FecPolicy};
+pub use flexfec::{FlexFecDecoder, ProtectedPacket};
 pub use keyframe_gate::KeyFrameGate;
 pub use lip_sync::{LipSync, MinDelays, Played};
 pub use negotiator::{

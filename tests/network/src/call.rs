@@ -3,10 +3,10 @@
 use crate::signaling::Signaling;
 use crate::{Camera, Flow, Hears, Microphone, Viewed, VirtualClock, Wire};
 use duet_codec::VideoCodec;
-use duet_media::{Clock, MediaStream, MediaTime};
+use duet_media::{Clock, MediaKind, MediaStream, MediaTime};
 use duet_peer::{
     EncoderHub, NetworkPolicy, PeerConnectionEvent, PeerContext, RTCConfiguration, RTCDataChannel,
-    RTCDataChannelInit, RTCError, RTCPeerConnection, RTCPeerConnectionState, Workers,
+    RTCDataChannelInit, RTCError, RTCPeerConnection, RTCPeerConnectionState, RTCRtpSender, Workers,
 };
 use duet_session::sim::LinkConfig;
 use std::net::{IpAddr, Ipv4Addr};
@@ -47,6 +47,8 @@ pub struct CallConfig {
     pub links: [LinkConfig; 2],
     /// In bits a second, for both.
     pub max_bitrate: u32,
+    /// Whether forward error correction is agreed on.
+    pub fec: bool,
     /// Whether there is a data channel too.
     pub data: bool,
     /// What the microphones hear…
@@ -62,6 +64,7 @@ impl Default for CallConfig {
             sends: [Sends::SMALL, Sends::NOTHING],
             links: [LinkConfig::default(), LinkConfig::default()],
             max_bitrate: 4_000_000,
+            fec: true,
             data: false,
             hears: Hears::Marks,
             card_hz: 48_000,
@@ -306,6 +309,15 @@ impl End {
         let stream = MediaStream::from_tracks(tracks.iter().cloned());
         for track in &tracks {
             connection.add_track(track, &[&stream]).await?;
+        }
+        if !config.fec {
+            let mut codecs = RTCRtpSender::get_capabilities(MediaKind::Video).codecs;
+            codecs.retain(|codec| codec.mime_type != "video/flexfec-03");
+            let all = connection.get_transceivers();
+            let video = all
+                .iter()
+                .filter(|one| one.receiver().track().kind() == MediaKind::Video);
+            video.for_each(|one| one.set_codec_preferences(&codecs).expect("capabilities"));
         }
         let channel = if config.data {
             // Agreed on beforehand, so that both ends have it.

@@ -1,6 +1,7 @@
-//! Streams that are received: retransmissions unwrapped, duplicates dropped, gaps noted, each packet
-//! handed to its receiver.
+//! Streams that are received: retransmissions unwrapped, losses made up for, duplicates dropped, gaps noted,
+//! each packet handed to its receiver.
 
+use super::fec::{Recovery, Repairs};
 use super::nack::NackTracker;
 use crate::Diagnostics;
 use crate::pipeline::{InboundAudio, InboundVideo, RtpPacket};
@@ -162,6 +163,7 @@ pub(crate) struct InboundCounters {
     pub(crate) remote_bytes: u32,
     pub(crate) remote_time: Option<(u64, MediaTime)>,
     pub(crate) reports: u64,
+    pub(crate) repairs: Repairs,
 }
 
 struct Stream {
@@ -171,6 +173,8 @@ struct Stream {
     filter: DuplicateFilter,
     tracker: NackTracker,
     reception: Reception,
+    /// From its first repair packet on.
+    recovery: Option<Recovery>,
     contributing: Contributing,
     rtp_timestamp: u32,
     counters: InboundCounters,
@@ -184,6 +188,8 @@ pub(crate) struct Incoming {
     bindings: HashMap<u32, Binding>,
     /// SSRC of retransmissions: whose they are, and of which payload type.
     rtx: HashMap<u32, u32>,
+    /// SSRC of repair packets: whose they are.
+    fec: HashMap<u32, u32>,
     /// What came and could not be so.
     pub(super) odd: Diagnostics,
     sender_ssrc: u32,
@@ -195,6 +201,8 @@ struct Binding {
     payload_type: u8,
     clock_rate: u32,
     nack: bool,
+    /// Where the transport's number is.
+    number_extension: Option<u8>,
 }
 
 impl Incoming {
@@ -215,6 +223,11 @@ impl Incoming {
         if let (Some(rtx), Some(_)) = (info.ssrc_rtx, info.payload_type_rtx) {
             self.rtx.insert(rtx, info.ssrc);
         }
+        if let (Some(fec), Some(_)) = (info.ssrc_fec, info.payload_type_fec) {
+            self.fec.insert(fec, info.ssrc);
+        }
+        let mut extensions = info.rtp_header_extensions.iter();
+        let number = extensions.find(|extension| extension.uri == crate::substrate::TWCC_URI);
         let nack = info
             .rtcp_feedback
             .iter()
@@ -223,6 +236,7 @@ impl Incoming {
             payload_type: info.payload_type,
             clock_rate: info.clock_rate,
             nack,
+            number_extension: number.and_then(|number| u8::try_from(number.id).ok()),
         };
         self.bindings.insert(info.ssrc, binding);
     }
@@ -231,7 +245,7 @@ impl Incoming {
     /// long call sources change, and the other side need not say so.
     fn forget_stalest(&mut self) {
         let last_packet = |ssrc: &u32| {
-            let primary = self.rtx.get(ssrc).unwrap_or(ssrc);
+            let primary = self.rtx.get(ssrc).or(self.fec.get(ssrc)).unwrap_or(ssrc);
             self.streams.get(primary)?.counters.last_packet
         };
         if let Some(stalest) = self.bindings.keys().copied().min_by_key(last_packet) {
@@ -242,83 +256,82 @@ impl Incoming {
     pub(crate) fn unbind(&mut self, ssrc: u32) {
         self.bindings.remove(&ssrc);
         self.streams.remove(&ssrc);
-        self.rtx
-            .retain(|rtx, primary| *rtx != ssrc && *primary != ssrc);
+        for others in [&mut self.rtx, &mut self.fec] {
+            others.retain(|other, primary| *other != ssrc && *primary != ssrc);
+        }
     }
 
-    /// A packet from the wire; `Some` if it is new and somebody's.
+    /// A packet from the wire. Returns what is new and somebody's: itself, and what it makes up for.
     pub(crate) fn on_rtp(
         &mut self,
         packet: rtp::Packet,
         now: Instant,
         arrival: MediaTime,
-    ) -> Option<(Arc<Route>, RtpPacket)> {
-        let rtp::Packet {
-            header,
-            mut payload,
-        } = packet;
-        let (mut ssrc, mut payload_type, mut number) =
-            (header.ssrc, header.payload_type, header.sequence_number);
-        let size = payload.len() as u64;
+    ) -> Vec<(Arc<Route>, RtpPacket)> {
+        let ssrc = packet.header.ssrc;
+        if let Some(primary) = self.fec.get(&ssrc).copied() {
+            return self.on_repair(primary, &packet, now, arrival);
+        }
         let retransmitted = self.rtx.get(&ssrc).copied();
-        if retransmitted.is_none() && !self.streams.contains_key(&ssrc) {
-            self.adopt(&header, now)?;
+        let known = retransmitted.is_some() || self.streams.contains_key(&ssrc);
+        if !known && self.adopt(&packet.header, now).is_none() {
+            return Vec::new();
         }
-        let stream = self.streams.get_mut(&retransmitted.unwrap_or(ssrc))?;
-        let counters = &mut stream.counters;
-        counters.packets += 1;
-        counters.bytes += size;
-        counters.header_bytes += header.marshal_size() as u64;
-        if let Some(primary) = retransmitted {
-            let original = payload.get(..2).map(|n| u16::from_be_bytes([n[0], n[1]]));
-            // A probe of nothing but padding carries no packet.
-            number = original?;
-            counters.retransmitted_packets += 1;
-            counters.retransmitted_bytes += size;
-            payload = payload.slice(2..);
-            (ssrc, payload_type) = (primary, stream.payload_type);
-        } else {
-            let timestamp = header.timestamp;
-            let before = stream.reception.oddities();
-            stream.reception.on_packet(number, timestamp, arrival);
-            let odd = stream.reception.oddities();
-            self.odd.sequence_restarts += odd.restarts - before.restarts;
-            self.odd.timestamp_jumps += odd.jumps - before.jumps;
-            self.odd.clock_misfits += odd.misfits - before.misfits;
-        }
-        if !stream.route.plays(payload_type, stream.payload_type) {
-            // Telephone keys, say: not ours to play, but not missing either.
-            stream.counters.discarded += 1;
-            stream.filter.insert(number);
-            return None;
-        }
-        if !stream.filter.insert(number) {
-            stream.counters.duplicates += 1;
-            return None;
-        }
-        if stream.nack {
-            stream
-                .tracker
-                .on_packet(number, retransmitted.is_some(), now);
-            if stream.tracker.next_due().is_some() && begins_key_frame(&payload) {
-                stream.tracker.forget_before(number);
-            }
-        }
-        stream.counters.last_packet = Some(arrival);
-        stream.counters.payload_type = payload_type;
-        stream.rtp_timestamp = header.timestamp;
-        stream
-            .contributing
-            .note(&header.csrc, header.timestamp, arrival);
-        let packet = RtpPacket {
-            payload_type,
-            sequence_number: number,
-            timestamp: header.timestamp,
-            marker: header.marker,
-            ssrc,
-            payload,
+        let Some(stream) = self.streams.get_mut(&retransmitted.unwrap_or(ssrc)) else {
+            return Vec::new();
         };
-        Some((stream.route.clone(), packet))
+        stream.count(&packet);
+        let original = match retransmitted {
+            Some(primary) => stream.unwrapped(primary, packet),
+            None => {
+                let before = stream.reception.oddities();
+                let (number, timestamp) = (packet.header.sequence_number, packet.header.timestamp);
+                stream.reception.on_packet(number, timestamp, arrival);
+                let odd = stream.reception.oddities();
+                self.odd.sequence_restarts += odd.restarts - before.restarts;
+                self.odd.timestamp_jumps += odd.jumps - before.jumps;
+                self.odd.clock_misfits += odd.misfits - before.misfits;
+                Some(packet)
+            }
+        };
+        let Some(packet) = original else {
+            return Vec::new();
+        };
+        let again = retransmitted.is_some();
+        let made = match &mut stream.recovery {
+            Some(recovery) => recovery.on_packet(&packet, again),
+            None => Vec::new(),
+        };
+        let mut new: Vec<_> = stream
+            .accept(packet, again, now, arrival)
+            .into_iter()
+            .collect();
+        let made = made
+            .into_iter()
+            .filter_map(|made| stream.accept(made, false, now, arrival));
+        new.extend(made);
+        new
+    }
+
+    /// A repair packet of the stream `primary`.
+    fn on_repair(
+        &mut self,
+        primary: u32,
+        packet: &rtp::Packet,
+        now: Instant,
+        arrival: MediaTime,
+    ) -> Vec<(Arc<Route>, RtpPacket)> {
+        let number = self.bindings.get(&primary).and_then(|b| b.number_extension);
+        let Some(stream) = self.streams.get_mut(&primary) else {
+            return Vec::new();
+        };
+        stream.count(packet);
+        stream.counters.repairs.bytes += packet.payload.len() as u64;
+        let begin = || Recovery::new(primary, number, now);
+        let recovery = stream.recovery.get_or_insert_with(begin);
+        let made = recovery.on_repair(&packet.payload, now).into_iter();
+        made.filter_map(|made| stream.accept(made, false, now, arrival))
+            .collect()
     }
 
     /// Finds out whose a new SSRC is.
@@ -340,6 +353,11 @@ impl Incoming {
         };
         let rtx = self.rtx.iter().find(|(_, of)| **of == header.ssrc);
         let rtx_ssrc = rtx.map(|(rtx, _)| *rtx);
+        let fec = self.fec.iter().find(|(_, of)| **of == header.ssrc);
+        let repairs = Repairs {
+            ssrc: fec.map(|(fec, _)| *fec),
+            ..Default::default()
+        };
         let stream = Stream {
             route: route.clone(),
             payload_type: binding.payload_type,
@@ -347,12 +365,14 @@ impl Incoming {
             filter: DuplicateFilter::new(),
             tracker: NackTracker::default(),
             reception: Reception::new(binding.clock_rate),
+            recovery: None,
             contributing: Contributing::default(),
             rtp_timestamp: header.timestamp,
             counters: InboundCounters {
                 ssrc: header.ssrc,
                 payload_type: binding.payload_type,
                 rtx_ssrc,
+                repairs,
                 ..Default::default()
             },
         };
@@ -475,10 +495,85 @@ fn begins_key_frame(payload: &Bytes) -> bool {
 }
 
 impl Stream {
+    /// Counts a packet from the wire, its own, sent again or of repair.
+    fn count(&mut self, packet: &rtp::Packet) {
+        self.counters.packets += 1;
+        self.counters.bytes += packet.payload.len() as u64;
+        self.counters.header_bytes += packet.header.marshal_size() as u64;
+    }
+
+    /// The packet that a retransmission carries; a probe of nothing but padding carries none.
+    fn unwrapped(&mut self, primary: u32, packet: rtp::Packet) -> Option<rtp::Packet> {
+        let rtp::Packet {
+            mut header,
+            payload,
+        } = packet;
+        let number = payload.get(..2).map(|n| u16::from_be_bytes([n[0], n[1]]))?;
+        self.counters.retransmitted_packets += 1;
+        self.counters.retransmitted_bytes += payload.len() as u64;
+        header.ssrc = primary;
+        header.payload_type = self.payload_type;
+        header.sequence_number = number;
+        let payload = payload.slice(2..);
+        Some(rtp::Packet { header, payload })
+    }
+
+    /// A packet of the stream, by whichever way it came; `again`: because it was asked for.
+    fn accept(
+        &mut self,
+        packet: rtp::Packet,
+        again: bool,
+        now: Instant,
+        arrival: MediaTime,
+    ) -> Option<(Arc<Route>, RtpPacket)> {
+        let rtp::Packet { header, payload } = packet;
+        let (number, payload_type) = (header.sequence_number, header.payload_type);
+        if !self.route.plays(payload_type, self.payload_type) {
+            // Telephone keys, say: not ours to play, but not missing either.
+            self.counters.discarded += 1;
+            self.filter.insert(number);
+            return None;
+        }
+        if !self.filter.insert(number) {
+            self.counters.duplicates += 1;
+            return None;
+        }
+        if self.nack {
+            let repaired = self.recovery.as_ref().is_some_and(|r| r.flows(now));
+            self.tracker.set_repaired(repaired);
+            self.tracker.on_packet(number, again, now);
+            if self.tracker.next_due().is_some() && begins_key_frame(&payload) {
+                self.tracker.forget_before(number);
+            }
+        }
+        self.counters.last_packet = Some(arrival);
+        self.counters.payload_type = payload_type;
+        self.rtp_timestamp = header.timestamp;
+        self.contributing
+            .note(&header.csrc, header.timestamp, arrival);
+        let packet = RtpPacket {
+            payload_type,
+            sequence_number: number,
+            timestamp: header.timestamp,
+            marker: header.marker,
+            ssrc: header.ssrc,
+            payload,
+        };
+        Some((self.route.clone(), packet))
+    }
+
     fn counters(&self) -> InboundCounters {
         InboundCounters {
             lost: self.reception.lost(),
             jitter: self.reception.jitter(),
+            repairs: Repairs {
+                counters: self
+                    .recovery
+                    .as_ref()
+                    .map(Recovery::counters)
+                    .unwrap_or_default(),
+                ..self.counters.repairs
+            },
             ..self.counters
         }
     }

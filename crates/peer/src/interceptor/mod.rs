@@ -10,13 +10,14 @@
 //! It deliberately knows no encoder, decoder or negotiation: only streams, by SSRC.
 
 mod estimate;
+mod fec;
 mod guard;
 mod incoming;
 mod nack;
 mod outgoing;
 mod pacer;
 mod retransmissions;
-mod with_retransmissions;
+mod with_repairs;
 
 pub(crate) use estimate::Estimate;
 pub(crate) use incoming::{InboundCounters, Receive, Route};
@@ -27,7 +28,7 @@ use crate::source_gate::SourceGate;
 use crate::sources::{Heard, RTCRtpSource};
 use crate::{Diagnostics, PeerContext};
 use duet_media::{Clock, MediaKind, MediaTime};
-use duet_session::TemporalLayer;
+use duet_session::{FecPath, TemporalLayer};
 use estimate::{Estimator, SharedEstimate};
 use guard::Guard;
 use incoming::Incoming;
@@ -50,7 +51,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use with_retransmissions::WithRetransmissions;
+use with_repairs::WithRepairs;
 
 /// Retransmissions can be had for so many packets back: about a second at full rate.
 const SENT_PACKETS_KEPT: u16 = 1_024;
@@ -105,17 +106,17 @@ impl MediaPath {
             senders: Notify::new(),
             estimated: Notify::new(),
         });
-        // Arrivals are recorded before retransmissions are unwrapped: they tell of the path, not of
+        // Arrivals are recorded before retransmissions are unwrapped and losses made up for: they tell of the path, not of
         // what was recovered.
         let chain = Registry::new()
             .with(Slot::Custom(500), Guard::new(path.clone()))
             .with(
                 Slot::CongestionControl,
-                WithRetransmissions(CongestionControlBuilder::new(estimator).build()),
+                WithRepairs(CongestionControlBuilder::new(estimator).build()),
             )
             .with(
                 Slot::TwccSender,
-                WithRetransmissions(TwccSenderBuilder::new().build()),
+                WithRepairs(TwccSenderBuilder::new().build()),
             )
             .with(
                 Slot::Custom(3_000),
@@ -359,6 +360,17 @@ impl MediaPath {
         self.out.lock().set_pace(bits_per_second, short_path);
     }
 
+    /// How pictures of now on are protected.
+    pub(crate) fn protect(&self, path: FecPath) {
+        let now = self.now();
+        self.out.lock().protect(path, now);
+    }
+
+    /// Bytes of repair packets for a byte of some streams' pictures, of late.
+    pub(crate) fn repair_share(&self, ssrcs: impl Iterator<Item = u32>) -> f64 {
+        self.out.lock().repair_share(ssrcs)
+    }
+
     pub(crate) fn outbound_counters(&self, ssrc: u32) -> Option<OutboundCounters> {
         self.out.lock().counters(ssrc)
     }
@@ -445,7 +457,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for MediaLink {
                     return Ok(());
                 };
                 let received = self.path.incoming.lock().on_rtp(packet, msg.now, arrival);
-                if let Some((route, packet)) = received {
+                for (route, packet) in received {
                     route.deliver(packet, arrival);
                 }
             }

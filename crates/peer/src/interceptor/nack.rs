@@ -21,6 +21,9 @@ const MAX_TRIES: u8 = 10;
 const MAX_AGE: Duration = Duration::from_secs(1);
 /// A gap is not asked for at once: on many paths neighbours change places.
 const PATIENCE: Duration = Duration::from_millis(4);
+/// Where repair packets come, they come behind the picture, and may make up for it: they are waited for, in
+/// parts of the time that an answer takes, but no longer than a picture takes to leave.
+const REPAIR_PATIENCE: (u32, Duration) = (8, Duration::from_millis(30));
 /// More than so many missing after a silence of so long: that was an outage. A key frame is there
 /// sooner than all of them.
 const OUTAGE: (i64, Duration) = (16, Duration::from_millis(400));
@@ -53,6 +56,7 @@ pub(crate) struct NackTracker {
     advanced: Option<Instant>,
     /// Share of packets lost, of the last few hundred.
     loss: f64,
+    repaired: bool,
 }
 
 impl NackTracker {
@@ -83,7 +87,7 @@ impl NackTracker {
         }
         let missing = Missing {
             since: now,
-            next: now + PATIENCE,
+            next: now + self.patience(),
             tries: 0,
             asked: [None; 2],
             retry: None,
@@ -93,6 +97,11 @@ impl NackTracker {
         while self.missing.len() > MAX_MISSING {
             self.missing.pop_first();
         }
+    }
+
+    /// Whether the other side sends what may make up for losses.
+    pub(crate) fn set_repaired(&mut self, repaired: bool) {
+        self.repaired = repaired;
     }
 
     /// Sequence numbers to ask for now. `rtt`: the round trip, if somebody else knows it.
@@ -134,6 +143,14 @@ impl NackTracker {
     /// How long an answer takes, by what came; by `rtt`, what others know of the path, before one did.
     pub(crate) fn answer_time(&self, rtt: Option<Duration>) -> Duration {
         self.answers.expected(rtt)
+    }
+
+    fn patience(&self) -> Duration {
+        let (parts, most) = REPAIR_PATIENCE;
+        match self.repaired {
+            true => (self.answers.expected(None) / parts).clamp(PATIENCE, most),
+            false => PATIENCE,
+        }
     }
 
     /// A key frame came: what is older than `sequence_number` is of no use.

@@ -6,12 +6,15 @@ mod sound;
 
 pub(crate) use sound::Redundancy;
 
+use super::fec::{Protection, RepairStream, Repaired};
 use super::pacer::Pacer;
 use crate::Diagnostics;
 use bytes::Bytes;
 use departures::Departures;
 use duet_media::{MediaKind, MediaTime};
-use duet_session::{ClockRate, KeyFrameGate, NtpTime, RtpClock, TemporalLayer, Vp8Packetizer};
+use duet_session::{
+    ClockRate, FecPath, FecPolicy, KeyFrameGate, NtpTime, RtpClock, TemporalLayer, Vp8Packetizer,
+};
 use parking_lot::Mutex;
 pub(crate) use reports::RemoteReport;
 use reports::Reports;
@@ -32,7 +35,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// RTP payload that fits one packet on any path: 1,200 bytes of datagram less SRTP's tag and the
-/// headers.
+/// headers. A repair packet may have up to 44 more, within the 1,280 that IPv6 promises.
 const MAX_PAYLOAD: usize = 1_150;
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// The section's id goes along until the other side has shown that it knows the stream.
@@ -69,6 +72,7 @@ pub(crate) struct OutboundCounters {
     pub(crate) firs: u64,
     pub(crate) payload_type: u8,
     pub(crate) rtx_ssrc: Option<u32>,
+    pub(crate) repaired: Repaired,
 }
 
 struct Binding {
@@ -76,8 +80,9 @@ struct Binding {
     mid_extension: Option<u8>,
     rid_extension: Option<u8>,
     repaired_rid_extension: Option<u8>,
-    /// The transport numbers its packets.
-    numbered: bool,
+    /// Where the transport numbers its packets.
+    number_extension: Option<u8>,
+    repairs: Option<RepairStream>,
 }
 
 struct Stream {
@@ -99,6 +104,7 @@ struct Stream {
     key_frame: Option<u16>,
     counters: OutboundCounters,
     reports: Reports,
+    protection: Protection,
     /// When a key frame was asked for, unless that was joined to one asked for before.
     key_frame_asked: Option<MediaTime>,
     next_report: Option<Instant>,
@@ -108,6 +114,7 @@ struct Stream {
 pub(crate) struct Outgoing {
     streams: HashMap<u32, Stream>,
     pacer: Pacer,
+    fec: FecPolicy,
     /// RTCP that waits to leave; the newest is lost when it is full. Nothing takes it out once the
     /// driver has ended, and a program may go on asking for key frames.
     rtcp: VecDeque<Box<dyn rtcp::Packet>>,
@@ -121,6 +128,7 @@ impl Outgoing {
             streams: HashMap::new(),
             // Nothing is known of the path yet, and everybody waits for the first picture.
             pacer: Pacer::new(SHORT_PATH_RATE.max(bits_per_second)),
+            fec: FecPolicy::new(),
             rtcp: VecDeque::new(),
             odd: Diagnostics::default(),
         }
@@ -159,6 +167,7 @@ impl Outgoing {
             key_frame: None,
             counters: OutboundCounters::default(),
             reports: Reports::default(),
+            protection: Protection::default(),
             key_frame_asked: None,
             next_report: None,
             said_goodbye: false,
@@ -193,12 +202,14 @@ impl Outgoing {
             let extension = extensions.find(|extension| extension.uri == uri)?;
             u8::try_from(extension.id).ok()
         };
+        let repairs = info.ssrc_fec.zip(info.payload_type_fec);
         stream.binding = Some(Binding {
             payload_type: info.payload_type,
             mid_extension: extension(crate::sdp::MID_URI),
             rid_extension: extension(crate::sdp::RID_URI),
             repaired_rid_extension: extension(crate::sdp::REPAIRED_RID_URI),
-            numbered: extension(crate::substrate::TWCC_URI).is_some(),
+            number_extension: extension(crate::substrate::TWCC_URI),
+            repairs: repairs.map(|(ssrc, payload_type)| RepairStream { ssrc, payload_type }),
         });
         stream.counters.agreed = true;
         stream.counters.payload_type = info.payload_type;
@@ -216,10 +227,11 @@ impl Outgoing {
     pub(crate) fn discard(&mut self, ssrc: u32) {
         self.pacer.drop_video(ssrc);
         let video = self.streams.get_mut(&ssrc);
-        if let Some(stream) = video.filter(|stream| stream.kind == MediaKind::Video)
-            && let Some(first) = stream.departures.take_back()
-        {
-            stream.next_sequence_number = first;
+        if let Some(stream) = video.filter(|stream| stream.kind == MediaKind::Video) {
+            stream.protection.forget();
+            if let Some(first) = stream.departures.take_back() {
+                stream.next_sequence_number = first;
+            }
         }
     }
 
@@ -231,6 +243,21 @@ impl Outgoing {
     pub(crate) fn set_pace(&mut self, bits_per_second: f64, short_path: bool) {
         let floor = if short_path { SHORT_PATH_RATE } else { 0.0 };
         self.pacer.set_rate(bits_per_second.max(floor));
+    }
+
+    /// How pictures that leave from now on are protected.
+    pub(super) fn protect(&mut self, path: FecPath, now: MediaTime) {
+        self.fec.update(path, now);
+    }
+
+    /// Bytes of repair packets for a byte of some streams' pictures, of late.
+    pub(super) fn repair_share(&self, ssrcs: impl Iterator<Item = u32>) -> f64 {
+        let streams = ssrcs.filter_map(|ssrc| self.streams.get(&ssrc));
+        let of_each = streams.filter_map(|stream| stream.protection.average());
+        let (pictures, repairs) = of_each.fold((0.0, 0.0), |(pictures, repairs), (more, its)| {
+            (pictures + more, repairs + its)
+        });
+        repairs / f64::max(pictures, 1.0)
     }
 
     pub(crate) fn send_picture(
@@ -275,11 +302,22 @@ impl Outgoing {
         if let Some(stream) = self.streams.get_mut(&packet.header.ssrc) {
             // The first report at once: the other side needs it to play sound and picture in step.
             stream.next_report.get_or_insert(now);
-            let numbered = stream.binding.as_ref().is_some_and(|b| b.numbered);
+            let binding = stream.binding.as_ref();
+            let number = binding.and_then(|binding| binding.number_extension);
             let (kind, counters) = (stream.kind, &mut stream.counters);
             stream
                 .departures
-                .left(&packet, kind, numbered, now, counters);
+                .left(&packet, kind, number.is_some(), now, counters);
+            if let Some(repair) = binding.and_then(|binding| binding.repairs) {
+                let first_of_key = stream.key_frame == Some(packet.header.sequence_number);
+                let protection = &mut stream.protection;
+                let repairs = protection.left(&packet, first_of_key, number, &self.fec, repair);
+                for packet in repairs {
+                    counters.repaired.packets += 1;
+                    counters.repaired.bytes += packet.payload.len() as u64;
+                    self.pacer.push_repair(packet);
+                }
+            }
         }
         Some(Packet::Rtp(packet))
     }

@@ -19,10 +19,15 @@ const LEAST: f64 = 50_000.0;
 /// Sound is 20 ms to the packet. What is above is lost, and counted.
 const MAX_VIDEO_PACKETS: usize = 2_048;
 const MAX_AUDIO_PACKETS: usize = 64;
+/// A protected key frame of 1080p has some 250.
+const MAX_REPAIRS: usize = 512;
 
 pub(crate) struct Pacer {
     audio: VecDeque<rtp::Packet>,
     video: VecDeque<rtp::Packet>,
+    /// What protects pictures that have left: it goes before the next.
+    repairs: VecDeque<rtp::Packet>,
+    /// Of both.
     video_bytes: usize,
     /// Bytes a second.
     rate: f64,
@@ -37,6 +42,7 @@ impl Pacer {
         Pacer {
             audio: VecDeque::new(),
             video: VecDeque::new(),
+            repairs: VecDeque::new(),
             video_bytes: 0,
             rate: bits_per_second / 8.0,
             due: None,
@@ -66,6 +72,15 @@ impl Pacer {
         self.video.push_back(packet);
     }
 
+    pub(crate) fn push_repair(&mut self, packet: rtp::Packet) {
+        if self.repairs.len() == MAX_REPAIRS {
+            self.dropped += 1;
+            return;
+        }
+        self.video_bytes += packet.payload.len();
+        self.repairs.push_back(packet);
+    }
+
     /// Whether another picture may come.
     pub(crate) fn has_room(&self) -> bool {
         (self.video_bytes as f64) < self.rate * ROOM.as_secs_f64()
@@ -79,7 +94,8 @@ impl Pacer {
         if self.due.is_some_and(|due| due > now) {
             return None;
         }
-        let packet = self.video.pop_front()?;
+        let repair = self.repairs.pop_front();
+        let packet = repair.or_else(|| self.video.pop_front())?;
         let bytes = packet.payload.len();
         self.video_bytes -= bytes;
         self.spend(bytes, now);
@@ -97,16 +113,18 @@ impl Pacer {
 
     /// When [`pop`](Self::pop) has something to say again; `None` if nothing waits.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        if self.video.is_empty() {
+        if self.video.is_empty() && self.repairs.is_empty() {
             return None;
         }
         self.due
     }
 
-    /// Forgets all pictures of `ssrc` that have not left.
+    /// Forgets all packets of pictures, or of repair, of `ssrc` that have not left.
     pub(crate) fn drop_video(&mut self, ssrc: u32) {
         self.video.retain(|packet| packet.header.ssrc != ssrc);
-        self.video_bytes = self.video.iter().map(|packet| packet.payload.len()).sum();
+        self.repairs.retain(|packet| packet.header.ssrc != ssrc);
+        let left = self.video.iter().chain(&self.repairs);
+        self.video_bytes = left.map(|packet| packet.payload.len()).sum();
     }
 }
 

@@ -157,7 +157,9 @@ pub(crate) fn for_substrate(
             if section.ssrcs.is_empty() && name.starts_with("msid:") {
                 continue;
             }
-            if let Some(line) = sound_for_substrate(line, lines, section) {
+            if let Some(window) = repair_window(line, section) {
+                push(&window);
+            } else if let Some(line) = sound_for_substrate(line, lines, section) {
                 push(&line);
             }
             if silent && name.starts_with("mid:") {
@@ -166,6 +168,18 @@ pub(crate) fn for_substrate(
         }
     }
     out
+}
+
+/// The parameters of forward error correction as the substrate, which takes the same with another window for
+/// another codec, is to see them, if `line` has them: how long the other side waits is its own affair.
+fn repair_window(line: &str, section: &Section) -> Option<String> {
+    let (payload, _) = line.strip_prefix("a=fmtp:")?.split_once(' ')?;
+    let payload: u8 = payload.parse().ok()?;
+    let mut codecs = section.codecs.iter();
+    let codec = codecs.find(|codec| codec.payload_type == payload)?;
+    let name = &codec.codec.mime_type;
+    let is_repair = name.eq_ignore_ascii_case("video/flexfec-03");
+    is_repair.then(|| format!("a=fmtp:{payload} {}", crate::substrate::FEC_FMTP))
 }
 
 /// A line of a section as the substrate, which matches codecs by their names and parameters, is to see

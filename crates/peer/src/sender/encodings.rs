@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 pub(crate) struct SentStream {
     pub(crate) ssrc: u32,
     pub(crate) rtx_ssrc: u32,
+    pub(crate) fec_ssrc: u32,
     pub(crate) outbound: Outbound,
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -61,6 +62,7 @@ impl SentStream {
         SentStream {
             ssrc,
             rtx_ssrc: ssrc.wrapping_add(1),
+            fec_ssrc: ssrc.wrapping_add(2),
             outbound,
             task: Mutex::new(None),
         }

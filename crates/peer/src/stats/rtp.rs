@@ -73,8 +73,9 @@ impl Report<'_> {
                 "transportId": "transport", "codecId": codec, "mediaSourceId": source,
                 "rtxSsrc": sent.rtx_ssrc,
                 "remoteId": remote.map(|_| format!("remote-inbound-{ssrc}")),
-                "packetsSent": sent.packets + sent.retransmitted_packets,
-                "bytesSent": sent.bytes + sent.retransmitted_bytes,
+                // With what makes up for losses, as the other side counts it.
+                "packetsSent": sent.packets + sent.retransmitted_packets + sent.repaired.packets,
+                "bytesSent": sent.bytes + sent.retransmitted_bytes + sent.repaired.bytes,
                 "headerBytesSent": sent.header_bytes, "active": encoding.active, "rid": encoding.rid,
                 "encodingIndex": (kind == MediaKind::Video).then_some(at),
                 "totalPacketSendDelay": seconds(sent.send_delay),
@@ -158,6 +159,12 @@ impl Report<'_> {
                 let (made, shown) = match receiver.receive() {
                     Receive::Video(video) => {
                         let got = video.stats();
+                        let repairs = stream.repairs;
+                        self.merge(json!({
+                            "fecSsrc": repairs.ssrc, "fecBytesReceived": repairs.bytes,
+                            "fecPacketsReceived": repairs.counters.received,
+                            "fecPacketsDiscarded": repairs.counters.discarded,
+                        }));
                         (video_members(&got), got.shown)
                     }
                     Receive::Audio(audio) => {

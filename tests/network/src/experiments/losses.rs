@@ -16,6 +16,23 @@ pub(crate) async fn steady(setting: Setting, loss: f64, max_bitrate: u32) -> Mea
     scene.end().await
 }
 
+/// A minute on a long path, with forward error correction or without.
+pub(crate) async fn far(setting: Setting, loss: f64, fec: bool) -> Measured {
+    let path = LinkConfig {
+        loss: Loss::Random(loss),
+        ..setting.link(150)
+    };
+    let config = CallConfig {
+        fec,
+        ..Default::default()
+    };
+    let mut scene = Scene::of_one(setting, config, path.clone(), path).await;
+    scene.pass(10 * SECOND).await;
+    let (from, until) = scene.pass(60 * SECOND).await;
+    scene.measure("a minute", from, until);
+    scene.end().await
+}
+
 /// 40 % are lost for 5 s.
 pub(crate) async fn storm(setting: Setting, max_bitrate: u32) -> Measured {
     let calm = setting.link(50);

@@ -147,6 +147,30 @@ pub(crate) const ALL: &[Experiment] = &[
         run: |setting| run(losses::steady(setting, 0.05, 800_000)),
     },
     Experiment {
+        name: "loss-5-far",
+        title: "5 % are lost, both ways, 150 ms each way",
+        section: None,
+        run: |setting| run(losses::far(setting, 0.05, true)),
+    },
+    Experiment {
+        name: "loss-5-far-plain",
+        title: "The same without forward error correction",
+        section: None,
+        run: |setting| run(losses::far(setting, 0.05, false)),
+    },
+    Experiment {
+        name: "loss-2-far",
+        title: "2 % are lost, both ways, 150 ms each way",
+        section: None,
+        run: |setting| run(losses::far(setting, 0.02, true)),
+    },
+    Experiment {
+        name: "loss-2-far-plain",
+        title: "The same without forward error correction",
+        section: None,
+        run: |setting| run(losses::far(setting, 0.02, false)),
+    },
+    Experiment {
         name: "jitter-30",
         title: "Each datagram takes up to 30 ms more, up to 800 kbit/s",
         section: None,

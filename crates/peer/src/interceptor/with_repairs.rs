@@ -1,38 +1,43 @@
-//! Retransmissions are packets like others to the path: they are numbered for it, and congestion control
-//! knows what became of them.
+//! Retransmissions and repair packets are packets like others to the path: they are numbered for it, and
+//! congestion control knows what became of them.
 
 use rtc::interceptor::{Interceptor, StreamInfo, TaggedPacket};
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 use std::time::Instant;
 
-/// A link of the substrate's chain that learns of a stream's retransmissions too. By itself it knows
-/// streams that were agreed on, and retransmissions, which are a stream of their own
+/// A link of the substrate's chain that learns of a stream's retransmissions and repair packets too. By
+/// itself it knows streams that were agreed on, and those, which are streams of their own
 /// ([RFC 4588](https://www.rfc-editor.org/rfc/rfc4588#section-4)), pass it unseen.
-pub(super) struct WithRetransmissions<L>(pub(super) L);
+pub(super) struct WithRepairs<L>(pub(super) L);
 
-/// The stream of what is sent again of `info`.
-fn of(info: &StreamInfo) -> Option<StreamInfo> {
-    Some(StreamInfo {
-        ssrc: info.ssrc_rtx?,
-        payload_type: info.payload_type_rtx?,
+/// The streams that make up for what is lost of `info`.
+fn of(info: &StreamInfo) -> impl Iterator<Item = StreamInfo> {
+    let again = info.ssrc_rtx.zip(info.payload_type_rtx);
+    let correction = info.ssrc_fec.zip(info.payload_type_fec);
+    let both = again.into_iter().chain(correction);
+    both.map(|(ssrc, payload_type)| StreamInfo {
+        ssrc,
+        payload_type,
         ssrc_rtx: None,
         payload_type_rtx: None,
+        ssrc_fec: None,
+        payload_type_fec: None,
         ..info.clone()
     })
 }
 
-impl<L: Interceptor> Interceptor for WithRetransmissions<L> {
+impl<L: Interceptor> Interceptor for WithRepairs<L> {
     fn bind_local_stream(&mut self, info: &StreamInfo) {
         self.0.bind_local_stream(info);
-        if let Some(again) = of(info) {
+        for again in of(info) {
             self.0.bind_local_stream(&again);
         }
     }
 
     fn unbind_local_stream(&mut self, info: &StreamInfo) {
         self.0.unbind_local_stream(info);
-        if let Some(again) = of(info) {
+        for again in of(info) {
             self.0.unbind_local_stream(&again);
         }
     }
@@ -46,7 +51,7 @@ impl<L: Interceptor> Interceptor for WithRetransmissions<L> {
     }
 }
 
-impl<L: Interceptor> Protocol<TaggedPacket, TaggedPacket, ()> for WithRetransmissions<L> {
+impl<L: Interceptor> Protocol<TaggedPacket, TaggedPacket, ()> for WithRepairs<L> {
     type Rout = TaggedPacket;
     type Wout = TaggedPacket;
     type Eout = ();
@@ -116,12 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sent_again_is_numbered_like_the_rest() {
-        let mut link = WithRetransmissions(TwccSenderBuilder::new().build());
+    fn what_makes_up_for_losses_is_numbered_like_the_rest() {
+        let mut link = WithRepairs(TwccSenderBuilder::new().build());
         let info = StreamInfo {
             ssrc: 1,
             ssrc_rtx: Some(2),
             payload_type_rtx: Some(97),
+            ssrc_fec: Some(4),
+            payload_type_fec: Some(49),
             rtp_header_extensions: vec![RTPHeaderExtension {
                 uri: crate::substrate::TWCC_URI.to_owned(),
                 id: TWCC_ID.into(),
@@ -130,9 +137,9 @@ mod tests {
         };
         link.bind_local_stream(&info);
         let mut number = |ssrc| numbered(&mut link, ssrc);
-        assert_eq!([1, 2, 1, 2].map(&mut number), [0, 1, 2, 3].map(Some));
+        assert_eq!([1, 2, 4, 1, 2].map(&mut number), [0, 1, 2, 3, 4].map(Some));
         assert_eq!(number(3), None, "nobody agreed on it");
         link.unbind_local_stream(&info);
-        assert_eq!([1, 2].map(|ssrc| numbered(&mut link, ssrc)), [None, None]);
+        assert_eq!([1, 2, 4].map(|ssrc| numbered(&mut link, ssrc)), [None; 3]);
     }
 }
