@@ -10,7 +10,7 @@
 mod players;
 mod trace;
 
-use duet_session::sim::{LinkConfig, Loss};
+use duet_session::sim::{Jitter, LinkConfig, Loss};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,7 +32,7 @@ struct Scenario {
 fn scenarios() -> Vec<Scenario> {
     let far = |loss, jitter| LinkConfig {
         delay: Duration::from_millis(50),
-        jitter: Duration::from_millis(jitter),
+        jitter: Jitter::Uniform(Duration::from_millis(jitter)),
         loss,
         ..Default::default()
     };

@@ -46,6 +46,9 @@ const ICE_KEEPALIVE: Duration = Duration::from_secs(1);
 /// little later.
 const REFLEXIVE_WAIT: Duration = Duration::from_millis(50);
 const RELAY_WAIT: Duration = Duration::from_millis(200);
+/// Relays are asked this often to keep what they granted: one that was started anew says then that it granted
+/// nothing (`relay/allocations.rs`). A request is of some 150 bytes.
+const RELAY_REFRESH: Duration = Duration::from_secs(3);
 
 pub(crate) const TWCC_URI: &str =
     "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
@@ -88,6 +91,7 @@ pub(crate) fn setting_engine(mdns: MulticastDnsMode, relay_only: bool) -> Settin
         .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
         .with_srflx_acceptance_min_wait(Some(REFLEXIVE_WAIT))
         .with_relay_acceptance_min_wait(Some(relay_wait))
+        .with_turn_allocation_refresh_interval_cap(RELAY_REFRESH)
         .with_discard_local_candidates_during_ice_restart(true)
         .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(
             SctpMaxMessageSize::MAX_MESSAGE_SIZE,

@@ -199,10 +199,23 @@ async fn a_call_goes_over_ipv6_alone_and_through_relays_that_are_reached_by_it()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relay_that_is_killed_and_started_again_is_found_again() {
-    let Some(mut server) = TurnServer::start("again") else {
-        return;
-    };
-    let call = Call::through(&server, [server.tcp(), server.tls()]).await;
+    if let Some(server) = TurnServer::start("again") {
+        let urls = [server.tcp(), server.tls()];
+        killed_and_started_again(server, urls).await;
+    }
+}
+
+/// Nothing breaks over UDP: that it was started anew, it says itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_over_udp_that_is_killed_and_started_again_is_found_again() {
+    if let Some(server) = TurnServer::start("udp-again") {
+        let urls = [server.udp(), server.udp()];
+        killed_and_started_again(server, urls).await;
+    }
+}
+
+async fn killed_and_started_again(mut server: TurnServer, urls: [String; 2]) {
+    let call = Call::through(&server, urls).await;
     call.read_pictures(5).await;
     let (one, other) = (call.a.pc.clone(), call.b.pc.clone());
     let (mut of_one, mut of_other) = (one.events(), other.events());

@@ -30,6 +30,35 @@ pub enum Loss {
     },
 }
 
+/// By how much packets take longer than others; they keep their order.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Jitter {
+    /// None does.
+    None,
+    /// Up to this, each as likely.
+    Uniform(Duration),
+    /// Up to this, which is three standard deviations: the size of a truncated Gaussian, as
+    /// [RFC 8868, 4.5.3](https://www.rfc-editor.org/rfc/rfc8868#section-4.5.3) recommends.
+    Gaussian(Duration),
+}
+
+impl Jitter {
+    /// From a draw of 0 to 1.
+    fn of(self, draw: f64) -> Duration {
+        match self {
+            Jitter::None => Duration::ZERO,
+            Jitter::Uniform(most) => most.mul_f64(draw),
+            Jitter::Gaussian(most) => {
+                // Box and Muller's, who ask for two draws: the last bits of one are another.
+                let size = (-2.0 * (1.0 - draw).ln()).sqrt();
+                let turns = (draw * f64::from(1 << 26)).fract();
+                let deviations = (size * (std::f64::consts::TAU * turns).cos()).abs();
+                most.mul_f64((deviations / 3.0).min(1.0))
+            }
+        }
+    }
+}
+
 /// What a link does to packets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinkConfig {
@@ -39,8 +68,8 @@ pub struct LinkConfig {
     pub queue_bytes: usize,
     /// Time in the pipe.
     pub delay: Duration,
-    /// Each packet may take up to this much longer, uniformly; packets keep their order.
-    pub jitter: Duration,
+    /// What a packet takes besides.
+    pub jitter: Jitter,
     /// What is lost.
     pub loss: Loss,
     /// Share of packets that are overtaken, by up to [`reorder_by`](Self::reorder_by).
@@ -60,7 +89,7 @@ impl Default for LinkConfig {
             rate_bps: None,
             queue_bytes: 256 << 10,
             delay: Duration::ZERO,
-            jitter: Duration::ZERO,
+            jitter: Jitter::None,
             loss: Loss::None,
             reorder: 0.0,
             reorder_by: Duration::ZERO,
@@ -156,7 +185,7 @@ impl<T: Clone> Link<T> {
                 self.free_at
             }
         };
-        let mut arrival = sent + self.config.delay + self.config.jitter.mul_f64(jitter);
+        let mut arrival = sent + self.config.delay + self.config.jitter.of(jitter);
         if late < self.config.reorder {
             arrival += self.config.reorder_by.mul_f64(late_by);
         } else {
@@ -243,7 +272,7 @@ mod tests {
     #[test]
     fn jitter_keeps_the_order() {
         let config = LinkConfig {
-            jitter: Duration::from_millis(30),
+            jitter: Jitter::Uniform(Duration::from_millis(30)),
             ..LinkConfig::default()
         };
         let (out, _) = run(config, 2, 1_000);
@@ -252,6 +281,21 @@ mod tests {
             out.iter()
                 .all(|(at, n)| (0..=30).contains(&(at.as_millis() - n)))
         );
+    }
+
+    #[test]
+    fn jitter_is_of_the_size_that_it_says() {
+        let most = Duration::from_millis(30);
+        // Each alone: no packet holds up another.
+        let mut rng = Rng::new(1);
+        let mut mean = |jitter: Jitter| {
+            let all: Vec<Duration> = (0..20_000).map(|_| jitter.of(rng.unit())).collect();
+            assert!(all.iter().all(|jitter| *jitter <= most));
+            all.iter().sum::<Duration>().as_secs_f64() * 1e3 / 20_000.0
+        };
+        assert!((mean(Jitter::Uniform(most)) - 15.0).abs() < 0.3);
+        // The mean of a Gaussian's size is the deviation by the root of 2 in pi.
+        assert!((mean(Jitter::Gaussian(most)) - 8.0).abs() < 0.2);
     }
 
     #[test]
@@ -271,7 +315,7 @@ mod tests {
     #[test]
     fn a_seed_repeats_and_another_differs() {
         let config = LinkConfig {
-            jitter: Duration::from_millis(10),
+            jitter: Jitter::Uniform(Duration::from_millis(10)),
             loss: Loss::Random(0.1),
             reorder: 0.1,
             reorder_by: Duration::from_millis(30),

@@ -37,8 +37,8 @@ impl Flow {
             .collect()
     }
 
-    /// The share, 0 to 1, of what was sent between the two times that never arrived. What went after the last
-    /// datagram that has arrived may still be under way, and is not counted.
+    /// The share, 0 to 1, of what was sent between the two times that never arrived. What was not sent before the
+    /// last datagram that has arrived may still be under way, and is not counted.
     pub fn loss(&self, from: MediaTime, until: MediaTime) -> f64 {
         let within = |time: MediaTime| time >= from && time < until;
         let arrived = self.passed.iter().filter(|passed| within(passed.sent));
@@ -50,10 +50,17 @@ impl Flow {
                 0.0
             };
         };
-        let sent = self.sent.iter().filter(|sent| within(**sent));
-        let sent = sent.filter(|sent| *sent <= last).count();
+        let sent = self
+            .sent
+            .iter()
+            .filter(|sent| within(**sent) && *sent < last);
+        let sent = sent.count();
+        let arrived = arrived.iter().filter(|sent| *sent < last).count();
+        if sent == 0 {
+            return 0.0;
+        }
         // What came twice is no gain.
-        1.0 - arrived.len().min(sent) as f64 / sent.max(1) as f64
+        1.0 - arrived.min(sent) as f64 / sent as f64
     }
 
     fn arrived(&self, from: MediaTime, until: MediaTime) -> impl Iterator<Item = &Passed> {
@@ -102,6 +109,27 @@ mod tests {
             assert!(lost > 0.01 && (told - lost).abs() < 0.003, "{told}, {lost}");
             let stranger = Flow::of(&wire, &[[10, 0, 0, 1].into()]);
             assert!(stranger.rate(from, until) == 0.0 && stranger.loss(from, until) == 0.0);
+        });
+    }
+
+    #[test]
+    fn what_is_under_way_is_not_lost() {
+        run(async {
+            let clock = Arc::new(VirtualClock::start());
+            let wire = Wire::new(clock.clone(), 1);
+            let (a, b) = Tcp::addresses(0);
+            let narrow = LinkConfig {
+                rate_bps: Some(2_000_000),
+                delay: 50 * SECOND / 1_000,
+                ..Default::default()
+            };
+            wire.set_link(a, b, narrow);
+            // A first window of ten at once, of which four are through.
+            let _transfer = Tcp::start(&wire, 0, 100_000);
+            clock.sleep_until(MediaTime::from_millis(75)).await;
+            let flow = Flow::of(&wire, &[a]);
+            assert_eq!(flow.delays(MediaTime::ZERO, clock.now()).len(), 4);
+            assert!(flow.loss(MediaTime::ZERO, clock.now()) == 0.0);
         });
     }
 

@@ -22,7 +22,7 @@ pub use tcp::{Tcp, rate};
 pub use viewed::{Shown, Viewed, percentile};
 pub use wire::{Passed, Wire};
 
-pub use duet_session::sim::{LinkConfig, LinkCounters, Loss};
+pub use duet_session::sim::{Jitter, LinkConfig, LinkCounters, Loss};
 
 use std::future::Future;
 

@@ -5,12 +5,14 @@ mod experiments;
 
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
+use duet_network::Jitter;
 use experiments::{ALL, Experiment, Measured, Setting, summary};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Runs the network laboratory's experiments: whole calls over modelled links, in virtual time.
@@ -27,9 +29,12 @@ struct Options {
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// What each datagram may take longer on every link, uniformly, in milliseconds.
+    /// What each datagram may take longer on every link, in milliseconds: a truncated Gaussian's size.
     #[arg(long, value_name = "MS", default_value_t = 0)]
     jitter: u64,
+    /// How many runs go on at a time.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=64))]
+    jobs: u64,
     /// Where the numbers and time series go, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -65,18 +70,31 @@ fn main() -> ExitCode {
 
 fn tell(experiment: &Experiment, options: &Options) -> Value {
     let seeds: Vec<u64> = (0..options.runs).map(|n| options.seed + n).collect();
-    let run = |seed: &u64| {
+    let run = &|seed: &u64| {
         let started = Instant::now();
         let measured = (experiment.run)(Setting {
             seed: *seed,
-            jitter: Duration::from_millis(options.jitter),
+            jitter: match options.jitter {
+                0 => Jitter::None,
+                most => Jitter::Gaussian(Duration::from_millis(most)),
+            },
         });
         let took = started.elapsed().as_secs_f64();
         let rows = json!(measured.rows);
         println!("{}, seed {seed}: {rows} ({took:.1} s)", experiment.name);
         measured
     };
-    let runs: Vec<Measured> = seeds.iter().map(run).collect();
+    let jobs = usize::try_from(options.jobs).unwrap_or(1);
+    let together = |seeds: &[u64]| {
+        thread::scope(|scope| {
+            let begin = |seed| scope.spawn(move || run(seed));
+            let begun: Vec<_> = seeds.iter().map(begin).collect();
+            let end =
+                |it: thread::ScopedJoinHandle<'_, Measured>| it.join().expect("an experiment");
+            begun.into_iter().map(end).collect::<Vec<_>>()
+        })
+    };
+    let runs: Vec<Measured> = seeds.chunks(jobs).flat_map(together).collect();
     let summary = summary(&runs);
     if options.runs > 1 {
         println!("{}, {} runs: {summary}", experiment.name, options.runs);

@@ -1,7 +1,7 @@
 //! What is seen and heard over links that lose, shake and fall silent.
 
 use duet_media::MediaTime;
-use duet_network::{Call, CallConfig, LinkConfig, Loss, Viewed, percentile, run};
+use duet_network::{Call, CallConfig, Jitter, LinkConfig, Loss, Viewed, percentile, run};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -69,7 +69,7 @@ fn lost_packets_come_again_and_nothing_stops() {
 fn a_link_that_shakes_is_evened_out() {
     run(async {
         let shaken = LinkConfig {
-            jitter: 30 * MS,
+            jitter: Jitter::Uniform(30 * MS),
             ..far()
         };
         let call = call(shaken, 1).await;

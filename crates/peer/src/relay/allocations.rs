@@ -1,10 +1,12 @@
 //! What became of each wish for a relayed address: granted, refused and why, unanswered, lost.
 //!
 //! The agent asks, and tells nobody of a refusal. Here its requests and their answers are read as they pass.
+//! A server that was started anew knows nothing of what it granted. Over a stream that is seen at once; over UDP it
+//! says so when the agent wants to keep it, which it does every few seconds.
 //! Time is an argument.
 
 use super::envelope::{ALLOCATE_ERROR, ALLOCATE_REQUEST, ALLOCATE_SUCCESS, Stun, TransactionId};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -16,7 +18,13 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(6);
 /// One of the machine's sockets, and the server that it asks.
 pub(super) type Way = (SocketAddr, usize);
 
-#[derive(Debug, Clone, Copy)]
+/// [Allocation Mismatch](https://www.rfc-editor.org/rfc/rfc8656#section-19).
+const MISMATCH: u16 = 437;
+/// Wishes that concern what was granted, and that may yet be answered: with one every three seconds, and some
+/// permissions at once.
+const MAX_WISHES: usize = 32;
+
+#[derive(Debug, Clone)]
 enum State {
     Asked {
         since: Instant,
@@ -24,7 +32,11 @@ enum State {
         /// The last request says who asks, so that a refusal is meant.
         with_user: bool,
     },
-    Granted(SocketAddr),
+    Granted {
+        relayed: SocketAddr,
+        /// Only who saw one of these can know its transaction, and refuse it.
+        wishes: VecDeque<TransactionId>,
+    },
     /// No request leaves any more.
     Over,
 }
@@ -45,6 +57,8 @@ pub(super) enum Verdict {
     PassRefusal(Refusal),
     /// The program shall know, and the agent would only wait for ever: its next attempt fails.
     HoldRefusal(Refusal),
+    /// The server does not know any more what it granted. The agent has no use for that either.
+    Gone(SocketAddr),
 }
 
 /// Of one connection.
@@ -62,10 +76,17 @@ impl Allocations {
         datagram: &[u8],
         now: Instant,
     ) -> Result<(), Option<Refusal>> {
-        let Some(message) = Stun::read(datagram).filter(|m| m.kind == ALLOCATE_REQUEST) else {
-            // The same server may be asked for a reflexive address.
+        // The same server may be asked for a reflexive address.
+        let Some(message) = Stun::read(datagram).filter(Stun::is_request) else {
             return Ok(());
         };
+        if message.kind != ALLOCATE_REQUEST {
+            if let Some(State::Granted { wishes, .. }) = self.0.get_mut(&way) {
+                wishes.truncate(MAX_WISHES - 1);
+                wishes.push_front(message.transaction);
+            }
+            return Ok(());
+        }
         let since = match self.0.get(&way) {
             Some(State::Over) => return Err(None),
             Some(State::Asked { since, last, .. }) if *last == message.transaction => *since,
@@ -92,11 +113,21 @@ impl Allocations {
         let Some(message) = Stun::read(datagram) else {
             return Verdict::Pass;
         };
-        let Some(State::Asked {
-            last, with_user, ..
-        }) = self.0.get(&way)
-        else {
-            return Verdict::Pass;
+        let (last, with_user) = match self.0.get(&way) {
+            Some(State::Asked {
+                last, with_user, ..
+            }) => (last, with_user),
+            Some(State::Granted { relayed, wishes }) => {
+                let ours = wishes.contains(&message.transaction) && message.is_refusal();
+                let code = message.error().map(|(code, _)| code);
+                if !ours || code != Some(MISMATCH) {
+                    return Verdict::Pass;
+                }
+                let relayed = *relayed;
+                self.0.insert(way, State::Over);
+                return Verdict::Gone(relayed);
+            }
+            _ => return Verdict::Pass,
         };
         if message.transaction != *last {
             return Verdict::Pass;
@@ -104,7 +135,8 @@ impl Allocations {
         match message.kind {
             ALLOCATE_SUCCESS => {
                 if let Some(relayed) = message.relayed_address() {
-                    self.0.insert(way, State::Granted(relayed));
+                    let wishes = VecDeque::new();
+                    self.0.insert(way, State::Granted { relayed, wishes });
                 }
                 Verdict::Pass
             }
@@ -125,7 +157,7 @@ impl Allocations {
     /// There is no way to the server any more, or never was. The address that it had granted.
     pub(super) fn on_lost(&mut self, way: Way) -> Option<SocketAddr> {
         match self.0.insert(way, State::Over) {
-            Some(State::Granted(relayed)) => Some(relayed),
+            Some(State::Granted { relayed, .. }) => Some(relayed),
             _ => None,
         }
     }
@@ -156,7 +188,7 @@ impl Allocations {
 
 #[cfg(test)]
 mod tests {
-    use super::super::envelope::samples::{allocate, allocated, refused};
+    use super::super::envelope::samples::{allocate, allocated, mismatch, refresh, refused};
     use super::*;
 
     fn way() -> Way {
@@ -185,6 +217,27 @@ mod tests {
         assert_eq!(all.on_request(way(), &request, now), Err(None));
         all.forget(way().0);
         assert_eq!(all.on_request(way(), &request, now), Ok(()));
+    }
+
+    #[test]
+    fn a_server_that_forgot_what_it_granted_is_believed_if_it_was_asked() {
+        let (mut all, now) = (Allocations::default(), Instant::now());
+        all.on_request(way(), &allocate(1, true), now).unwrap();
+        assert_eq!(all.on_answer(way(), &allocated(1)), Verdict::Pass);
+        for transaction in 2..=255 {
+            all.on_request(way(), &refresh(transaction), now).unwrap();
+        }
+        // An answer that was long in coming, and nobody's.
+        for stray in [2, 1] {
+            assert_eq!(all.on_answer(way(), &mismatch(stray)), Verdict::Pass);
+        }
+        let stale = refused(254, 438, "Stale Nonce", true);
+        assert_eq!(all.on_answer(way(), &stale), Verdict::Pass);
+        let relayed = "192.0.2.1:32853".parse().unwrap();
+        let gone = Verdict::Gone(relayed);
+        assert_eq!(all.on_answer(way(), &mismatch(255)), gone);
+        assert!(!all.is_hopeful());
+        assert_eq!(all.on_answer(way(), &mismatch(254)), Verdict::Pass);
     }
 
     #[test]

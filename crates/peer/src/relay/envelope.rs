@@ -10,11 +10,22 @@ const HEADER: usize = 20;
 
 const BINDING_REQUEST: u16 = 0x0001;
 pub(super) const ALLOCATE_REQUEST: u16 = 0x0003;
+const REFRESH_REQUEST: u16 = 0x0004;
 const PERMISSION_REQUEST: u16 = 0x0008;
+const CHANNEL_REQUEST: u16 = 0x0009;
 pub(super) const ALLOCATE_SUCCESS: u16 = 0x0103;
 pub(super) const ALLOCATE_ERROR: u16 = 0x0113;
+/// Of a message's class: an answer, and no success.
+const ERROR: u16 = 0x0110;
 const SEND_INDICATION: u16 = 0x0016;
 const DATA_INDICATION: u16 = 0x0017;
+
+const WISHES: [u16; 4] = [
+    ALLOCATE_REQUEST,
+    REFRESH_REQUEST,
+    PERMISSION_REQUEST,
+    CHANNEL_REQUEST,
+];
 
 const USERNAME: u16 = 0x0006;
 const ERROR_CODE: u16 = 0x0009;
@@ -51,7 +62,12 @@ impl<'a> Stun<'a> {
     }
 
     pub(super) fn is_request(&self) -> bool {
-        self.kind & 0x0110 == 0
+        self.kind & ERROR == 0
+    }
+
+    /// Whether it is an answer, to the last of whatever requests had its transaction, that refuses.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.kind & ERROR == ERROR
     }
 
     /// Whether a request says who asks.
@@ -156,6 +172,24 @@ pub(crate) fn permission_for(datagram: &[u8]) -> Option<SocketAddr> {
     Stun::read(datagram)?.address(XOR_PEER_ADDRESS)
 }
 
+/// Whether it asks for a relayed address, or for something that belongs to one.
+pub(super) fn is_wish(datagram: &[u8]) -> bool {
+    kind(datagram).is_some_and(|kind| WISHES.contains(&kind))
+}
+
+/// Whether it may be the answer to such a request, or its refusal.
+pub(super) fn is_answer(datagram: &[u8]) -> bool {
+    kind(datagram).is_some_and(|kind| {
+        let refused = kind & ERROR == ERROR && WISHES.contains(&(kind & !ERROR));
+        kind == ALLOCATE_SUCCESS || refused
+    })
+}
+
+fn kind(datagram: &[u8]) -> Option<u16> {
+    let kind = datagram.first_chunk()?;
+    Some(u16::from_be_bytes(*kind))
+}
+
 pub(super) fn is_channel_data(datagram: &[u8]) -> bool {
     matches!(datagram.first(), Some(0x40..=0x4F))
 }
@@ -221,6 +255,20 @@ pub(super) mod samples {
         stun(ALLOCATE_ERROR, transaction, &attributes)
     }
 
+    pub(crate) fn refresh(transaction: u8) -> Vec<u8> {
+        stun(REFRESH_REQUEST, transaction, &[(USERNAME, b"ann")])
+    }
+
+    /// There is no such allocation.
+    pub(crate) fn mismatch(transaction: u8) -> Vec<u8> {
+        let value = [&[0, 0, 4, 37][..], b"Allocation Mismatch"].concat();
+        stun(
+            REFRESH_REQUEST | ERROR,
+            transaction,
+            &[(ERROR_CODE, &value)],
+        )
+    }
+
     pub(crate) fn indication(kind: u16, payload: &[u8]) -> Vec<u8> {
         stun(kind, 1, &[(XOR_PEER_ADDRESS, &XORED), (DATA, payload)])
     }
@@ -272,6 +320,9 @@ mod tests {
             assert!(!is_turn(&stun(binding, 1, &[])));
         }
         assert_eq!(open(&allocate(1, true)), None);
+        assert!(is_wish(&refresh(1)) && is_wish(&allocate(1, true)) && !is_wish(&mismatch(1)));
+        assert!(is_answer(&mismatch(1)) && is_answer(&allocated(1)) && !is_answer(&refresh(1)));
+        assert!(!is_wish(&[]) && !is_answer(&[1]) && !is_answer(&stun(0x0111, 1, &[])));
         let Peer::At(address) = at else { return };
         let permission = stun(PERMISSION_REQUEST, 1, &[(XOR_PEER_ADDRESS, &XORED)]);
         assert_eq!(permission_for(&permission), Some(address));

@@ -225,7 +225,7 @@ impl Relays {
         self.known.lock().addresses.get(&address).copied()
     }
 
-    /// The agent asks for a relayed address.
+    /// The agent asks for a relayed address, or for something that belongs to one.
     ///
     /// # Errors
     /// In vain.
@@ -248,6 +248,12 @@ impl Relays {
             Verdict::Pass => return true,
             Verdict::PassRefusal(refusal) => (refusal, true),
             Verdict::HoldRefusal(refusal) => (refusal, false),
+            Verdict::Gone(relayed) => {
+                tracing::debug!(%relayed, "the TURN server was started anew");
+                self.recovery.on_relay_lost(relayed);
+                self.look_for_hope();
+                return false;
+            }
         };
         self.tell(way.1, Some(way.0), code, text);
         self.look_for_hope();

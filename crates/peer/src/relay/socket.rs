@@ -55,7 +55,7 @@ impl RelaySocket {
             // The other side may name any address, a stand-in too.
             return Ok(());
         }
-        if is_allocate(datagram) {
+        if envelope::is_wish(datagram) {
             self.relays.on_request((self.local, place), datagram)?;
         }
         let mut streams = self.streams.lock();
@@ -84,11 +84,7 @@ impl RelaySocket {
         if is_turn(datagram) {
             self.turns.on_arrival();
         }
-        let answer = [envelope::ALLOCATE_SUCCESS, envelope::ALLOCATE_ERROR];
-        if !answer
-            .iter()
-            .any(|kind| datagram.starts_with(&kind.to_be_bytes()))
-        {
+        if !envelope::is_answer(datagram) {
             return true;
         }
         let place = self.relays.stands_for(from);
@@ -167,7 +163,7 @@ impl AsyncUdpSocket for RelaySocket {
             let sent = self.send_by_stream(place, transmit);
             return Poll::Ready(sent.map(|()| transmit.contents.len()));
         }
-        let asked = is_allocate(transmit.contents).then(|| self.relays.place_of(to));
+        let asked = envelope::is_wish(transmit.contents).then(|| self.relays.place_of(to));
         let Some(place) = asked.flatten() else {
             return self.inner.poll_send(cx, transmit);
         };
@@ -209,8 +205,4 @@ impl AsyncUdpSocket for RelaySocket {
     fn max_gro_segments(&self) -> usize {
         self.inner.max_gro_segments()
     }
-}
-
-fn is_allocate(datagram: &[u8]) -> bool {
-    datagram.starts_with(&envelope::ALLOCATE_REQUEST.to_be_bytes())
 }

@@ -332,7 +332,7 @@ impl CongestionController {
                     // So it is, too, if what we send can hardly keep a queue.
                     let arrives = self.acknowledged.rate(SHORT_WINDOWS[0]).unwrap_or(0.0);
                     let taken = arrives < resume / RESUME * OURS || self.target < HARDLY;
-                    if waits > queue / 2 && taken {
+                    if self.queue.stands() > queue / 2 && taken {
                         self.tolerance.stayed(waits);
                     }
                     self.set(resume);

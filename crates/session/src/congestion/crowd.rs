@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::rng::Rng;
-use crate::sim::{CubicWindow, Link, LinkConfig};
+use crate::sim::{CubicWindow, Jitter, Link, LinkConfig};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ pub(super) struct Crowd {
     pub(super) now: MediaTime,
     link: Link<Of>,
     way: Duration,
+    jitter: Jitter,
     calls: Vec<Sender>,
     tcp: Option<Tcp>,
     rng: Rng,
@@ -92,6 +93,7 @@ impl Crowd {
             now: MediaTime::ZERO,
             link: Link::new(bottleneck(kbps, way), seed),
             way,
+            jitter: Jitter::None,
             calls: Vec::new(),
             tcp: None,
             rng: Rng::new(seed),
@@ -99,7 +101,18 @@ impl Crowd {
     }
 
     pub(super) fn set_kbps(&mut self, kbps: u64) {
-        self.link.set_config(bottleneck(kbps, self.way));
+        self.link.set_config(LinkConfig {
+            jitter: self.jitter,
+            ..bottleneck(kbps, self.way)
+        });
+    }
+
+    pub(super) fn set_jitter(&mut self, jitter: Jitter) {
+        self.jitter = jitter;
+        self.link.set_config(LinkConfig {
+            jitter,
+            ..self.link.config().clone()
+        });
     }
 
     /// Another call begins, whose way takes so much more.

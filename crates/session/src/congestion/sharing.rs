@@ -1,6 +1,7 @@
 //! How calls share a link, with each other and with TCP: many runs, since one says little.
 
 use super::crowd::Crowd;
+use crate::sim::Jitter;
 use std::time::Duration;
 
 const WAY: Duration = Duration::from_millis(50);
@@ -175,5 +176,38 @@ fn beside_tcp_a_call_is_neither_starved_nor_starves() {
         assert!(call >= 300e3, "{seed}: {call:.0}");
         assert!(tens[0] >= 150e3, "{seed}: {tens:?}");
         assert!(tcp >= 700e3, "{seed}: {tcp:.0}");
+    }
+}
+
+/// [RFC 8867, 5.1](https://www.rfc-editor.org/rfc/rfc8867#section-5.1), with its jitter and without, and with
+/// more than it asks for.
+#[test]
+fn jitter_is_told_from_a_queue() {
+    let most = Duration::from_millis(30);
+    let cases = [
+        (Jitter::None, 0.93),
+        (Jitter::Gaussian(most), 0.91),
+        (Jitter::Uniform(most), 0.88),
+    ];
+    for (jitter, used) in cases {
+        let phases = [(1_000, 40), (2_500, 20), (600, 20), (1_000, 20)];
+        let mut measured = phases.map(|phase| (phase, Measured::default()));
+        for seed in SEEDS {
+            let mut crowd = Crowd::new(1_000, WAY, seed);
+            crowd.set_jitter(jitter);
+            crowd.call(Duration::ZERO);
+            for ((kbps, seconds), phase) in &mut measured {
+                crowd.set_kbps(*kbps);
+                crowd.pass(*seconds / 2);
+                phase.stretch(&mut crowd, *seconds / 2, *kbps);
+            }
+        }
+        for ((kbps, _), phase) in measured {
+            let phase = phase.sorted(&format!("{kbps} kbit/s, {jitter:?}"));
+            assert!(median(&phase.used) >= used, "{kbps}, {jitter:?}: {phase:?}");
+            // What jitter adds is in it.
+            let queue = median(&phase.queue);
+            assert!(queue <= 0.1, "{kbps}, {jitter:?}: {phase:?}");
+        }
     }
 }

@@ -14,9 +14,9 @@ use std::time::Duration;
 /// Whatever is sent, this much is borne: pictures of others come between…
 const LEAST: Duration = Duration::from_millis(15);
 /// … besides as long as so many bits of ours take…
-const OURS: f64 = 25_000.0;
+const OURS: f64 = 36_000.0;
 /// … but no more than this.
-const MOST: Duration = Duration::from_millis(40);
+const MOST: Duration = Duration::from_millis(48);
 /// A queue shorter than this is none.
 pub(super) const NONE: Duration = Duration::from_millis(12);
 /// A queue that stands although we send less is somebody else's only if it does so again: once, others who

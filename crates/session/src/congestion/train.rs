@@ -12,8 +12,8 @@ const COUPLING: Duration = Duration::from_millis(8);
 const LEAST_PACKETS: usize = 3;
 /// A train's way in takes this long at least, or its rate cannot be told.
 const LEAST_TIME: Duration = Duration::from_millis(4);
-/// So many trains have a say, for so long.
-const REMEMBERED: usize = 5;
+/// So many trains have a say, for so long: jitter makes each of them longer or shorter by chance.
+const REMEMBERED: usize = 11;
 const VALID: Duration = Duration::from_millis(1_500);
 
 #[derive(Debug, Default)]

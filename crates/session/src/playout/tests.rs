@@ -1,5 +1,5 @@
 use super::*;
-use crate::sim::{Link, LinkConfig};
+use crate::sim::{Jitter, Link, LinkConfig};
 use proptest::prelude::*;
 
 const FRAME: i64 = 33_333_333;
@@ -89,7 +89,7 @@ fn jitter_is_evened_out_by_as_much_as_it_is() {
     let mut scheduler = PlayoutScheduler::new(ClockRate::VIDEO);
     let link = LinkConfig {
         delay: ms(40),
-        jitter: ms(20),
+        jitter: Jitter::Uniform(ms(20)),
         ..LinkConfig::default()
     };
     let shown = show(&mut scheduler, link, 900, |_| Duration::ZERO);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use self::call::{Call, Got};
 use super::*;
-use crate::sim::{LinkConfig, Loss};
+use crate::sim::{Jitter, LinkConfig, Loss};
 use crate::{PlayoutScheduler, RtpClock, Vp8Packetizer};
 
 const MS: Duration = Duration::from_millis(1);
@@ -62,7 +62,7 @@ fn reordering_and_copies_lose_nothing() {
     with_seeds(|seed| {
         let link = LinkConfig {
             delay: MS * 20,
-            jitter: MS * 10,
+            jitter: Jitter::Uniform(MS * 10),
             reorder: 0.05,
             reorder_by: MS * 40,
             duplicate: 0.05,
@@ -291,7 +291,7 @@ fn a_lossy_link_is_watched_without_a_freeze() {
     with_seeds(|seed| {
         let link = LinkConfig {
             delay: MS * 20,
-            jitter: MS * 8,
+            jitter: Jitter::Uniform(MS * 8),
             loss: Loss::Random(0.01),
             ..LinkConfig::default()
         };

@@ -12,7 +12,7 @@ mod tcp;
 
 pub(crate) use measured::{Measured, Row, summary};
 
-use duet_network::{LinkConfig, run};
+use duet_network::{Jitter, LinkConfig, run};
 use scene::Scene;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ pub(crate) struct Setting {
     /// Decides what is lost, and how long each datagram takes.
     pub(crate) seed: u64,
     /// On every link, at most.
-    pub(crate) jitter: Duration,
+    pub(crate) jitter: Jitter,
 }
 
 impl Setting {
@@ -150,7 +150,7 @@ pub(crate) const ALL: &[Experiment] = &[
         title: "Each datagram takes up to 30 ms more, up to 800 kbit/s",
         section: None,
         run: |setting| {
-            let jitter = Duration::from_millis(30);
+            let jitter = Jitter::Uniform(Duration::from_millis(30));
             run(losses::steady(Setting { jitter, ..setting }, 0.0, 800_000))
         },
     },

@@ -6,10 +6,14 @@ use duet_media::{Clock, MediaTime};
 use duet_network::{
     Call, CallConfig, Flow, LinkConfig, Sends, Tcp, Viewed, VirtualClock, Wire, percentile,
 };
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use std::sync::Arc;
 use std::time::Duration;
 
 const STEP: Duration = Duration::from_millis(100);
+/// A call begins up to so much later, by the seed: runs would be alike on links that lose and delay nothing.
+const LATER_MS: u64 = 1_000;
 
 /// A scene; its first call's links are everybody's.
 pub(crate) struct Scene {
@@ -20,6 +24,7 @@ pub(crate) struct Scene {
     farther: Vec<Duration>,
     transfers: Vec<Tcp>,
     clock: Arc<VirtualClock>,
+    luck: StdRng,
     links: [LinkConfig; 2],
     /// What the links could carry from when on: forth, and back.
     capacity: [Vec<(MediaTime, Option<u64>)>; 2],
@@ -50,6 +55,7 @@ impl Scene {
             farther: Vec::new(),
             transfers: Vec::new(),
             clock,
+            luck: StdRng::seed_from_u64(setting.seed),
             links: [forth.clone(), back.clone()],
             capacity: [Vec::new(), Vec::new()],
             rows: Vec::new(),
@@ -86,6 +92,8 @@ impl Scene {
         self.wire.set_farther(a, b, farther);
         self.wire.set_farther(b, a, farther);
         self.farther.push(farther);
+        let later = Duration::from_millis(self.luck.random_range(0..LATER_MS));
+        self.clock.sleep_until(self.clock.now() + later).await;
         self.calls
             .push(Call::over(&self.wire, n, &self.config).await);
     }
@@ -393,12 +401,12 @@ fn tenths(value: f64) -> f64 {
 mod tests {
     use super::super::SECOND;
     use super::*;
-    use duet_network::run;
+    use duet_network::{Jitter, run};
 
     fn setting() -> Setting {
         Setting {
             seed: 1,
-            jitter: Duration::ZERO,
+            jitter: Jitter::None,
         }
     }
 

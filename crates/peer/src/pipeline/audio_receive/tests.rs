@@ -7,7 +7,7 @@ use duet_codec::{AudioEncoder, AudioEncoderConfig, VideoCodec, VideoEncoder, Vid
 use duet_devices::synthetic::marks::audio::{Listener, pattern_hz};
 use duet_devices::synthetic::{Painter, hear, marks};
 use duet_media::{I420Buffer, ManualClock, VideoFrame};
-use duet_session::sim::{Link, LinkConfig, Loss};
+use duet_session::sim::{Jitter, Link, LinkConfig, Loss};
 use duet_session::{RedHistory, RtpClock, Vp8Packetizer};
 
 const STEP: Duration = Duration::from_millis(1);
@@ -56,7 +56,7 @@ struct Camera {
 fn link(delay_ms: u64, loss: Loss) -> LinkConfig {
     LinkConfig {
         delay: Duration::from_millis(delay_ms),
-        jitter: Duration::from_millis(3),
+        jitter: Jitter::Uniform(Duration::from_millis(3)),
         loss,
         ..Default::default()
     }

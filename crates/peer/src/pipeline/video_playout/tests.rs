@@ -4,7 +4,7 @@ use super::*;
 use duet_codec::{VideoCodec, VideoEncoder, VideoEncoderConfig};
 use duet_devices::synthetic::{Painter, marks};
 use duet_media::ManualClock;
-use duet_session::sim::{Link, LinkConfig, Loss};
+use duet_session::sim::{Jitter, Link, LinkConfig, Loss};
 use duet_session::{RtpClock, Vp8Packetizer};
 
 const WIDTH: u32 = 320;
@@ -164,7 +164,7 @@ fn jitter_is_evened_out() {
     let mut call = Call::new(
         LinkConfig {
             delay: Duration::from_millis(20),
-            jitter: Duration::from_millis(40),
+            jitter: Jitter::Uniform(Duration::from_millis(40)),
             ..Default::default()
         },
         2,
