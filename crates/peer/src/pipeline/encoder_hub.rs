@@ -2,6 +2,7 @@
 
 use super::audio_hub::{AudioSendSettings, OutboundAudio, Sound};
 use super::outbox::Outbox;
+use super::scaled::ScaledSources;
 use super::stats::OutboundVideoStats;
 use super::subscription::{Group, Hub, Kind, Member, Subscription};
 use super::tiers::{Placement, Reach, TIERS};
@@ -85,7 +86,7 @@ impl EncoderHub {
     /// Like [`EncoderHub::with_video_encoders`], with encoders that run where `workers` says.
     pub fn on(workers: Workers, clock: Arc<dyn Clock>, make: MakeVideoEncoder) -> Self {
         EncoderHub {
-            video: Hub::new((clock.clone(), make, workers)),
+            video: Hub::new((clock.clone(), make, workers, ScaledSources::default())),
             audio: Hub::new((clock, workers)),
         }
     }
@@ -229,7 +230,7 @@ impl Kind for Pictures {
     type Key = (u64, Option<u64>, u8);
     type Encoders = Tiers;
     type Seat = Seat;
-    type Context = (Arc<dyn Clock>, MakeVideoEncoder, Workers);
+    type Context = (Arc<dyn Clock>, MakeVideoEncoder, Workers, ScaledSources);
 
     fn key(settings: &VideoSendSettings) -> Self::Key {
         let frame_rate = settings.max_frame_rate.map(f64::to_bits);
@@ -244,7 +245,7 @@ impl Kind for Pictures {
         &viewer.outbox
     }
 
-    fn settle(group: &mut Group<Self>, (clock, make, workers): &Self::Context) {
+    fn settle(group: &mut Group<Self>, (clock, make, workers, sources): &Self::Context) {
         let Group {
             track,
             settings,
@@ -296,12 +297,13 @@ impl Kind for Pictures {
                 Some(encoding) => encoding.set_target_bitrate(target),
                 None => {
                     let (clock, make) = (clock.clone(), make.clone());
-                    *encoding =
-                        VideoEncoding::start(track, settings, target, clock, make, *workers)
-                            .inspect_err(
-                                |error| tracing::error!(%error, "no thread for an encoder"),
-                            )
-                            .ok();
+                    let sizes = sources.of(track.id());
+                    let started = VideoEncoding::start(
+                        track, settings, target, &sizes, clock, make, *workers,
+                    );
+                    *encoding = started
+                        .inspect_err(|error| tracing::error!(%error, "no thread for an encoder"))
+                        .ok();
                 }
             }
         }

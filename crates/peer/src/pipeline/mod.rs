@@ -19,6 +19,7 @@ mod freeze;
 mod last_second;
 mod outbox;
 mod resample;
+mod scaled;
 mod shaper;
 mod stats;
 mod subscription;

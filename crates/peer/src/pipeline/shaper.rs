@@ -1,34 +1,35 @@
 //! From the source's pictures to those that an encoder is to get: fewer, and smaller.
+//!
+//! Not concerned with other encoders of the same track, which may want the same size: that is
+//! [`scaled`](super::scaled)'s business.
 
 use super::VideoSendSettings;
-use duet_media::{I420Buffer, MediaTime, Pool, VideoFrame};
+use super::scaled::{ScaledSource, Wish};
+use duet_media::{I420Buffer, MediaTime, VideoFrame};
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Drops pictures above the frame rate and scales down the rest.
 pub(super) struct Shaper {
     pace: Pace,
-    scale: f64,
-    resizer: Resizer,
-    pool: Pool<I420Buffer>,
+    wish: Wish,
 }
 
 impl Shaper {
-    pub(super) fn new(settings: &VideoSendSettings) -> Self {
+    pub(super) fn new(settings: &VideoSendSettings, source: &Arc<ScaledSource>) -> Self {
         Shaper {
             pace: Pace::new(settings.max_frame_rate),
-            scale: settings.scale_resolution_down_by.max(1.0),
-            resizer: Resizer::new(),
-            pool: Pool::new(2),
+            wish: source.wish(settings.scale_resolution_down_by),
         }
     }
 
     /// Takes on other settings.
     pub(super) fn set(&mut self, settings: &VideoSendSettings) {
         self.pace.set(settings.max_frame_rate);
-        self.scale = settings.scale_resolution_down_by.max(1.0);
+        self.wish.set(settings.scale_resolution_down_by);
     }
 
     /// Whether a picture of that time is wanted; ask once for each.
@@ -36,39 +37,19 @@ impl Shaper {
         self.pace.admit(capture_time)
     }
 
-    /// The picture in the size in which it is sent: even, so that no decoder has to guess at half a
-    /// chroma sample. `None` for a picture that has no pixels.
-    pub(super) fn shape(&mut self, frame: &VideoFrame) -> Option<VideoFrame> {
-        let (width, height) = self.shaped((frame.width(), frame.height()));
-        if frame.width() == 0 || frame.height() == 0 {
-            return None;
-        }
-        if (width, height) == (frame.width(), frame.height()) {
-            return Some(frame.clone());
-        }
-        let Shaper { resizer, pool, .. } = self;
-        let buffer = pool
-            .try_fill(|to| resize(resizer, &frame.buffer, to, width, height))
-            .ok()?;
-        Some(VideoFrame::new(buffer, frame.capture_time))
+    /// The picture in the size in which it is sent. `None` for a picture that has no pixels.
+    pub(super) fn shape(&self, frame: &VideoFrame) -> Option<VideoFrame> {
+        self.wish.picture(frame)
     }
 
     /// The size in which a picture of that size is sent.
-    pub(super) fn shaped(&self, (width, height): (u32, u32)) -> (u32, u32) {
-        (self.scaled(width), self.scaled(height))
-    }
-
-    fn scaled(&self, length: u32) -> u32 {
-        if self.scale <= 1.0 {
-            return length;
-        }
-        let scaled = (f64::from(length) / self.scale).round() as u32;
-        (scaled & !1).max(2).min(length)
+    pub(super) fn shaped(&self, size: (u32, u32)) -> (u32, u32) {
+        self.wish.size(size)
     }
 }
 
 /// Scales each plane on its own. Not cropped: aspect ratios differ by the rounding at most.
-fn resize(
+pub(super) fn resize(
     resizer: &mut Resizer,
     from: &I420Buffer,
     to: &mut I420Buffer,
@@ -102,7 +83,7 @@ fn resize(
 }
 
 /// A buffer and its size disagree.
-struct Unscalable;
+pub(super) struct Unscalable;
 
 /// Lets through at most so many pictures a second, evenly.
 struct Pace {
@@ -183,7 +164,6 @@ impl RateMeter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     fn settings(scale: f64, rate: Option<f64>) -> VideoSendSettings {
         VideoSendSettings {
@@ -193,8 +173,12 @@ mod tests {
         }
     }
 
+    fn shaper(scale: f64, rate: Option<f64>) -> Shaper {
+        Shaper::new(&settings(scale, rate), &Arc::default())
+    }
+
     fn admitted(rate: f64, frames: impl Iterator<Item = i64>) -> Vec<i64> {
-        let mut shaper = Shaper::new(&settings(1.0, Some(rate)));
+        let mut shaper = shaper(1.0, Some(rate));
         frames
             .filter(|millis| shaper.admit(MediaTime::from_millis(*millis)))
             .collect()
@@ -233,7 +217,7 @@ mod tests {
         u.fill(90);
         v.fill(160);
         let frame = VideoFrame::new(Arc::new(picture), MediaTime::ZERO);
-        let mut shaper = Shaper::new(&settings(2.0, None));
+        let shaper = shaper(2.0, None);
         let small = shaper.shape(&frame).unwrap();
         assert_eq!((small.width(), small.height()), (32, 24));
         assert_eq!((small.buffer.y()[2], small.buffer.y()[29]), (50, 200));
@@ -243,7 +227,7 @@ mod tests {
 
     #[test]
     fn unscaled_pictures_are_not_copied_and_empty_ones_not_sent() {
-        let mut shaper = Shaper::new(&settings(0.5, None));
+        let shaper = shaper(0.5, None);
         let frame = VideoFrame::new(Arc::new(I420Buffer::new(65, 49)), MediaTime::ZERO);
         let same = shaper.shape(&frame).unwrap();
         assert!(Arc::ptr_eq(&frame.buffer, &same.buffer));

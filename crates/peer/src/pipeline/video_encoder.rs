@@ -6,6 +6,7 @@ use super::VideoSendSettings;
 use super::encoder_hub::MakeVideoEncoder;
 use super::last_second::LastSecond;
 use super::outbox::Outbox;
+use super::scaled::ScaledSource;
 use super::shaper::{RateMeter, Shaper};
 use super::worker::{self, Next, Waker, Work, Workers};
 use duet_codec::{CodecError, EncodedVideo, VideoEncoder, VideoEncoderConfig};
@@ -111,6 +112,7 @@ impl VideoEncoding {
         track: &MediaStreamTrack,
         settings: &VideoSendSettings,
         target_bitrate: u32,
+        sizes: &Arc<ScaledSource>,
         clock: Arc<dyn Clock>,
         make: MakeVideoEncoder,
         workers: Workers,
@@ -139,7 +141,7 @@ impl VideoEncoding {
             .map_or(frame_rate, |max| max.min(frame_rate));
         let encoder = Worker {
             shared: shared.clone(),
-            shaper: Shaper::new(settings),
+            shaper: Shaper::new(settings, sizes),
             temporal_layers: settings.temporal_layers,
             meter: RateMeter::new(frame_rate),
             make,
