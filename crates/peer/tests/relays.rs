@@ -64,6 +64,8 @@ impl Call {
         b.connected().await;
         let connecting = begun.elapsed();
         let seen = b.track().await.track;
+        // A muted track is black.
+        common::unmuted(&seen).await;
         Call {
             a,
             b,
@@ -81,7 +83,11 @@ impl Call {
             let Frame::Video(picture) = viewer.frame().await else {
                 panic!("a picture");
             };
-            let read = marks::read(&picture.buffer).expect("a whole picture");
+            let Some(read) = marks::read(&picture.buffer) else {
+                let (width, height) = (picture.width(), picture.height());
+                let shades = picture.buffer.y().iter().step_by(997).collect::<Vec<_>>();
+                panic!("not to be read after {numbers:?}: {width}x{height}, {shades:?}");
+            };
             if numbers.last() != Some(&read.frame_number) {
                 numbers.push(read.frame_number);
             }
@@ -186,7 +192,9 @@ async fn a_call_goes_over_ipv6_alone_and_through_relays_that_are_reached_by_it()
     let call = Call::configured(direct, context.clone()).await;
     call.read_pictures(10).await;
     let [local, remote] = ways(&call.a.pc).await;
-    assert_eq!((&*local.0, &*remote.0), ("host", "host"));
+    // A check may come before the candidate that it is sent from.
+    assert_eq!(local.0, "host");
+    assert!(matches!(&*remote.0, "host" | "prflx"), "{remote:?}");
     call.close().await;
 
     let relayed = [server.udp6(), server.tcp6()].map(|url| through(ice_server(url)));

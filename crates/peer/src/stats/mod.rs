@@ -192,7 +192,11 @@ impl Shared {
         substrate
             .iter()
             .for_each(|entry| report.add_transport(entry));
-        report.add_found_candidate();
+        if let Some(id) = report.found_candidate() {
+            // The pair may be newer than what we were told.
+            self.follow_pair().await;
+            report.add_found_candidate(id);
+        }
         for channel in self.channels() {
             let buffered = channel.buffered_amount().await;
             report.add_channel(&channel, buffered);

@@ -113,21 +113,21 @@ impl Report<'_> {
     }
 
     /// The other side's candidate in use may have been found by its checks alone: then the substrate's list
-    /// does not have it.
-    pub(super) fn add_found_candidate(&mut self) {
-        let pair = self.peer.dtls.ice_transport().get_selected_candidate_pair();
-        let transport = self.list.iter().find(|stats| stats.kind == "transport");
-        let selected = transport.and_then(|stats| stats.text("selectedCandidatePairId"));
-        let named = selected.and_then(|id| {
-            let stats = self.list.iter().find(|stats| stats.id == id)?;
-            Some(stats.text("remoteCandidateId")?.to_owned())
-        });
-        let (Some(pair), Some(id)) = (pair, named) else {
+    /// does not have it, and this is its id.
+    pub(super) fn found_candidate(&self) -> Option<String> {
+        let transport = self.list.iter().find(|stats| stats.kind == "transport")?;
+        let selected = transport.text("selectedCandidatePairId")?;
+        let pair = self.list.iter().find(|stats| stats.id == selected)?;
+        let id = pair.text("remoteCandidateId")?;
+        let listed = self.list.iter().any(|stats| stats.id == id);
+        (!listed).then(|| id.to_owned())
+    }
+
+    /// Adds it.
+    pub(super) fn add_found_candidate(&mut self, id: String) {
+        let Some(pair) = self.peer.dtls.ice_transport().get_selected_candidate_pair() else {
             return;
         };
-        if self.list.iter().any(|stats| stats.id == id) {
-            return;
-        }
         let remote = pair.remote;
         self.add(
             "remote-candidate",

@@ -100,6 +100,12 @@ impl Shared {
             {
                 return Some(dtls);
             }
+            // Who only receives has no sender.
+            if let Ok(Some(receiver)) = known.transceiver.receiver().await
+                && let Ok(Some(dtls)) = receiver.transport().await
+            {
+                return Some(dtls);
+            }
         }
         None
     }
