@@ -72,6 +72,7 @@ def measure(sender, receiver, phases, max_kbps=None, transfer=False):
     return {"sender": sender, "receiver": receiver, "first_frame_ms": first_frame_ms, "phases": results,
             "whole": delivered(received["frames"], boundaries[0], boundaries[-1]), "sizes": received["sizes"],
             "frames": received["frames"], "start_ms": start * 1000, "bins": bins, "heard": snapshots[-1]["stat"].get("heard"),
+            "fec": snapshots[-1]["stat"].get("fec"),
             "others_cpu": round(max(0, busy - ours) / (phases[-1][0] or 1), 2), "load1": round(os.getloadavg()[0], 2)}
 
 
