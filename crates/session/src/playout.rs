@@ -67,6 +67,13 @@ impl InForce {
             media,
         }
     }
+
+    fn at_most(self, limit: i64) -> InForce {
+        InForce {
+            offset: self.offset.min(limit),
+            ..self
+        }
+    }
 }
 
 /// When a frame came.
@@ -106,8 +113,8 @@ impl PlayoutScheduler {
     pub const WINDOW: usize = 100;
     /// Of so much captured time (nanoseconds).
     const MEMORY: i64 = 3_500_000_000;
-    /// A frame is never held back longer than this, unless [`set_min_delay`](Self::set_min_delay) asks
-    /// for more.
+    /// A frame is never shown later than this after the fastest of late could be decoded, unless it comes
+    /// later or [`set_min_delay`](Self::set_min_delay) asks for more.
     pub const MAX_DELAY: Duration = Duration::from_millis(300);
     /// A capture time this far off the others' starts a new measure.
     const RESTART: i64 = 1_000_000_000;
@@ -155,12 +162,13 @@ impl PlayoutScheduler {
         self.measure(media, arrival);
         let decodable_at = arrival.decodable_at;
         let (own, target) = self.targets(decodable_at);
-        self.own = Some(InForce::follow(self.own, own, media));
-        let current = InForce::follow(self.current, target, media);
-        let offset = current.offset;
+        let limits = [self.max_delay, self.max_delay.max(self.min_delay)];
+        let [own_limit, limit] = limits.map(|limit| self.latest(limit));
+        self.own = Some(InForce::follow(self.own, own, media).at_most(own_limit));
+        let current = InForce::follow(self.current, target, media).at_most(limit);
         self.current = Some(current);
-        let latest = decodable_at + self.max_delay.max(self.min_delay);
-        let due = MediaTime::from_nanos(media.saturating_add(offset)).min(latest);
+        let due = MediaTime::from_nanos(media.saturating_add(current.offset))
+            .min(decodable_at + self.max_delay.max(self.min_delay));
         self.lateness = decodable_at.saturating_since(due);
         let at = due.max(decodable_at).max(self.last.unwrap_or(decodable_at));
         self.last = Some(at);
@@ -255,6 +263,14 @@ impl PlayoutScheduler {
         let own = usual.saturating_add(self.recovery.wanted(now, self.interval));
         let min_delay = i64::try_from(self.min_delay.as_nanos()).unwrap_or(i64::MAX);
         (own, own.max(fastest.saturating_add(min_delay)))
+    }
+
+    /// The offset of what is shown `limit` after the fastest. What is in force has to keep it too: a picture
+    /// that were only shown sooner than that says would have its sound wait for what does not happen.
+    fn latest(&self, limit: Duration) -> i64 {
+        let limit = i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX);
+        self.fastest()
+            .map_or(i64::MAX, |fastest| fastest.saturating_add(limit))
     }
 
     fn after_fastest(&self, offset: Option<InForce>) -> Duration {

@@ -173,6 +173,20 @@ fn lip_sync_gets_the_delay_it_asks_for() {
 }
 
 #[test]
+fn no_longer_delay_is_told_than_is_kept() {
+    let mut scheduler = PlayoutScheduler::new(ClockRate::VIDEO);
+    // More of them are late, and by more, than is waited for.
+    let late = |n: i64| if n % 10 == 0 { ms(500) } else { Duration::ZERO };
+    show(&mut scheduler, LinkConfig::default(), 300, late);
+    for told in [scheduler.delay(), scheduler.needed_delay()] {
+        assert!(
+            told.abs_diff(PlayoutScheduler::MAX_DELAY) < ms(1),
+            "{told:?}"
+        );
+    }
+}
+
+#[test]
 fn a_delay_no_longer_asked_for_is_soon_gone() {
     let mut scheduler = PlayoutScheduler::new(ClockRate::VIDEO);
     scheduler.set_min_delay(ms(400));
