@@ -28,6 +28,10 @@ pub struct FecPolicy {
     /// Share of packets lost, as it is remembered.
     loss: f64,
     updated: Option<MediaTime>,
+    /// The shortest round trip of late, and when it was.
+    shortest: Option<(Duration, MediaTime)>,
+    /// Since when the way is known.
+    known: Option<MediaTime>,
     /// Since when something has been lost all the time.
     losing: Option<MediaTime>,
     on: bool,
@@ -38,11 +42,16 @@ impl FecPolicy {
     const BEGINS: (f64, Duration) = (0.01, Duration::from_millis(150));
     /// … costs so long a wait, and ends below these.
     const ENDS: (f64, Duration) = (0.004, Duration::from_millis(120));
-    /// It begins after so long, for what is lost when a call begins or a way changes tells nothing of what will
-    /// be; or at once where more than this is lost.
+    /// What is lost in the first moments is what the way is too narrow for.
+    const FINDS_ITS_RATE: Duration = Duration::from_secs(3);
+    /// It begins after so long, for what is lost when a way changes tells nothing of what will be; or at once
+    /// where more than this is lost.
     const PERSISTS: (Duration, f64) = (Duration::from_millis(1_500), 0.15);
     /// How long it takes to believe that more is lost, and that less is.
     const MEMORY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+    /// A round trip is the way's if it was not shorter for so long: what it takes more is a queue, for which fewer
+    /// packets are the remedy, not more.
+    const SHORTEST_OF: Duration = Duration::from_secs(10);
     /// Of pictures, so many may have to ask; of key frames.
     const RESIDUAL: (f64, f64) = (0.01, 0.001);
     /// Repair packets for a packet, at most, by the share lost: this many times it…
@@ -71,7 +80,15 @@ impl FecPolicy {
         let believed = 1.0 - (-since.as_secs_f64() / memory.as_secs_f64()).exp();
         self.loss += (reported - self.loss) * believed;
         let (loss, wait) = if self.on { Self::ENDS } else { Self::BEGINS };
-        let asking = path.round_trip.map(|round_trip| self.wait(round_trip));
+        if let Some(round_trip) = path.round_trip {
+            self.known = self.known.or(Some(now));
+            let holds = self.shortest.filter(|(shortest, at)| {
+                *shortest < round_trip && now.saturating_since(*at) < Self::SHORTEST_OF
+            });
+            self.shortest = holds.or(Some((round_trip, now)));
+        }
+        let asking = path.round_trip.and(self.shortest);
+        let asking = asking.map(|(round_trip, _)| self.wait(round_trip));
         let (persists, much) = Self::PERSISTS;
         self.losing = match reported >= Self::BEGINS.0 {
             true => self.losing.or(Some(now)),
@@ -79,7 +96,10 @@ impl FecPolicy {
         };
         let losing = self.losing.map(|since| now.saturating_since(since));
         let persisted = losing.is_some_and(|losing| losing >= persists || reported >= much);
-        self.on = (self.on || persisted)
+        let settled = self
+            .known
+            .is_some_and(|since| now.saturating_since(since) >= Self::FINDS_ITS_RATE);
+        self.on = (self.on || persisted && settled)
             && self.loss >= loss
             && asking.is_some_and(|asking| asking >= wait);
     }
@@ -183,6 +203,16 @@ mod tests {
         unknown.update(path, MediaTime::ZERO);
         assert!(!unknown.is_on());
         assert_eq!(held(0.0, FAR).repairs(10, true), 0);
+    }
+
+    #[test]
+    fn a_queue_is_no_long_way() {
+        let mut policy = FecPolicy::new();
+        hold(&mut policy, 0.0, 1.0, 0.0, NEAR);
+        hold(&mut policy, 1.0, 8.0, 0.05, FAR);
+        assert!(!policy.is_on(), "it was short a moment ago");
+        hold(&mut policy, 9.0, 5.0, 0.05, FAR);
+        assert!(policy.is_on(), "it has become long");
     }
 
     #[test]

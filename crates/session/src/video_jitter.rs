@@ -146,6 +146,16 @@ impl VideoJitterBuffer {
 
     /// Takes in a packet that came at `now`. [`poll`](Self::poll) afterwards, until it has nothing.
     pub fn push(&mut self, packet: RtpPacket, now: MediaTime) {
+        self.take_in(packet, now, false);
+    }
+
+    /// The same for a packet that was lost and made of others (forward error correction): it tells nothing of
+    /// the path's jitter.
+    pub fn push_made(&mut self, packet: RtpPacket, now: MediaTime) {
+        self.take_in(packet, now, true);
+    }
+
+    fn take_in(&mut self, packet: RtpPacket, now: MediaTime, made: bool) {
         self.counters.received += 1;
         let part = if packet.payload.is_empty() {
             self.counters.padding += 1;
@@ -184,7 +194,7 @@ impl VideoJitterBuffer {
             timestamp: self.timestamps.unwrap(packet.timestamp),
             arrival: now,
             marker: packet.marker,
-            recovered: highest.is_some_and(|highest| number < highest),
+            recovered: made || highest.is_some_and(|highest| number < highest),
             part,
         };
         self.store.insert(number, slot);

@@ -56,6 +56,13 @@ impl Receive {
         }
     }
 
+    /// A packet that repair packets made: it did not come late by itself.
+    fn push_made(&self, packet: RtpPacket, arrival: MediaTime) {
+        if let Receive::Video(inbound) = self {
+            inbound.push_made(packet, arrival);
+        }
+    }
+
     fn on_sender_report(&self, ntp: u64, rtp: u32) {
         match self {
             Receive::Audio(inbound) => inbound.on_sender_report(ntp, rtp),
@@ -99,8 +106,11 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    pub(super) fn deliver(self: &Arc<Self>, packet: RtpPacket, arrival: MediaTime) {
-        self.receive.push(packet, self.sound, arrival);
+    pub(super) fn deliver(self: &Arc<Self>, packet: RtpPacket, made: bool, arrival: MediaTime) {
+        match made {
+            true => self.receive.push_made(packet, arrival),
+            false => self.receive.push(packet, self.sound, arrival),
+        }
         if !self.flowing.load(Ordering::Relaxed) && !self.flowing.swap(true, Ordering::AcqRel) {
             (self.on_flow)(self.clone());
         }
@@ -136,6 +146,24 @@ impl Route {
             }
         }
     }
+}
+
+/// How a packet came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Own,
+    /// Because it was asked for.
+    Again,
+    /// It did not: repair packets made it.
+    Made,
+}
+
+/// A packet for its receiver.
+pub(super) struct Delivery {
+    pub(super) route: Arc<Route>,
+    pub(super) packet: RtpPacket,
+    /// It never came: repair packets made it.
+    pub(super) made: bool,
 }
 
 /// What was received of a stream, retransmissions included.
@@ -267,7 +295,7 @@ impl Incoming {
         packet: rtp::Packet,
         now: Instant,
         arrival: MediaTime,
-    ) -> Vec<(Arc<Route>, RtpPacket)> {
+    ) -> Vec<Delivery> {
         let ssrc = packet.header.ssrc;
         if let Some(primary) = self.fec.get(&ssrc).copied() {
             return self.on_repair(primary, &packet, now, arrival);
@@ -297,18 +325,21 @@ impl Incoming {
         let Some(packet) = original else {
             return Vec::new();
         };
-        let again = retransmitted.is_some();
+        let how = match retransmitted {
+            Some(_) => Way::Again,
+            None => Way::Own,
+        };
         let made = match &mut stream.recovery {
-            Some(recovery) => recovery.on_packet(&packet, again),
+            Some(recovery) => recovery.on_packet(&packet, how == Way::Again),
             None => Vec::new(),
         };
         let mut new: Vec<_> = stream
-            .accept(packet, again, now, arrival)
+            .accept(packet, how, now, arrival)
             .into_iter()
             .collect();
         let made = made
             .into_iter()
-            .filter_map(|made| stream.accept(made, false, now, arrival));
+            .filter_map(|made| stream.accept(made, Way::Made, now, arrival));
         new.extend(made);
         new
     }
@@ -320,7 +351,7 @@ impl Incoming {
         packet: &rtp::Packet,
         now: Instant,
         arrival: MediaTime,
-    ) -> Vec<(Arc<Route>, RtpPacket)> {
+    ) -> Vec<Delivery> {
         let number = self.bindings.get(&primary).and_then(|b| b.number_extension);
         let Some(stream) = self.streams.get_mut(&primary) else {
             return Vec::new();
@@ -330,7 +361,7 @@ impl Incoming {
         let begin = || Recovery::new(primary, number, now);
         let recovery = stream.recovery.get_or_insert_with(begin);
         let made = recovery.on_repair(&packet.payload, now).into_iter();
-        made.filter_map(|made| stream.accept(made, false, now, arrival))
+        made.filter_map(|made| stream.accept(made, Way::Made, now, arrival))
             .collect()
     }
 
@@ -518,14 +549,14 @@ impl Stream {
         Some(rtp::Packet { header, payload })
     }
 
-    /// A packet of the stream, by whichever way it came; `again`: because it was asked for.
+    /// A packet of the stream, by whichever way it came.
     fn accept(
         &mut self,
         packet: rtp::Packet,
-        again: bool,
+        how: Way,
         now: Instant,
         arrival: MediaTime,
-    ) -> Option<(Arc<Route>, RtpPacket)> {
+    ) -> Option<Delivery> {
         let rtp::Packet { header, payload } = packet;
         let (number, payload_type) = (header.sequence_number, header.payload_type);
         if !self.route.plays(payload_type, self.payload_type) {
@@ -541,7 +572,7 @@ impl Stream {
         if self.nack {
             let repaired = self.recovery.as_ref().is_some_and(|r| r.flows(now));
             self.tracker.set_repaired(repaired);
-            self.tracker.on_packet(number, again, now);
+            self.tracker.on_packet(number, how == Way::Again, now);
             if self.tracker.next_due().is_some() && begins_key_frame(&payload) {
                 self.tracker.forget_before(number);
             }
@@ -559,7 +590,11 @@ impl Stream {
             ssrc: header.ssrc,
             payload,
         };
-        Some((self.route.clone(), packet))
+        Some(Delivery {
+            route: self.route.clone(),
+            packet,
+            made: how == Way::Made,
+        })
     }
 
     fn counters(&self) -> InboundCounters {

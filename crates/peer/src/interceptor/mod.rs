@@ -31,7 +31,7 @@ use duet_media::{Clock, MediaKind, MediaTime};
 use duet_session::{FecPath, TemporalLayer};
 use estimate::{Estimator, SharedEstimate};
 use guard::Guard;
-use incoming::Incoming;
+use incoming::{Delivery, Incoming};
 use outgoing::Outgoing;
 use parking_lot::Mutex;
 use retransmissions::RetransmissionCounter;
@@ -457,8 +457,13 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for MediaLink {
                     return Ok(());
                 };
                 let received = self.path.incoming.lock().on_rtp(packet, msg.now, arrival);
-                for (route, packet) in received {
-                    route.deliver(packet, arrival);
+                for Delivery {
+                    route,
+                    packet,
+                    made,
+                } in received
+                {
+                    route.deliver(packet, made, arrival);
                 }
             }
             Packet::Rtcp(packets) => {

@@ -116,6 +116,11 @@ impl VideoPlayout {
         self.jitter.push(packet, arrival);
     }
 
+    /// The same for a packet that was made of others.
+    pub(super) fn push_made(&mut self, packet: RtpPacket, arrival: MediaTime) {
+        self.jitter.push_made(packet, arrival);
+    }
+
     pub(super) fn on_sender_report(&mut self, ntp: NtpTime, rtp_timestamp: u32) {
         self.timeline.on_sender_report(ntp, rtp_timestamp);
     }

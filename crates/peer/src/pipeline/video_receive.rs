@@ -80,6 +80,15 @@ impl InboundVideo {
 
     /// A packet of this track that arrived at `arrival`. Never blocks.
     pub fn push(&self, packet: RtpPacket, arrival: MediaTime) {
+        self.take_in(packet, arrival, false);
+    }
+
+    /// The same for a packet that never came, and was made of what did: how late it is tells nothing of the path.
+    pub(crate) fn push_made(&self, packet: RtpPacket, arrival: MediaTime) {
+        self.take_in(packet, arrival, true);
+    }
+
+    fn take_in(&self, packet: RtpPacket, arrival: MediaTime, made: bool) {
         let mut inbox = self.shared.inbox.lock();
         if inbox.closed {
             return;
@@ -95,7 +104,7 @@ impl InboundVideo {
         let place = (packet.sequence_number, packet.timestamp);
         let wake = packet.marker || expected != Some(place) || inbox.packets.len() >= WAKE_AFTER;
         inbox.last = Some(place);
-        inbox.packets.push((packet, arrival));
+        inbox.packets.push((packet, arrival, made));
         inbox.wake |= wake;
         drop(inbox);
         if wake {
@@ -184,7 +193,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Inbox {
-    packets: Vec<(RtpPacket, MediaTime)>,
+    packets: Vec<(RtpPacket, MediaTime, bool)>,
     /// Sequence number and timestamp of the last one.
     last: Option<(u16, u32)>,
     overflow: u64,
@@ -214,7 +223,7 @@ struct Worker {
     source: MediaSource,
     /// Made with the first step: a decoder takes memory, and many tracks never come.
     playout: Option<VideoPlayout>,
-    packets: Vec<(RtpPacket, MediaTime)>,
+    packets: Vec<(RtpPacket, MediaTime, bool)>,
     overflow: u64,
     /// Of the last picture shown.
     size: (u32, u32),
@@ -276,8 +285,11 @@ impl Worker {
     }
 
     fn play(&mut self, playout: &mut VideoPlayout) {
-        for (packet, arrival) in self.packets.drain(..) {
-            playout.push(packet, arrival);
+        for (packet, arrival, made) in self.packets.drain(..) {
+            match made {
+                true => playout.push_made(packet, arrival),
+                false => playout.push(packet, arrival),
+            }
         }
         while let Some(action) = playout.poll() {
             match action {

@@ -76,12 +76,12 @@ fn a_packet_on_its_way_unmutes_no_track_that_was_taken_away() {
         ssrc: 1,
         payload: Bytes::from_static(&[0x10, 0, 0]),
     };
-    route.deliver(packet(), MediaTime::ZERO);
+    route.deliver(packet(), false, MediaTime::ZERO);
     route.follow_flow();
     assert!(!track.muted());
     route.over.store(true, Ordering::Release);
     route.receive.set_muted(true);
-    route.deliver(packet(), MediaTime::ZERO);
+    route.deliver(packet(), false, MediaTime::ZERO);
     route.follow_flow();
     assert!(track.muted());
 }
@@ -191,7 +191,11 @@ fn what_repair_packets_make_up_for_is_handed_over_once_and_not_asked_for() {
         assert_eq!(incoming.on_rtp(numbered(number), start, arrival).len(), 1);
     }
     let made = incoming.on_rtp(repair(4, 1), start, arrival);
-    let numbers: Vec<_> = made.iter().map(|(_, made)| made.sequence_number).collect();
+    assert!(made.iter().all(|delivery| delivery.made));
+    let numbers: Vec<_> = made
+        .iter()
+        .map(|made| made.packet.sequence_number)
+        .collect();
     assert_eq!(numbers, [6]);
     assert!(
         incoming.on_rtp(numbered(6), start, arrival).is_empty(),
