@@ -2,7 +2,9 @@
 
 use crate::failure::Failure;
 use clap::{Args, ValueEnum, ValueHint};
-use duet_peer::{PeerContext, RTCConfiguration, RTCIceServer, RTCIceTransportPolicy};
+use duet_peer::{
+    PeerContext, RTCConfiguration, RTCIceServer, RTCIceTransportPolicy, TcpCandidates,
+};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::path::{Path, PathBuf};
@@ -21,6 +23,10 @@ pub(crate) struct Ways {
     /// learns no address of this machine.
     #[arg(long, value_name = "POLICY", value_enum, default_value_t)]
     ice_transport_policy: Policy,
+    /// Also waits for connections over TCP, on a port of its own for each address, for those who reach this machine
+    /// by nothing else. Connections to servers that listen for TCP are opened without it.
+    #[arg(long)]
+    listen_tcp: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -48,11 +54,14 @@ impl Ways {
         }
     }
 
-    /// Has a connection trust whom the command line trusts.
+    /// Has a connection trust whom the command line trusts, and listen where it says so.
     ///
     /// # Errors
     /// The file holds no certificates.
-    pub(crate) fn trust(&self, context: &mut PeerContext) -> Result<(), Failure> {
+    pub(crate) fn prepare(&self, context: &mut PeerContext) -> Result<(), Failure> {
+        if self.listen_tcp {
+            context.tcp = TcpCandidates::ActiveAndPassive;
+        }
         if let Some(path) = &self.turn_ca {
             context.turn_roots = read_certificates(path).map_err(|why| {
                 Failure::usage(format_args!("--turn-ca {}: {why}", path.display()))
@@ -169,12 +178,12 @@ mod tests {
             if let Some(text) = text {
                 std::fs::write(&path, text).unwrap();
             }
-            let refused = ways(&path).trust(&mut context).unwrap_err();
+            let refused = ways(&path).prepare(&mut context).unwrap_err();
             assert_eq!(refused.exit_code(), std::process::ExitCode::from(2));
         }
         let text = "-----BEGIN CERTIFICATE-----\nAAEC\n-----END CERTIFICATE-----\n";
         std::fs::write(&path, text.repeat(2)).unwrap();
-        ways(&path).trust(&mut context).unwrap();
+        ways(&path).prepare(&mut context).unwrap();
         assert_eq!(context.turn_roots, [[0, 1, 2], [0, 1, 2]]);
     }
 }

@@ -4,7 +4,7 @@ use crate::ice_server::IceUrl;
 use crate::pipeline::{EncoderHub, Workers};
 use crate::relay::Relays;
 use crate::sockets::Network;
-use crate::{RTCCertificate, RTCError, RTCErrorKind, RTCIceServer};
+use crate::{RTCCertificate, RTCError, RTCErrorKind, RTCIceServer, TcpCandidates};
 use duet_media::{Clock, MonotonicClock};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -192,6 +192,9 @@ pub struct PeerContext {
     /// ([mDNS](https://datatracker.ietf.org/doc/html/draft-ietf-mmusic-mdns-ice-candidates)), as browsers do. Those of
     /// IPv6 are then not told at all. The other side finds this one by its checks, or through servers.
     pub hide_addresses: bool,
+    /// Which candidates over TCP are offered: those that open connections, unless something else is said. None where
+    /// [`sockets`](Self::sockets) are not the machine's own.
+    pub tcp: TcpCandidates,
     /// Certificates of authorities by which TURN servers over TLS (`turns:`) are trusted, beside those of the
     /// web, in DER.
     pub turn_roots: Vec<Vec<u8>>,
@@ -217,6 +220,7 @@ impl PeerContext {
             network: NetworkPolicy::All,
             mdns: true,
             hide_addresses: false,
+            tcp: TcpCandidates::default(),
             turn_roots: Vec::new(),
             start_bitrate: 1_500_000,
             max_bitrate: 4_000_000,

@@ -38,6 +38,9 @@ diagnostics! {
     datagrams_discarded,
     /// Datagrams of more sources than a connection makes room for.
     sources_refused,
+    /// Connections over TCP that were shut, because they said nothing that ICE understands or did not show within ten
+    /// seconds that they know the password, or because too many others came meanwhile.
+    connections_refused,
     /// RTP packets that belong to no media section. Those that overtake the description of their section
     /// are among them.
     packets_of_strangers,

@@ -1,6 +1,6 @@
 //! A connection's two tasks: one tells the program what happened, one divides up the bandwidth.
 
-use crate::ice_candidate::without_base;
+use crate::ice_candidate::{is_passive, without_base};
 use crate::interceptor::{Estimate, MediaPath, Route};
 use crate::peer_connection::Shared;
 use crate::{
@@ -193,6 +193,10 @@ impl Dispatcher {
 impl Shared {
     /// A candidate's line without what nobody may learn; `None` if nothing of it may be told.
     fn as_told(&self, line: &str) -> Option<String> {
+        let hidden = self.context.hide_addresses || !self.tcp.listens();
+        if hidden && is_passive(line) {
+            return None;
+        }
         if self.context.hide_addresses {
             return self.names.hide(line);
         }

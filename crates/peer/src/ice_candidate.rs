@@ -5,6 +5,7 @@
 
 use crate::events::w3c_enum;
 use crate::{RTCError, RTCErrorKind, RTCIceCandidateInit};
+use std::net::SocketAddr;
 
 w3c_enum! {
     /// [`RTCIceComponent`](https://w3c.github.io/webrtc-pc/#dom-rtcicecomponent).
@@ -121,6 +122,22 @@ pub(crate) fn username_fragment(line: &str) -> Option<&str> {
     let mut words = line.split_ascii_whitespace().skip(6);
     words.find(|word| *word == "ufrag")?;
     words.next()
+}
+
+/// Whether a candidate's line, with `candidate:` in front or without, says that it waits for connections.
+pub(crate) fn is_passive(line: &str) -> bool {
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    let over_tcp = words
+        .get(2)
+        .is_some_and(|word| word.eq_ignore_ascii_case("tcp"));
+    over_tcp && words.windows(2).any(|pair| pair == ["tcptype", "passive"])
+}
+
+/// The address and port that a candidate's line names; `None` if it is a name, or none.
+pub(crate) fn socket_address(line: &str) -> Option<SocketAddr> {
+    let mut words = line.split_ascii_whitespace().skip(4);
+    let ip = words.next()?.parse().ok()?;
+    Some(SocketAddr::new(ip, words.next()?.parse().ok()?))
 }
 
 /// A candidate's line without the address behind it, which nobody is to know

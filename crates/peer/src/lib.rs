@@ -18,6 +18,7 @@ mod diagnostics;
 mod dispatch;
 mod error;
 mod events;
+mod framed;
 mod handshake;
 mod ice_candidate;
 mod ice_server;
@@ -40,6 +41,7 @@ mod sources;
 mod states;
 mod stats;
 mod substrate;
+mod tcp;
 mod transceiver;
 mod transport;
 
@@ -76,6 +78,7 @@ pub use sender::{RTCDTMFSender, RTCDTMFToneChangeEvent, RTCRtpSender};
 pub use sockets::{DatagramSocket, Network};
 pub use sources::RTCRtpSource;
 pub use stats::{RTCStats, RTCStatsReport};
+pub use tcp::TcpCandidates;
 pub use transceiver::{RTCRtpTransceiver, RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 pub use transport::{
     RTCDtlsTransport, RTCDtlsTransportEvent, RTCDtlsTransportState, RTCIceCandidatePair,

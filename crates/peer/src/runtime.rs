@@ -12,6 +12,7 @@ use crate::recovery::PacedSocket;
 use crate::relay::{RelaySocket, Relays, Turns};
 use crate::sockets::{Attached, Network};
 use crate::source_gate::SourceGate;
+use crate::tcp::{IceTcp, Listener};
 use duet_media::Clock;
 use socket2::SockRef;
 use std::fmt;
@@ -49,6 +50,7 @@ pub(crate) struct PeerRuntime {
     handshake: Arc<Handshake>,
     relays: Arc<Relays>,
     turns: Arc<Turns>,
+    tcp: Arc<IceTcp>,
 }
 
 impl PeerRuntime {
@@ -61,6 +63,7 @@ impl PeerRuntime {
         clock: Arc<dyn Clock>,
         consent: Arc<AtomicBool>,
         gate: Arc<SourceGate>,
+        tcp: Arc<IceTcp>,
     ) -> Self {
         let handshake = Arc::new(Handshake::new(clock.clone(), consent.clone()));
         PeerRuntime {
@@ -73,6 +76,7 @@ impl PeerRuntime {
             handshake,
             relays,
             turns: Arc::default(),
+            tcp,
         }
     }
 
@@ -137,14 +141,18 @@ impl Runtime for PeerRuntime {
         &self,
         listener: std::net::TcpListener,
     ) -> io::Result<Arc<dyn AsyncTcpListener>> {
-        TokioRuntime.wrap_tcp_listener(listener)
+        Ok(Arc::new(Listener::new(self.tcp.clone(), listener)?))
     }
 
     fn connect_tcp<'a>(
         &'a self,
         remote: SocketAddr,
     ) -> Boxed<'a, io::Result<Arc<dyn AsyncTcpStream>>> {
-        Box::pin(async move { TokioRuntime.connect_tcp(remote).await })
+        let tcp = self.tcp.clone();
+        Box::pin(async move {
+            let stream: Arc<dyn AsyncTcpStream> = tcp.connect(remote).await?;
+            Ok(stream)
+        })
     }
 
     fn resolve_host<'a>(&'a self, host: &'a str) -> Boxed<'a, io::Result<Vec<SocketAddr>>> {

@@ -3,18 +3,19 @@
 mod common;
 #[path = "common/turn_server.rs"]
 mod turn_server;
+#[path = "common/watched_call.rs"]
+mod watched_call;
 
-use common::{End, PATIENCE, context, keep_negotiating, negotiate, trickle, within};
-use duet_devices::synthetic::{SyntheticCamera, SyntheticCameraConfig, marks};
-use duet_media::{Frame, MediaStreamTrack};
+use common::{End, PATIENCE, context, keep_negotiating};
 use duet_peer::{
     NetworkPolicy, PeerConnectionEvent as Event, PeerContext, RTCConfiguration,
     RTCIceGatheringState, RTCIceServer, RTCIceTransportPolicy, RTCPeerConnection,
-    RTCPeerConnectionIceErrorEvent, RTCStatsReport,
+    RTCPeerConnectionIceErrorEvent,
 };
 use std::net::Ipv6Addr;
 use std::time::{Duration, Instant};
 use turn_server::{TurnServer, has_ipv6, ice_server};
+use watched_call::{WatchedCall, candidates_in_use};
 
 fn through(server: RTCIceServer) -> RTCConfiguration {
     RTCConfiguration {
@@ -31,85 +32,16 @@ fn trusting(server: &TurnServer) -> PeerContext {
     }
 }
 
-/// A call that sends pictures from the first end to the other.
-struct Call {
-    a: End,
-    b: End,
-    seen: MediaStreamTrack,
-    _camera: MediaStreamTrack,
-    connecting: Duration,
-}
-
-impl Call {
-    async fn through(server: &TurnServer, urls: [String; 2]) -> Call {
-        let configurations = urls.map(|url| through(ice_server(url)));
-        Call::configured(configurations, trusting(server)).await
-    }
-
-    async fn configured(configurations: [RTCConfiguration; 2], context: PeerContext) -> Call {
-        let [one, other] = configurations;
-        let mut a = End::configured(one, context.clone()).await;
-        let mut b = End::configured(other, context.clone()).await;
-        let config = SyntheticCameraConfig {
-            width: 320,
-            height: 180,
-            ..Default::default()
-        };
-        let camera = SyntheticCamera::start(config, context.clock.clone());
-        a.pc.add_track(&camera, &[]).await.expect("a sender");
-        trickle(&mut a, &mut b);
-        let begun = Instant::now();
-        negotiate(&a.pc, &b.pc).await;
-        a.connected().await;
-        b.connected().await;
-        let connecting = begun.elapsed();
-        let seen = b.track().await.track;
-        // A muted track is black.
-        common::unmuted(&seen).await;
-        Call {
-            a,
-            b,
-            seen,
-            _camera: camera,
-            connecting,
-        }
-    }
-
-    /// Reads `count` different pictures of the other side.
-    async fn read_pictures(&self, count: usize) {
-        let viewer = common::Viewer::of(&self.seen);
-        let mut numbers = Vec::new();
-        while numbers.len() < count {
-            let Frame::Video(picture) = viewer.frame().await else {
-                panic!("a picture");
-            };
-            let Some(read) = marks::read(&picture.buffer) else {
-                let (width, height) = (picture.width(), picture.height());
-                let shades = picture.buffer.y().iter().step_by(997).collect::<Vec<_>>();
-                panic!("not to be read after {numbers:?}: {width}x{height}, {shades:?}");
-            };
-            if numbers.last() != Some(&read.frame_number) {
-                numbers.push(read.frame_number);
-            }
-        }
-        assert!(numbers.is_sorted(), "{numbers:?}");
-    }
-
-    async fn close(self) {
-        self.a.pc.close().await;
-        self.b.pc.close().await;
-    }
+/// A call through one server, by a URL for each end.
+async fn call_through(server: &TurnServer, urls: [String; 2]) -> WatchedCall {
+    let configurations = urls.map(|url| through(ice_server(url)));
+    let context = trusting(server);
+    WatchedCall::start(configurations, [context.clone(), context]).await
 }
 
 /// The candidates in use, as statistics tell of them: the way of each is (type, relay's protocol, its URL).
 async fn ways(pc: &RTCPeerConnection) -> [(String, String, String); 2] {
-    let report: RTCStatsReport = pc.get_stats().await.expect("an open connection");
-    let transport = report.of_type("transport").next().expect("a transport");
-    let pair = transport.text("selectedCandidatePairId").expect("a pair");
-    let pair = report.get(pair).expect("the pair");
-    ["localCandidateId", "remoteCandidateId"].map(|side| {
-        let id = pair.text(side).expect("a candidate's id");
-        let candidate = report.get(id).unwrap_or_else(|| panic!("no {id}"));
+    candidates_in_use(pc).await.map(|candidate| {
         let text = |name| candidate.text(name).unwrap_or_default().to_owned();
         (text("candidateType"), text("relayProtocol"), text("url"))
     })
@@ -148,7 +80,7 @@ async fn a_call_goes_through_tcp_at_one_end_and_tls_at_the_other() {
     let Some(server) = TurnServer::start("mixed") else {
         return;
     };
-    let call = Call::through(&server, [server.tcp(), server.tls()]).await;
+    let call = call_through(&server, [server.tcp(), server.tls()]).await;
     println!("connected after {:?}", call.connecting);
     call.read_pictures(30).await;
     for (pc, protocol, url) in [
@@ -167,7 +99,7 @@ async fn a_call_goes_through_udp() {
     let Some(server) = TurnServer::start("udp") else {
         return;
     };
-    let call = Call::through(&server, [server.udp(), server.udp()]).await;
+    let call = call_through(&server, [server.udp(), server.udp()]).await;
     println!("connected after {:?}", call.connecting);
     call.read_pictures(30).await;
     let [local, _] = ways(&call.a.pc).await;
@@ -189,7 +121,7 @@ async fn a_call_goes_over_ipv6_alone_and_through_relays_that_are_reached_by_it()
         ..trusting(&server)
     };
     let direct = [RTCConfiguration::default(), RTCConfiguration::default()];
-    let call = Call::configured(direct, context.clone()).await;
+    let call = WatchedCall::start(direct, [context.clone(), context.clone()]).await;
     call.read_pictures(10).await;
     let [local, remote] = ways(&call.a.pc).await;
     // A check may come before the candidate that it is sent from.
@@ -198,7 +130,7 @@ async fn a_call_goes_over_ipv6_alone_and_through_relays_that_are_reached_by_it()
     call.close().await;
 
     let relayed = [server.udp6(), server.tcp6()].map(|url| through(ice_server(url)));
-    let call = Call::configured(relayed, context).await;
+    let call = WatchedCall::start(relayed, [context.clone(), context]).await;
     call.read_pictures(10).await;
     let [local, _] = ways(&call.b.pc).await;
     assert_eq!(local, ("relay".into(), "tcp".into(), server.tcp6()));
@@ -223,7 +155,7 @@ async fn a_relay_over_udp_that_is_killed_and_started_again_is_found_again() {
 }
 
 async fn killed_and_started_again(mut server: TurnServer, urls: [String; 2]) {
-    let call = Call::through(&server, urls).await;
+    let call = call_through(&server, urls).await;
     call.read_pictures(5).await;
     let negotiating = keep_negotiating(&call.a.pc, &call.b.pc);
     server.kill();
@@ -232,9 +164,7 @@ async fn killed_and_started_again(mut server: TurnServer, urls: [String; 2]) {
     server.again();
     let back = Instant::now();
     // None that is shown now was sent before.
-    let viewer = common::Viewer::of(&call.seen);
-    viewer.drain();
-    within("a picture", viewer.frame()).await;
+    call.next_picture().await;
     let took = back.elapsed();
     println!("pictures again {took:?} after the server's return");
     assert!(took < PATIENCE);

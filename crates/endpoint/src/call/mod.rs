@@ -60,7 +60,7 @@ pub(crate) async fn run(options: Call, tell: &Tell) -> Result<ExitCode, Failure>
     let mut context = PeerContext::new(clock.clone());
     context.max_bitrate = options.media.picture.video_kbps * 1_000 + 64_000;
     context.start_bitrate = context.start_bitrate.min(context.max_bitrate);
-    options.ways.trust(&mut context)?;
+    options.ways.prepare(&mut context)?;
     let (event_sender, link_events) = mpsc::channel(LINK_EVENTS);
     let lobby = Lobby::open(&options, *tell);
     let task = CallTask {

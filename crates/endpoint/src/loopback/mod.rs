@@ -52,7 +52,7 @@ pub(crate) async fn run(options: Loopback, tell: &Tell) -> Result<ExitCode, Fail
         context.network = NetworkPolicy::LoopbackOnly;
     }
     context.mdns = false;
-    options.ways.trust(&mut context)?;
+    options.ways.prepare(&mut context)?;
     context.max_bitrate = options.picture.video_kbps * 1_000 + 64_000;
     context.start_bitrate = context.max_bitrate;
 

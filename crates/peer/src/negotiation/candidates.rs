@@ -1,7 +1,9 @@
 //! Candidates of the other side.
 
+use crate::ice_candidate::is_passive;
 use crate::peer_connection::Shared;
 use crate::{RTCError, RTCIceCandidateInit, RTCPeerConnection, sdp};
+use std::collections::BTreeSet;
 use webrtc::peer_connection as substrate;
 
 /// Candidates that are taken from the other side in one generation. What is above is refused: each
@@ -44,6 +46,28 @@ impl Shared {
         };
         self.substrate.add_ice_candidate(candidate).await?;
         self.path.wake();
+        Ok(())
+    }
+
+    /// Candidates of a description that wait for connections: the substrate checks them with the others, and connects
+    /// to those alone that it is told of by themselves. Those that a connection leads to already are left out.
+    pub(crate) async fn connect_to_passive(&self) -> Result<(), RTCError> {
+        let passive: BTreeSet<String> = {
+            let mut negotiation = self.negotiation.lock();
+            let Some(remote) = negotiation.remote_in_effect().filter(|remote| remote.told) else {
+                return Ok(());
+            };
+            let added = remote.added.iter().flatten().map(String::as_str);
+            let lines = remote.description.sdp.lines().chain(added);
+            let candidates = lines.filter_map(|line| line.strip_prefix("a=candidate:"));
+            let passive = candidates.map(str::trim_end).filter(|it| is_passive(it));
+            passive.map(str::to_owned).collect()
+        };
+        for candidate in passive {
+            if !self.tcp.leads_to(&candidate) {
+                self.give_candidate(&candidate).await?;
+            }
+        }
         Ok(())
     }
 

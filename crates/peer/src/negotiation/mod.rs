@@ -211,6 +211,7 @@ impl RTCPeerConnection {
         let set = self.0.set_local(description).await;
         self.0.setting_local.store(false, Ordering::Release);
         set?;
+        self.0.connect_to_passive().await?;
         // Who waited for this has heard of all that came of it.
         self.0.told().await;
         Ok(())
@@ -229,6 +230,7 @@ impl RTCPeerConnection {
     ) -> Result<(), RTCError> {
         let _turn = self.0.turn().await?;
         self.0.set_remote(description).await?;
+        self.0.connect_to_passive().await?;
         self.0.told().await;
         Ok(())
     }

@@ -17,6 +17,7 @@ use crate::relay::Relays;
 use crate::runtime::PeerRuntime;
 use crate::states::States;
 use crate::substrate::{Handler, media_engine, setting_engine};
+use crate::tcp::{IceTcp, TcpCandidates};
 use crate::{
     Diagnostics, PeerConnectionEvent, PeerContext, RTCConfiguration, RTCDataChannel,
     RTCDtlsTransport, RTCError, RTCIceConnectionState, RTCIceGatheringState, RTCIceTransport,
@@ -81,6 +82,7 @@ pub(crate) struct Shared {
     pub(crate) states: Arc<Mutex<States>>,
     pub(crate) recovery: Arc<Recovery>,
     pub(crate) relays: Arc<Relays>,
+    pub(crate) tcp: Arc<IceTcp>,
     /// In the place of the machine's addresses.
     pub(crate) names: Names,
     queue: mpsc::Sender<Item>,
@@ -125,6 +127,15 @@ impl RTCPeerConnection {
                 path.clone(),
                 recovery.clone(),
             );
+            let tcp = IceTcp::new(
+                offered.clone(),
+                context.tcp,
+                context.clock.clone(),
+                recovery.clone(),
+                path.gate(),
+            );
+            // Whose sockets are not the machine's has no streams of it either.
+            let streams = context.sockets.is_none() && context.tcp != TcpCandidates::None;
             let builder = substrate::PeerConnectionBuilder::new()
                 .with_configuration(known.clone())
                 .with_media_engine(media_engine()?)
@@ -137,14 +148,16 @@ impl RTCPeerConnection {
                     context.clock.clone(),
                     recovery.consent(),
                     path.gate(),
+                    tcp.clone(),
                 )))
                 .with_handler(Arc::new(handler))
                 .with_data_channel_send_buffer_limit(MAX_BUFFERED_BYTES)
-                .with_udp_addrs(vec![offered.clone()]);
+                .with_udp_addrs(vec![offered.clone()])
+                .with_tcp_addrs(streams.then(|| offered.for_streams()).into_iter().collect());
             built = match builder.build().await {
                 Ok(substrate) => {
                     let substrate: Arc<dyn substrate::PeerConnection> = Arc::new(substrate);
-                    Ok((substrate, path))
+                    Ok((substrate, path, tcp))
                 }
                 Err(error) => Err(RTCError::operation(error.to_string())),
             };
@@ -152,7 +165,7 @@ impl RTCPeerConnection {
                 break;
             }
         }
-        let (substrate, path) = built?;
+        let (substrate, path, tcp) = built?;
         let events = Arc::new(EventTarget::new());
         let shared = Arc::new_cyclic(|this| Shared {
             context,
@@ -178,6 +191,7 @@ impl RTCPeerConnection {
             states,
             recovery: recovery.clone(),
             relays,
+            tcp,
             names: Names::default(),
             queue,
             events: events.clone(),
@@ -251,7 +265,10 @@ impl RTCPeerConnection {
 
     /// What came from the network and was not taken at its word.
     pub fn diagnostics(&self) -> Diagnostics {
-        self.0.path.diagnostics()
+        Diagnostics {
+            connections_refused: self.0.tcp.refused(),
+            ..self.0.path.diagnostics()
+        }
     }
 
     /// Waits until every event that happened so far has been given to the subscribers. Not to be

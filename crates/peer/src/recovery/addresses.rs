@@ -21,6 +21,8 @@ pub(crate) struct Offered {
     machine: Option<watch::Receiver<Vec<IpAddr>>>,
     /// There was one that could be used.
     begun: Arc<AtomicBool>,
+    /// For streams, which are no more than there are sockets.
+    streams: bool,
 }
 
 impl Offered {
@@ -32,6 +34,15 @@ impl Offered {
             policy,
             machine,
             begun: Arc::default(),
+            streams: false,
+        }
+    }
+
+    /// The same for streams: where there is no socket there is none either.
+    pub(crate) fn for_streams(&self) -> Self {
+        Offered {
+            streams: true,
+            ..self.clone()
         }
     }
 
@@ -84,9 +95,14 @@ impl ToSocketAddrs for Offered {
 
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
         let mut ips = self.ips();
-        let begun = self.begun.swap(true, Ordering::Relaxed);
         // Without any socket the substrate would end for good, and not see the network's return.
         let there = |ip: &IpAddr| UdpSocket::bind((*ip, 0)).is_ok();
+        if self.streams {
+            ips.retain(there);
+            let addresses: Vec<_> = ips.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect();
+            return Ok(addresses.into_iter());
+        }
+        let begun = self.begun.swap(true, Ordering::Relaxed);
         if begun && !ips.iter().any(there) {
             ips = vec![LOCAL];
         }

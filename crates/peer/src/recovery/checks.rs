@@ -134,18 +134,18 @@ fn far_end(datagram: &[u8], address: SocketAddr) -> (FarEnd, &[u8]) {
 }
 
 /// [RFC 8489, section 5](https://www.rfc-editor.org/rfc/rfc8489#section-5): two bits of zero, and the cookie.
-fn is_stun(datagram: &[u8]) -> bool {
+pub(crate) fn is_stun(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|first| *first < 4)
         && datagram.get(4..8) == Some(&[0x21, 0x12, 0xA4, 0x42])
 }
 
 /// DTLS, RTP or RTCP ([RFC 9443, section 7](https://www.rfc-editor.org/rfc/rfc9443#section-7)).
-fn is_content(datagram: &[u8]) -> bool {
+pub(crate) fn is_content(datagram: &[u8]) -> bool {
     matches!(datagram.first(), Some(20..=63 | 128..=191))
 }
 
 /// A binding request.
-fn is_check(datagram: &[u8]) -> bool {
+pub(crate) fn is_check(datagram: &[u8]) -> bool {
     datagram.starts_with(&[0, 1]) && is_stun(datagram)
 }
 

@@ -8,11 +8,11 @@ mod addresses;
 mod checks;
 
 pub(crate) use addresses::Offered;
-pub(crate) use checks::PacedSocket;
+pub(crate) use checks::{PacedSocket, is_check, is_content, is_stun};
 
 use crate::peer_connection::Shared;
 use crate::transport::RTCIceRole;
-use crate::{RTCIceConnectionState, RTCSignalingState};
+use crate::{RTCIceCandidatePair, RTCIceConnectionState, RTCIceProtocol, RTCSignalingState};
 use duet_media::Clock;
 use duet_session::{IceState, NetworkChange, PathRecovery, PathRecoveryConfig};
 use parking_lot::Mutex;
@@ -33,8 +33,36 @@ pub(crate) struct Recovery {
     news: Notify,
     /// Whether the other side consents to be sent to.
     consent: Arc<AtomicBool>,
-    /// Addresses that relays had granted and that are gone, since somebody looked.
-    lost_relays: Mutex<Vec<SocketAddr>>,
+    /// What broke, since somebody looked.
+    broken: Mutex<Vec<Broken>>,
+}
+
+/// What a way may lead through, and is gone.
+enum Broken {
+    /// An address that a relay had granted.
+    Relay(SocketAddr),
+    /// A stream to a candidate of the other side's, or from one.
+    Stream(SocketAddr),
+}
+
+impl Broken {
+    /// Whether `pair` led through it.
+    fn is_of(&self, pair: &RTCIceCandidatePair) -> bool {
+        let (end, broken) = match self {
+            Broken::Relay(relayed) => (&pair.local, relayed),
+            Broken::Stream(far) => (&pair.remote, far),
+        };
+        let of_kind = match self {
+            Broken::Relay(_) => true,
+            Broken::Stream(_) => pair.local.protocol == Some(RTCIceProtocol::Tcp),
+        };
+        of_kind
+            && end.port == Some(broken.port())
+            && end
+                .address
+                .as_ref()
+                .is_some_and(|ip| *ip == broken.ip().to_string())
+    }
 }
 
 impl Recovery {
@@ -44,7 +72,7 @@ impl Recovery {
             decision: Mutex::new(PathRecovery::new(PathRecoveryConfig::default())),
             news: Notify::new(),
             consent: Arc::new(AtomicBool::new(true)),
-            lost_relays: Mutex::default(),
+            broken: Mutex::default(),
         }
     }
 
@@ -77,7 +105,16 @@ impl Recovery {
 
     /// The connection to a relay broke, and the address that it had granted is gone with it.
     pub(crate) fn on_relay_lost(&self, relayed: SocketAddr) {
-        self.lost_relays.lock().push(relayed);
+        self.on_broken(Broken::Relay(relayed));
+    }
+
+    /// A stream ended that nobody here closed.
+    pub(crate) fn on_stream_lost(&self, far: SocketAddr) {
+        self.on_broken(Broken::Stream(far));
+    }
+
+    fn on_broken(&self, broken: Broken) {
+        self.broken.lock().push(broken);
         self.news.notify_one();
     }
 
@@ -105,6 +142,8 @@ pub(crate) struct PathWatch {
     ips: Vec<IpAddr>,
     /// The pair in use, and what was counted on it.
     seen: Counted,
+    /// How often it was looked while no way had been found yet.
+    searching: u32,
 }
 
 /// Of one pair.
@@ -123,6 +162,7 @@ impl PathWatch {
             ips: offered.ips(),
             offered,
             seen: Counted::default(),
+            searching: 0,
         }
     }
 
@@ -145,9 +185,24 @@ impl PathWatch {
             if changed {
                 self.on_network(&peer);
             }
-            self.on_relays(&peer);
+            self.on_broken(&peer);
             look = self.look(&peer).await.then_some(LOOK);
+            self.search(&peer).await;
             self.act(&peer);
+        }
+    }
+
+    /// While there is no way, streams that nobody accepted, or that ended, are opened again, ever more rarely.
+    async fn search(&mut self, peer: &Shared) {
+        if peer.states.lock().known_ice() != RTCIceConnectionState::Checking {
+            self.searching = 0;
+            return;
+        }
+        self.searching += 1;
+        if self.searching.is_power_of_two()
+            && let Err(error) = peer.connect_to_passive().await
+        {
+            tracing::debug!(%error, "no stream was opened again");
         }
     }
 
@@ -202,17 +257,13 @@ impl PathWatch {
         self.recovery.decision.lock().on_network(change, now);
     }
 
-    /// What relays had granted and is gone: an address like any other.
-    fn on_relays(&self, peer: &Shared) {
-        let lost = std::mem::take(&mut *self.recovery.lost_relays.lock());
-        let pair = peer.dtls.ice_transport().get_selected_candidate_pair();
-        let Some((ip, port)) = pair.and_then(|pair| Some((pair.local.address?, pair.local.port?)))
-        else {
+    /// What broke: if the way led through it, it is as if the address were gone.
+    fn on_broken(&self, peer: &Shared) {
+        let broken = std::mem::take(&mut *self.recovery.broken.lock());
+        let Some(pair) = peer.dtls.ice_transport().get_selected_candidate_pair() else {
             return;
         };
-        let in_use =
-            |relayed: &SocketAddr| relayed.ip().to_string() == ip && relayed.port() == port;
-        if lost.iter().any(in_use) {
+        if broken.iter().any(|broken| broken.is_of(&pair)) {
             let change = NetworkChange {
                 lost: true,
                 gained: false,

@@ -8,6 +8,7 @@ use super::allocations::PATIENCE;
 use super::envelope::{Stun, TransactionId};
 use super::framing::{self, MAX_MESSAGE};
 use super::{RelayServer, Transport};
+use crate::framed::{self, INBOX, OUTBOX};
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -25,16 +26,6 @@ use tokio::sync::{mpsc, oneshot};
 const CONNECT: Duration = PATIENCE;
 /// For what is still to be said when the socket is closed: that the allocation is no longer wanted.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// Datagrams that wait to be written: a quarter of a second of 4 Mbit/s. What is above is lost, as it would be
-/// on the network. What waits longer in a stream than that is no use to a call.
-const OUTBOX: usize = 128;
-/// Datagrams that wait for the agent. Then the server must wait.
-const INBOX: usize = 64;
-/// Written at once.
-const BATCH: usize = 32;
-/// What the kernel may take and not have sent: beyond, a datagram waits where it can still be lost.
-#[cfg(target_os = "linux")]
-const NOT_SENT: u32 = 16 * 1024;
 /// Requests that are remembered, so that each is sent once.
 const REQUESTS: usize = 32;
 
@@ -175,18 +166,7 @@ async fn carry(
     stand_in: SocketAddr,
 ) -> Ended {
     let (mut reader, mut writer) = tokio::io::split(stream);
-    let writing = async {
-        let (mut batch, mut bytes) = (Vec::with_capacity(BATCH), Vec::new());
-        while outbox.recv_many(&mut batch, BATCH).await > 0 {
-            bytes.clear();
-            for datagram in batch.drain(..) {
-                framing::put(&mut bytes, &datagram);
-            }
-            writer.write_all(&bytes).await?;
-            writer.flush().await?;
-        }
-        Ok(())
-    };
+    let writing = framed::write_all_of(&mut outbox, &mut writer, framing::put);
     let reading = async {
         let mut bytes = BytesMut::new();
         loop {
@@ -229,9 +209,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 impl Dial {
     async fn connect(&self) -> io::Result<Box<dyn Duplex>> {
         let stream = self.connect_tcp().await?;
-        stream.set_nodelay(true)?;
-        #[cfg(target_os = "linux")]
-        socket2::SockRef::from(&stream).set_tcp_notsent_lowat(NOT_SENT)?;
+        framed::hurry(&stream)?;
         if self.server.transport != Transport::Tls {
             return Ok(Box::new(stream));
         }

@@ -89,7 +89,8 @@ impl VideoTask {
                 frame = self.video.next() => drop(frame?),
             }
         }
-        self.video.request_key_frame();
+        // What was encoded meanwhile leans on what was dropped.
+        self.video.start_afresh();
         Some(())
     }
 
@@ -137,7 +138,7 @@ impl VideoTask {
         if whole {
             kept.iter().for_each(|frame| self.send(frame));
         } else if !kept.is_empty() {
-            self.video.request_key_frame();
+            self.video.start_afresh();
         }
         Some(())
     }
@@ -146,7 +147,7 @@ impl VideoTask {
         let (layer, time) = (temporal_layer(frame), frame.capture_time);
         if !self.path.send_picture(self.ssrc, time, layer, &frame.data) {
             // Not negotiated (yet): the other side will need a key frame when it is.
-            self.video.request_key_frame();
+            self.video.start_afresh();
         }
     }
 }

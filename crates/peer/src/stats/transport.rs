@@ -1,6 +1,8 @@
 //! What carries the streams: candidates, the transport and its certificates, data channels.
 
 use super::{Report, seconds, some};
+use crate::RTCIceTcpCandidateType;
+use rtc::peer_connection::transport::RTCIceTcpCandidateType as TcpType;
 use serde_json::json;
 use webrtc::peer_connection::RTCStatsReportEntry as Entry;
 
@@ -94,6 +96,17 @@ impl Report<'_> {
         kind: &'static str,
         candidate: &rtc::statistics::stats::ice_candidate::RTCIceCandidateStats,
     ) {
+        let tcp_type = match candidate.tcp_type {
+            TcpType::Active => Some(RTCIceTcpCandidateType::Active),
+            TcpType::Passive => Some(RTCIceTcpCandidateType::Passive),
+            TcpType::SimultaneousOpen => Some(RTCIceTcpCandidateType::So),
+            _ => None,
+        };
+        let passive = tcp_type == Some(RTCIceTcpCandidateType::Passive);
+        if passive && kind == "local-candidate" && !self.peer.tcp.listens() {
+            // The substrate believes in it; nobody was told of it.
+            return;
+        }
         // The substrate knows relays by names of ours.
         let relay = self.peer.relays.server(&candidate.url);
         let url = relay.as_ref().map(|relay| relay.url.as_str());
@@ -104,6 +117,7 @@ impl Report<'_> {
                 "transportId": "transport", "address": candidate.address,
                 "port": candidate.port, "protocol": candidate.protocol,
                 "candidateType": candidate.candidate_type,
+                "tcpType": tcp_type.map(|kind| kind.as_str()),
                 "foundation": some(&candidate.foundation),
                 "url": url.or_else(|| some(&candidate.url)),
                 "relayProtocol": relay.as_ref().map(|relay| relay.transport.as_str()),

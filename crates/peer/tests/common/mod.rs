@@ -6,8 +6,9 @@ use duet_media::{
     MediaTrackCapabilities, MediaTrackSettings, SinkHandle, TrackEvent, VideoFrame,
 };
 use duet_peer::{
-    NetworkPolicy, PeerConnectionEvent as Event, PeerContext, RTCConfiguration, RTCPeerConnection,
-    RTCPeerConnectionState, RTCTrackEvent,
+    NetworkPolicy, PeerConnectionEvent as Event, PeerContext, RTCConfiguration,
+    RTCIceCandidateInit, RTCPeerConnection, RTCPeerConnectionState, RTCSessionDescription,
+    RTCTrackEvent,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,15 @@ pub(crate) fn keep_negotiating(
     one: &RTCPeerConnection,
     other: &RTCPeerConnection,
 ) -> tokio::task::JoinHandle<()> {
+    keep_negotiating_heard(one, other, RTCSessionDescription::clone)
+}
+
+/// The same, as `heard` passes descriptions on.
+pub(crate) fn keep_negotiating_heard(
+    one: &RTCPeerConnection,
+    other: &RTCPeerConnection,
+    heard: impl Fn(&RTCSessionDescription) -> RTCSessionDescription + Copy + Send + Sync + 'static,
+) -> tokio::task::JoinHandle<()> {
     let (one, other) = (one.clone(), other.clone());
     let (mut of_one, mut of_other) = (one.events(), other.events());
     tokio::spawn(async move {
@@ -47,7 +57,7 @@ pub(crate) fn keep_negotiating(
             };
             match event {
                 Some(Event::NegotiationNeeded) if from.negotiation_needed() => {
-                    negotiate(from, to).await;
+                    negotiate_heard(from, to, heard).await;
                 }
                 Some(_) => {}
                 None => return,
@@ -159,11 +169,28 @@ impl End {
 
 /// Carries candidates both ways until the ends are dropped.
 pub(crate) fn trickle(a: &mut End, b: &mut End) {
+    trickle_heard(a, b, |candidate| std::future::ready(Some(candidate)));
+}
+
+/// Carries what `heard` makes of candidates.
+pub(crate) fn trickle_heard<F: Future<Output = Option<RTCIceCandidateInit>> + Send>(
+    a: &mut End,
+    b: &mut End,
+    heard: impl Fn(RTCIceCandidateInit) -> F + Clone + Send + 'static,
+) {
     let (to_a, to_b) = (a.pc.clone(), b.pc.clone());
     for (from, to) in [(a, to_b), (b, to_a)] {
         let mut candidates = from.candidates.take().expect("trickles already");
+        let heard = heard.clone();
         from.carrier = Some(tokio::spawn(async move {
             while let Some(Event::IceCandidate(candidate)) = candidates.recv().await {
+                let candidate = match candidate {
+                    Some(candidate) => match heard(candidate).await {
+                        Some(heard) => Some(heard),
+                        None => continue,
+                    },
+                    None => None,
+                };
                 // It may come before the description: a real channel keeps the order.
                 while to.remote_description().is_none() {
                     tokio::task::yield_now().await;
@@ -188,14 +215,23 @@ pub(crate) async fn pair_of(a: PeerContext, b: PeerContext) -> (End, End) {
 
 /// One offer and answer.
 pub(crate) async fn negotiate(from: &RTCPeerConnection, to: &RTCPeerConnection) {
+    negotiate_heard(from, to, RTCSessionDescription::clone).await;
+}
+
+/// One offer and answer, as `heard` passes them on.
+pub(crate) async fn negotiate_heard(
+    from: &RTCPeerConnection,
+    to: &RTCPeerConnection,
+    heard: impl Fn(&RTCSessionDescription) -> RTCSessionDescription,
+) {
     from.set_local_description(None).await.expect("an offer");
     let offer = from.local_description().await.expect("an offer");
-    to.set_remote_description(offer)
+    to.set_remote_description(heard(&offer))
         .await
         .expect("a good offer");
     to.set_local_description(None).await.expect("an answer");
     let answer = to.local_description().await.expect("an answer");
-    from.set_remote_description(answer)
+    from.set_remote_description(heard(&answer))
         .await
         .expect("a good answer");
 }

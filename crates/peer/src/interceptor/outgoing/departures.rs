@@ -65,12 +65,13 @@ impl Departures {
         }
     }
 
-    /// Forgets what has not left; returns the number of the first.
+    /// Forgets what has not left; returns the number that is free. Of a picture that has left in part one number is
+    /// never given: otherwise the next one would seem to begin where it ended, and the part to be all of it.
     pub(super) fn take_back(&mut self) -> Option<u16> {
         let first = self.waiting.front().map(|(number, _)| *number);
         self.waiting.clear();
-        self.frame = 0;
-        first
+        let cut = std::mem::take(&mut self.frame) > 0;
+        first.map(|first| first.wrapping_add(u16::from(cut)))
     }
 }
 
@@ -124,6 +125,16 @@ mod tests {
         assert_eq!(counters.header_bytes, 3 * (12 + 8));
         assert_eq!(departures.take_back(), Some(3));
         assert_eq!(departures.take_back(), None);
+    }
+
+    #[test]
+    fn a_picture_that_was_cut_off_is_not_taken_for_whole() {
+        let (mut departures, mut counters) = (Departures::default(), OutboundCounters::default());
+        let now = Instant::now();
+        (0..3).for_each(|n| departures.queued(n, now));
+        let first = packet(0, false, 100);
+        departures.left(&first, MediaKind::Video, false, now, &mut counters);
+        assert_eq!(departures.take_back(), Some(2));
     }
 
     #[test]
