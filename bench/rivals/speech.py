@@ -25,7 +25,9 @@ CASES = {  # what it is; the link's settings beside 50 ms each way
     "jitter30": ("jitter of up to 30 ms", "jitter=30"),
     "jitter100": ("jitter of up to 100 ms", "jitter=100"),
 }
-LOSES_TIME_MS = 100  # a receiver that hands out so much less sound than time passes is not listened to as it should
+# What makes a call one that was not asked for:
+LOSES_TIME_MS = 100  # the receiver handed out so much more or less sound than time passed
+RELAY_LATE_MS = 10  # at p99: the machine was too busy for the relay, so that the link was another than the case's
 
 
 def check():
@@ -60,11 +62,13 @@ def measure(sender, receiver, case, count, keep):
             time.sleep(SETTLE_S)
             ours, busy = tree_cpu(call), busy_cpu()
             before = [peer.ask("stat", "stat") for peer in call.peers]
+            link.set("")
             begun = time.monotonic()
             call.sender.send({"cmd": "speak"})
             time.sleep(length)
             after = [peer.ask("stat", "stat") for peer in call.peers]
             took = time.monotonic() - begun
+            relay_late_ms = link.set("")["fwd"]["late_p99"]
             ours, busy = tree_cpu(call) - ours, busy_cpu() - busy
             time.sleep(TAIL_S)
             results = [peer.ask("stop", "result") for peer in call.peers]
@@ -86,7 +90,7 @@ def measure(sender, receiver, case, count, keep):
         "ahead_of_picture_ms": round(-statistics.median(offsets)) if offsets else None,
         "audio_kbps": round(sent["audio_bytes"] * 8 / took / 1000, 1) if "audio_bytes" in sent else None,
         "concealed_percent": round(100 * got["concealed"] / got["samples"], 1) if got.get("samples") else None,
-        "missing_ms": missing_ms(told), "stats_before": before, "stats": after,
+        "missing_ms": missing_ms(told), "relay_late_ms": relay_late_ms, "stats_before": before, "stats": after,
         "others_cpu": round(max(0, busy - ours) / took, 2), "load1": round(os.getloadavg()[0], 2),
     }
 
@@ -108,6 +112,10 @@ def missing_ms(told):
 
 
 def violations(result):
-    """What makes a result say less of a peer than of the kit."""
-    missing = abs(result["missing_ms"])
-    return [f"{missing} ms between sound and time"] if missing > LOSES_TIME_MS else []
+    """The ways in which a call was not the one that was asked for: it says less of its peers than of the machine."""
+    found = []
+    if abs(result["missing_ms"]) > LOSES_TIME_MS:
+        found.append(f"{result['missing_ms']} ms between time and sound")
+    if result["relay_late_ms"] > RELAY_LATE_MS:
+        found.append(f"the relay was {result['relay_late_ms']} ms late at p99")
+    return found
