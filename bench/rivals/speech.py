@@ -113,6 +113,8 @@ def missing_ms(told):
 
 def violations(result):
     """The ways in which a call was not the one that was asked for: it says less of its peers than of the machine."""
+    if "error" in result:
+        return [result["error"]]
     found = []
     if abs(result["missing_ms"]) > LOSES_TIME_MS:
         found.append(f"{result['missing_ms']} ms between time and sound")
