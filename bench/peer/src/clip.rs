@@ -1,7 +1,8 @@
-//! The clip that every peer sends: raw I420 in a loop on an absolute clock, and a tone.
+//! The clip that every peer sends: raw I420 in a loop on an absolute clock, and a voice.
 
 use crate::barcode;
 use crate::epoch_ms;
+use crate::sound::{BLOCK, SAMPLE_RATE, Voice};
 use duet::media::{
     AudioBuffer, AudioFrame, Clock, I420Buffer, MediaKind, MediaSource, MediaStream,
     MediaTrackCapabilities, MediaTrackSettings, MonotonicClock, Pool, VideoFrame,
@@ -19,11 +20,11 @@ const WIDTH: u32 = 1280;
 const HEIGHT: u32 = 720;
 const FRAME_BYTES: u64 = 1_382_400;
 const FRAME_RATE: u32 = 30;
-const TONE_HZ: f64 = 440.0;
 
 /// A clip, and the stream that it is played into.
 pub(crate) struct Clip {
     pub(crate) stream: MediaStream,
+    pub(crate) voice: Arc<Voice>,
     file: Arc<File>,
     frames: u64,
     clock: Arc<MonotonicClock>,
@@ -65,13 +66,14 @@ impl Clip {
         let audio = source(
             MediaKind::Audio,
             MediaTrackSettings {
-                sample_rate: Some(48_000),
+                sample_rate: Some(SAMPLE_RATE),
                 channel_count: Some(1),
                 ..MediaTrackSettings::default()
             },
         );
         Ok(Clip {
             stream: MediaStream::from_tracks([video.create_track(), audio.create_track()]),
+            voice: Arc::new(Voice::open()?),
             file: Arc::new(file),
             frames,
             clock,
@@ -106,16 +108,13 @@ impl Clip {
                 }
             },
         );
-        let (clock, source) = (self.clock.clone(), self.audio.clone());
+        let (clock, source, voice) = (self.clock.clone(), self.audio.clone(), self.voice.clone());
         let started = clock.now();
         let pool = Pool::<AudioBuffer>::new(8);
         let audio = every(Duration::from_millis(10), stop.clone(), move |number| {
             let sound = pool.fill(|sound| {
-                sound.resize(48_000, 1, 480);
-                for (n, sample) in (number * 480..).zip(sound.samples_mut()) {
-                    let phase = (n % 48_000) as f64 * TONE_HZ / 48_000.0 * std::f64::consts::TAU;
-                    *sample = 0.3 * phase.sin() as f32;
-                }
+                sound.resize(SAMPLE_RATE, 1, BLOCK);
+                voice.fill(number, sound.samples_mut());
             });
             let time = started + Duration::from_millis(10) * number as u32;
             source.publish(&AudioFrame::new(sound, time).into());

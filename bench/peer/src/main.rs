@@ -7,6 +7,7 @@
 mod barcode;
 mod clip;
 mod receive;
+mod sound;
 
 use clip::Clip;
 use duet::media::{MediaStream, MonotonicClock};
@@ -100,7 +101,9 @@ async fn run(sends: bool, clip: PathBuf) -> Result<(), Box<dyn std::error::Error
                             playing = Some(clip.play());
                         }
                         ("mark", _) => receiver.forget(),
-                        ("stop", _) => emit(&receiver.result()),
+                        ("speak", Some(clip)) => clip.voice.speak(),
+                        ("stop", Some(clip)) => emit(&json!({ "type": "result", "said": clip.voice.said() })),
+                        ("stop", None) => emit(&receiver.result()?),
                         ("stat", _) => emit(&stat(&connection, sends, &receiver).await?),
                         _ => {}
                     },
@@ -214,6 +217,7 @@ async fn stat(
         "type": "stat",
         "video_bytes": total("video", bytes),
         "audio_packets": total("audio", packets),
+        "audio_bytes": total("audio", bytes),
         "report": report,
     });
     if !sends {

@@ -1,14 +1,19 @@
-//! What arrived: every frame's time and age, and whether the tone was heard.
+//! What arrived: every frame's time and age, whether the tone was heard, and the sound itself if it is asked for.
 
+use crate::sound::{Ear, SAMPLE_RATE};
 use crate::{barcode, emit, epoch_ms};
 use duet::media::{Frame, Sink};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 
 /// A sink on both remote tracks.
-pub(crate) struct Receiver(Mutex<Received>);
+pub(crate) struct Receiver {
+    received: Mutex<Received>,
+    ear: Mutex<Ear>,
+}
 
 #[derive(Default)]
 struct Received {
@@ -24,31 +29,37 @@ const AUDIBLE: f32 = 0.05;
 
 impl Receiver {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Receiver(Mutex::default()))
+        Arc::new(Receiver {
+            received: Mutex::default(),
+            ear: Mutex::new(Ear::open()),
+        })
     }
 
     /// Forgets the frames so far.
     pub(crate) fn forget(&self) {
-        let mut received = self.0.lock();
+        let mut received = self.received.lock();
         received.frames.clear();
         received.sizes.clear();
     }
 
     pub(crate) fn heard(&self) -> bool {
-        self.0.lock().loudest > AUDIBLE
+        self.received.lock().loudest > AUDIBLE
     }
 
-    pub(crate) fn result(&self) -> Value {
-        let received = self.0.lock();
+    pub(crate) fn result(&self) -> io::Result<Value> {
+        let sound = self.ear.lock().write_down()?;
+        let received = self.received.lock();
         let sizes = received
             .sizes
             .iter()
             .map(|((w, h), n)| (format!("{w}x{h}"), json!(n)));
-        json!({
+        Ok(json!({
             "type": "result",
             "frames": received.frames,
             "sizes": Value::Object(sizes.collect()),
-        })
+            "sound": sound,
+            "sound_hz": SAMPLE_RATE,
+        }))
     }
 }
 
@@ -61,7 +72,7 @@ impl Sink for Receiver {
                 let age = stamp.map_or(i32::MIN, |stamp| {
                     (now as u64 as u32).wrapping_sub(stamp) as i32
                 });
-                let mut received = self.0.lock();
+                let mut received = self.received.lock();
                 received.frames.push((now, age, frame.height()));
                 *received
                     .sizes
@@ -72,12 +83,13 @@ impl Sink for Receiver {
                 }
             }
             Frame::Audio(frame) => {
+                self.ear.lock().hear(&frame.buffer);
                 let peak = frame
                     .buffer
                     .samples()
                     .iter()
                     .fold(0f32, |peak, s| peak.max(s.abs()));
-                let mut received = self.0.lock();
+                let mut received = self.received.lock();
                 received.loudest = received.loudest.max(peak);
             }
         }

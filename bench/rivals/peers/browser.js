@@ -11,9 +11,14 @@ const puppeteer = require(`${process.env.NODE_MODULES}/puppeteer-core`);
 const [role, clip] = process.argv.slice(2);
 const emit = (message) => process.stdout.write(JSON.stringify(message) + '\n');
 
-async function serveClip() {
+async function serveFiles() {
   const server = http.createServer((request, response) => {
     if (request.url === '/clip') return fs.createReadStream(clip).pipe(response);
+    if (request.url === '/speech') return fs.createReadStream(process.env.RIVALS_SPEECH).pipe(response);
+    if (request.url === '/heard') {
+      const heard = fs.createWriteStream(process.env.RIVALS_HEARD);
+      return request.pipe(heard).on('finish', () => response.end());
+    }
     response.setHeader('content-type', 'text/html');
     response.end('<!doctype html>');
   });
@@ -22,7 +27,7 @@ async function serveClip() {
 }
 
 async function main(options, pageMain) {
-  const url = await serveClip();
+  const url = await serveFiles();
   const profile = fs.mkdtempSync(path.join(os.tmpdir(), 'rivals-browser-'));
   const browser = await puppeteer.launch({ headless: true, userDataDir: profile, ...options });
   const quit = async () => {
@@ -36,14 +41,17 @@ async function main(options, pageMain) {
   await page.goto(url);
   await page.exposeFunction('emitLine', (line) => emit(JSON.parse(line)));
   await page.addScriptTag({ content: fs.readFileSync(path.join(__dirname, 'core.js'), 'utf8') });
-  await page.evaluate(pageMain, role, process.env.RIVALS_START_KBPS, process.env.RIVALS_MAX_KBPS);
+  const { RIVALS_START_KBPS, RIVALS_MAX_KBPS, RIVALS_SPEECH, RIVALS_HEARD, RIVALS_RED } = process.env;
+  const sound = { speaks: !!RIVALS_SPEECH, hears: !!RIVALS_HEARD, red: !!RIVALS_RED };
+  await page.evaluate(pageMain, role, RIVALS_START_KBPS, RIVALS_MAX_KBPS, sound);
   readline.createInterface({ input: process.stdin })
     .on('line', (line) => page.evaluate((m) => { window.handle(m); }, JSON.parse(line)).catch(console.error))
     .on('close', quit);
   emit({ type: 'ready' });
 }
 
-/** Starts the browser with puppeteer's `options`; `pageMain(role, startKbps, maxKbps)` runs in its page, next to core.js. */
+/** Starts the browser with puppeteer's `options`; `pageMain(role, startKbps, maxKbps, { speaks, hears, red })` runs in
+ * its page, next to core.js. */
 exports.run = (options, pageMain) => main(options, pageMain).catch((error) => {
   emit({ type: 'error', message: error.message });
   process.exit(1);

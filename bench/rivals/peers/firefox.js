@@ -52,7 +52,7 @@ async function pageMain(role, startKbps, maxKbps) {
   }
 
   const send = (message) => window.emitLine(JSON.stringify(message));
-  window.handle = createPeer({ RTCPeerConnection, RTCRtpSender, openMedia, showMedia, startKbps, maxKbps,
+  window.handle = createPeer({ MediaStream, RTCPeerConnection, RTCRtpSender, openMedia, showMedia, startKbps, maxKbps,
     emit: send });
 }
 
