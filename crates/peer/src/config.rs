@@ -126,16 +126,17 @@ impl RTCConfiguration {
         relays: &Relays,
     ) -> webrtc::peer_connection::RTCConfiguration {
         use webrtc::peer_connection as substrate;
-        relays.hide_addresses(self.ice_transport_policy == RTCIceTransportPolicy::Relay);
+        relays.configure(self.ice_transport_policy == RTCIceTransportPolicy::Relay);
         let servers = self.ice_servers.iter().map(|server| {
             let usable = server
                 .urls
                 .iter()
                 .filter(|url| server.unusable_url(url).is_none());
-            let known = usable.map(|url| {
+            let known = usable.flat_map(|url| {
                 let parsed = IceUrl::parse(url).ok();
-                let relay = parsed.and_then(|parsed| relays.url_for_agent(url, &parsed));
-                relay.unwrap_or_else(|| url.clone())
+                let of = |parsed: IceUrl| relays.urls_for_agent(url, &parsed, server);
+                let relay = parsed.and_then(of);
+                relay.map_or_else(|| vec![url.clone()], Vec::from)
             });
             substrate::RTCIceServer {
                 urls: known.collect(),

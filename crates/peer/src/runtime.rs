@@ -9,7 +9,7 @@
 
 use crate::handshake::Handshake;
 use crate::recovery::PacedSocket;
-use crate::relay::{RelaySocket, Relays, Turns};
+use crate::relay::{Opener, RelaySocket, Relays, Turns};
 use crate::sockets::{Attached, Network};
 use crate::source_gate::SourceGate;
 use crate::tcp::{IceTcp, Listener};
@@ -81,7 +81,9 @@ impl PeerRuntime {
     }
 
     fn paced(&self, socket: Arc<dyn AsyncUdpSocket>) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        let socket = RelaySocket::new(socket, self.relays.clone(), self.turns.clone())?;
+        let network = self.network.clone();
+        let open: Opener = Arc::new(move |socket| open(network.as_deref(), socket));
+        let socket = RelaySocket::new(socket, self.relays.clone(), self.turns.clone(), open)?;
         let (clock, consent) = (self.clock.clone(), self.consent.clone());
         Ok(Arc::new(PacedSocket::new(
             Arc::new(socket),
@@ -91,6 +93,21 @@ impl PeerRuntime {
             self.handshake.clone(),
         )))
     }
+}
+
+/// Makes the machine's socket one of the network's, if there is another than the machine's.
+fn open(
+    network: Option<&dyn Network>,
+    socket: std::net::UdpSocket,
+) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+    if let Some(network) = network {
+        return Ok(Arc::new(Attached(network.attach(socket)?)));
+    }
+    let options = SockRef::from(&socket);
+    // Less is no fault: it is what the kernel allows.
+    let _ = options.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
+    let _ = options.set_send_buffer_size(SOCKET_BUFFER_BYTES);
+    TokioRuntime.wrap_udp_socket(socket)
 }
 
 impl fmt::Debug for PeerRuntime {
@@ -127,14 +144,7 @@ impl Runtime for PeerRuntime {
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        if let Some(network) = &self.network {
-            return self.paced(Arc::new(Attached(network.attach(socket)?)));
-        }
-        let options = SockRef::from(&socket);
-        // Less is no fault: it is what the kernel allows.
-        let _ = options.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
-        let _ = options.set_send_buffer_size(SOCKET_BUFFER_BYTES);
-        self.paced(TokioRuntime.wrap_udp_socket(socket)?)
+        self.paced(open(self.network.as_deref(), socket)?)
     }
 
     fn wrap_tcp_listener(

@@ -39,6 +39,16 @@ async fn call_through(server: &TurnServer, urls: [String; 2]) -> WatchedCall {
     WatchedCall::start(configurations, [context.clone(), context]).await
 }
 
+/// A call whose second end has nothing but an address of IPv6, and the first nothing but relays.
+async fn call_to_ipv6_alone(server: &TurnServer, url: String) -> WatchedCall {
+    let alone = PeerContext {
+        network: NetworkPolicy::Only(vec![Ipv6Addr::LOCALHOST.into()]),
+        ..context()
+    };
+    let configurations = [through(ice_server(url)), RTCConfiguration::default()];
+    WatchedCall::start(configurations, [trusting(server), alone]).await
+}
+
 /// The candidates in use, as statistics tell of them: the way of each is (type, relay's protocol, its URL).
 async fn ways(pc: &RTCPeerConnection) -> [(String, String, String); 2] {
     candidates_in_use(pc).await.map(|candidate| {
@@ -138,10 +148,64 @@ async fn a_call_goes_over_ipv6_alone_and_through_relays_that_are_reached_by_it()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn relays_reach_who_has_ipv6_alone_from_where_there_is_none() {
+    let Some(server) = TurnServer::start_with_ipv6("to-ipv6") else {
+        return;
+    };
+    for (url, protocol) in [(server.udp(), "udp"), (server.tls(), "tls")] {
+        let call = call_to_ipv6_alone(&server, url.clone()).await;
+        println!("connected over {protocol} after {:?}", call.connecting);
+        call.read_pictures(10).await;
+        let [local, _] = ways(&call.a.pc).await;
+        assert_eq!(local, ("relay".into(), protocol.into(), url));
+        call.close().await;
+    }
+}
+
+/// The server has none of IPv6, which is no error while it has others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_family_that_a_server_does_not_have_is_no_error() {
+    let Some(server) = TurnServer::start("one-family") else {
+        return;
+    };
+    for url in [server.udp(), server.tcp(), server.tls()] {
+        let mut end = End::configured(through(ice_server(&url)), trusting(&server)).await;
+        let channel = end.pc.create_data_channel("data", Default::default());
+        channel.await.expect("a channel");
+        end.pc.set_local_description(None).await.expect("an offer");
+        end.wait("the end of gathering", |event| match event {
+            Event::IceCandidateError(error) => panic!("{error:?}"),
+            Event::IceGatheringStateChange(RTCIceGatheringState::Complete) => Some(()),
+            _ => None,
+        })
+        .await;
+        let mut found = Vec::new();
+        while let Ok(Event::IceCandidate(Some(candidate))) = end.candidates().try_recv() {
+            found.push(candidate.candidate);
+        }
+        let relayed = |line: &String| line.contains("typ relay");
+        assert!(
+            !found.is_empty() && found.iter().all(relayed),
+            "{url}: {found:?}"
+        );
+        end.pc.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relay_that_is_killed_and_started_again_is_found_again() {
     if let Some(server) = TurnServer::start("again") {
-        let urls = [server.tcp(), server.tls()];
-        killed_and_started_again(server, urls).await;
+        let call = call_through(&server, [server.tcp(), server.tls()]).await;
+        killed_and_started_again(server, call).await;
+    }
+}
+
+/// The address of IPv6 is had by a socket of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_of_ipv6_over_udp_that_is_killed_and_started_again_is_found_again() {
+    if let Some(server) = TurnServer::start_with_ipv6("ipv6-again") {
+        let call = call_to_ipv6_alone(&server, server.udp()).await;
+        killed_and_started_again(server, call).await;
     }
 }
 
@@ -149,13 +213,12 @@ async fn a_relay_that_is_killed_and_started_again_is_found_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relay_over_udp_that_is_killed_and_started_again_is_found_again() {
     if let Some(server) = TurnServer::start("udp-again") {
-        let urls = [server.udp(), server.udp()];
-        killed_and_started_again(server, urls).await;
+        let call = call_through(&server, [server.udp(), server.udp()]).await;
+        killed_and_started_again(server, call).await;
     }
 }
 
-async fn killed_and_started_again(mut server: TurnServer, urls: [String; 2]) {
-    let call = call_through(&server, urls).await;
+async fn killed_and_started_again(mut server: TurnServer, call: WatchedCall) {
     call.read_pictures(5).await;
     let negotiating = keep_negotiating(&call.a.pc, &call.b.pc);
     server.kill();

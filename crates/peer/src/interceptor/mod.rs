@@ -17,11 +17,13 @@ mod nack;
 mod outgoing;
 mod pacer;
 mod retransmissions;
+mod route;
 mod with_repairs;
 
 pub(crate) use estimate::Estimate;
-pub(crate) use incoming::{InboundCounters, Receive, Route};
+pub(crate) use incoming::InboundCounters;
 pub(crate) use outgoing::{Feedbacks, OutboundCounters, Redundancy, RemoteReport};
+pub(crate) use route::{Receive, Route};
 
 use crate::pipeline::Workers;
 use crate::source_gate::SourceGate;

@@ -129,6 +129,18 @@ impl InboundVideo {
         self.shared.inbox.lock().sync = Some(group.cloned());
     }
 
+    /// Decodes nothing until [`go_on`](Self::go_on), which whoever calls this brings about soon: packets wait.
+    pub(crate) fn hold(&self) {
+        self.shared.inbox.lock().held = true;
+    }
+
+    /// Goes on, if it was held.
+    pub(crate) fn go_on(&self) {
+        if std::mem::take(&mut self.shared.inbox.lock().held) {
+            self.shared.waker.wake();
+        }
+    }
+
     /// Mutes or unmutes the track, which fires its events.
     pub fn set_muted(&self, muted: bool) {
         if muted {
@@ -201,11 +213,17 @@ struct Inbox {
     rtt: Option<Duration>,
     sync: Option<Option<SyncGroup>>,
     paused: bool,
+    held: bool,
     wake: bool,
     closed: bool,
 }
 
 impl Shared {
+    fn is_held(&self) -> bool {
+        let inbox = self.inbox.lock();
+        inbox.held && !inbox.closed
+    }
+
     fn close(&self) {
         let mut inbox = self.inbox.lock();
         inbox.closed = true;
@@ -231,6 +249,9 @@ struct Worker {
 
 impl Work for Worker {
     fn step(&mut self) -> Next {
+        if self.shared.is_held() {
+            return Next::Woken;
+        }
         let Some(mut playout) = self.playout.take().or_else(|| self.begin()) else {
             return Next::Over;
         };

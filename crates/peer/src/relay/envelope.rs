@@ -177,6 +177,11 @@ pub(super) fn is_wish(datagram: &[u8]) -> bool {
     kind(datagram).is_some_and(|kind| WISHES.contains(&kind))
 }
 
+/// Whether it asks for a relayed address.
+pub(super) fn wants_address(datagram: &[u8]) -> bool {
+    kind(datagram) == Some(ALLOCATE_REQUEST)
+}
+
 /// Whether it may be the answer to such a request, or its refusal.
 pub(super) fn is_answer(datagram: &[u8]) -> bool {
     kind(datagram).is_some_and(|kind| {

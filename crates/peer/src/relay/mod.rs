@@ -3,24 +3,29 @@
 //!
 //! The agent speaks TURN, but over UDP only, and says little of what became of it. So each server has a name and
 //! an address here that only the agent knows; what it sends there goes the server's own way, and what passes is
-//! looked at. Deliberately nothing here speaks TURN itself: no request is made and none is changed.
+//! looked at. Each server is two of its servers: the second is asked for an address of IPv6. Deliberately nothing
+//! here speaks TURN itself: no request is made, and none is changed but by the family that it asks for.
 
 mod allocations;
+mod datagrams;
 mod envelope;
+mod family;
 mod framing;
 mod socket;
 mod stream;
 mod turns;
 
+pub(crate) use datagrams::Opener;
 pub(crate) use envelope::{Peer, open, permission_for};
 pub(crate) use socket::RelaySocket;
 pub(crate) use turns::Turns;
 
 use crate::dispatch::{Item, post};
-use crate::ice_server::{IceUrl, Scheme};
+use crate::ice_server::{IceUrl, RTCIceServer, Scheme};
 use crate::recovery::Recovery;
 use crate::{PeerConnectionEvent, RTCPeerConnectionIceErrorEvent};
 use allocations::{Allocations, Refusal, Verdict, Way};
+use family::Family;
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -34,6 +39,8 @@ use tokio::time::Instant;
 /// The [error code](https://w3c.github.io/webrtc-pc/#dom-rtcpeerconnectioniceerrorevent-errorcode) of
 /// a server that cannot be reached.
 pub(crate) const UNREACHABLE: u16 = 701;
+/// [Address Family not Supported](https://www.rfc-editor.org/rfc/rfc8656#section-19).
+const NOT_OF_THAT_FAMILY: u16 = 440;
 /// Names are looked up on the driver's task: no longer than this.
 const RESOLVE: Duration = Duration::from_secs(3);
 
@@ -69,6 +76,8 @@ pub(crate) struct RelayServer {
     /// As the program says it.
     pub(crate) url: String,
     pub(crate) transport: Transport,
+    /// Of the relayed address that it is asked for.
+    family: Family,
     host: String,
     port: u16,
 }
@@ -90,9 +99,23 @@ impl RelayServer {
         Some(RelayServer {
             url: url.to_owned(),
             transport,
+            family: Family::V4,
             host: parsed.host.clone(),
             port: parsed.port.unwrap_or(usual),
         })
+    }
+
+    /// The same, asked for an address of IPv6.
+    fn of_ipv6(&self) -> Self {
+        RelayServer {
+            family: Family::V6,
+            ..self.clone()
+        }
+    }
+
+    /// The agent's own socket does not lead there.
+    fn has_own_way(&self) -> bool {
+        self.transport != Transport::Udp || self.family == Family::V6
     }
 }
 
@@ -108,8 +131,10 @@ pub(crate) struct Relays {
 
 #[derive(Default)]
 struct Known {
-    /// A server keeps its place.
+    /// A server keeps its place. Beside each is the same one for the other family.
     servers: Vec<RelayServer>,
+    /// By place and user, of the present configuration.
+    passwords: HashMap<(usize, String), String>,
     /// Addresses of those that are reached over UDP.
     addresses: HashMap<SocketAddr, usize>,
     allocations: Allocations,
@@ -145,20 +170,36 @@ impl Relays {
         (Relays::new(Vec::new(), false, queue, recovery), items)
     }
 
-    pub(crate) fn hide_addresses(&self, hide: bool) {
-        self.known.lock().hides_addresses = hide;
+    /// Another configuration comes, whose passwords are the ones that count; if it `hides` them, none of the
+    /// machine's addresses may be told.
+    pub(crate) fn configure(&self, hides: bool) {
+        let mut known = self.known.lock();
+        known.hides_addresses = hides;
+        known.passwords.clear();
     }
 
-    /// The URL by which the agent may know a server; `None` for what cannot be used as a relay.
-    pub(crate) fn url_for_agent(&self, url: &str, parsed: &IceUrl) -> Option<String> {
+    /// The URLs by which the agent may know one of `configured`'s, for either family; `None` for what cannot be
+    /// used as a relay.
+    pub(crate) fn urls_for_agent(
+        &self,
+        url: &str,
+        parsed: &IceUrl,
+        configured: &RTCIceServer,
+    ) -> Option<[String; 2]> {
         let server = RelayServer::new(url, parsed)?;
-        let servers = &mut self.known.lock().servers;
-        let place = servers.iter().position(|known| known.url == url);
+        let mut known = self.known.lock();
+        let place = known.servers.iter().position(|known| known.url == url);
         let place = place.unwrap_or_else(|| {
-            servers.push(server);
-            servers.len() - 1
+            let other = server.of_ipv6();
+            known.servers.extend([server, other]);
+            known.servers.len() - 2
         });
-        Some(format!("turn:{place}{STAND_IN_NAME}?transport=udp"))
+        if let (Some(user), Some(password)) = (&configured.username, &configured.credential) {
+            let of = (other_family(place), user.clone());
+            known.passwords.insert(of, password.clone());
+        }
+        let places = [place, other_family(place)];
+        Some(places.map(|place| format!("turn:{place}{STAND_IN_NAME}?transport=udp")))
     }
 
     /// The server behind the agent's URL, or its name and port.
@@ -184,7 +225,7 @@ impl Relays {
             return within(tokio::net::lookup_host(host)).await;
         };
         self.known.lock().told.remove(&place);
-        if server.transport != Transport::Udp {
+        if server.has_own_way() {
             let port = u16::try_from(place + 1).map_err(io::Error::other)?;
             let addresses = [IpAddr::V4(STAND_IN_V4), IpAddr::V6(STAND_IN_V6)];
             return Ok(addresses.map(|ip| SocketAddr::new(ip, port)).to_vec());
@@ -209,12 +250,14 @@ impl Relays {
             IpAddr::V6(ip) => ip == STAND_IN_V6,
         };
         let place = usize::from(address.port()).checked_sub(1)?;
-        let by_stream = || {
+        let has_own_way = || {
             let known = self.known.lock();
-            let server = known.servers.get(place);
-            server.is_some_and(|server| server.transport != Transport::Udp)
+            known
+                .servers
+                .get(place)
+                .is_some_and(RelayServer::has_own_way)
         };
-        (ours && by_stream()).then_some(place)
+        (ours && has_own_way()).then_some(place)
     }
 
     fn server_at(&self, place: usize) -> Option<RelayServer> {
@@ -241,12 +284,29 @@ impl Relays {
         })
     }
 
+    /// What the agent says to a server, if it wants an address of IPv6 and cannot say so.
+    fn with_family(&self, place: usize, datagram: &[u8]) -> Option<Vec<u8>> {
+        if !envelope::wants_address(datagram) {
+            return None;
+        }
+        let password = {
+            let known = self.known.lock();
+            let server = known.servers.get(place)?;
+            (server.family == Family::V6).then_some(())?;
+            let user = family::user(datagram).unwrap_or_default();
+            known.passwords.get(&(place, user)).cloned()
+        };
+        family::of_ipv6(datagram, &password.unwrap_or_default())
+    }
+
     /// A server answered. False if the agent must not know.
     fn on_answer(&self, way: Way, datagram: &[u8]) -> bool {
         let verdict = self.known.lock().allocations.on_answer(way, datagram);
         let (Refusal { code, text }, pass) = match verdict {
             Verdict::Pass => return true,
-            Verdict::PassRefusal(refusal) => (refusal, true),
+            // Refused, one of IPv6 would stand in the way of new passwords: the agent takes those over if it has
+            // all that it asked for. So its next attempt fails, and it forgets it.
+            Verdict::PassRefusal(refusal) => (refusal, !self.is_of_ipv6(way.1)),
             Verdict::HoldRefusal(refusal) => (refusal, false),
             Verdict::Gone(relayed) => {
                 tracing::debug!(%relayed, "the TURN server was started anew");
@@ -286,6 +346,12 @@ impl Relays {
         self.look_for_hope();
     }
 
+    fn is_of_ipv6(&self, place: usize) -> bool {
+        let known = self.known.lock();
+        let server = known.servers.get(place);
+        server.is_some_and(|server| server.family == Family::V6)
+    }
+
     fn forget(&self, local: SocketAddr) {
         self.known.lock().allocations.forget(local);
     }
@@ -299,6 +365,9 @@ impl Relays {
     fn tell(&self, place: usize, from: Option<SocketAddr>, error_code: u16, error_text: String) {
         let (url, from) = {
             let mut known = self.known.lock();
+            if !known.is_to_be_told(place, error_code) {
+                return;
+            }
             known.told.insert(place);
             let hides = self.hides_addresses || known.hides_addresses;
             let from = from.filter(|_| !hides);
@@ -317,6 +386,25 @@ impl Relays {
         });
         post(&self.queue, Item::Event(event));
     }
+}
+
+impl Known {
+    /// Whether the program has an interest in it: a server that gives addresses of one family only is as good as
+    /// any, and one that gives none says so once.
+    fn is_to_be_told(&self, place: usize, code: u16) -> bool {
+        let other = other_family(place);
+        let hopeful = self.allocations.is_hopeful_of(other);
+        match self.servers.get(place).map(|server| server.family) {
+            Some(Family::V4) => !(hopeful && code == NOT_OF_THAT_FAMILY),
+            Some(Family::V6) => !hopeful && !self.told.contains(&other),
+            None => false,
+        }
+    }
+}
+
+/// The place of the same server for the other family.
+fn other_family(place: usize) -> usize {
+    place ^ 1
 }
 
 async fn within(

@@ -1,6 +1,7 @@
 //! A socket of the agent's that leads to relays too: some over UDP, as the agent believes all are, others over
-//! streams of their own.
+//! streams, or a socket, of their own.
 
+use super::datagrams::Opener;
 use super::envelope::{self, is_turn};
 use super::stream::{Arrived, Dial, Ended, Stream, inbox};
 use super::{Relays, Turns};
@@ -22,6 +23,7 @@ pub(crate) struct RelaySocket {
     relays: Arc<Relays>,
     turns: Arc<Turns>,
     streams: Mutex<HashMap<usize, Stream>>,
+    open: Opener,
     arriving: mpsc::Sender<Arrived>,
     arrived: Mutex<mpsc::Receiver<Arrived>>,
     /// Whether streams are asked first. Each goes first in turn, so that neither waits for ever.
@@ -35,6 +37,7 @@ impl RelaySocket {
         inner: Arc<dyn AsyncUdpSocket>,
         relays: Arc<Relays>,
         turns: Arc<Turns>,
+        open: Opener,
     ) -> io::Result<Self> {
         let (arriving, arrived) = inbox();
         Ok(RelaySocket {
@@ -43,6 +46,7 @@ impl RelaySocket {
             relays,
             turns,
             streams: Mutex::default(),
+            open,
             arriving,
             arrived: Mutex::new(arrived),
             streams_first: AtomicBool::new(false),
@@ -58,6 +62,8 @@ impl RelaySocket {
         if envelope::is_wish(datagram) {
             self.relays.on_request((self.local, place), datagram)?;
         }
+        let of_its_family = self.relays.with_family(place, datagram);
+        let datagram = of_its_family.as_deref().unwrap_or(datagram);
         let mut streams = self.streams.lock();
         if let Some(stream) = streams.get(&place) {
             return stream.send(datagram);
@@ -71,6 +77,7 @@ impl RelaySocket {
             stand_in: transmit.destination,
             inbox: self.arriving.clone(),
             tls: self.relays.tls.clone(),
+            open: self.open.clone(),
         };
         let (relays, way) = (self.relays.clone(), (self.local, place));
         let stream = Stream::open(dial, move |ended| relays.on_ended(way, ended));

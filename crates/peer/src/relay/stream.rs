@@ -1,10 +1,11 @@
-//! One connection to a TURN server, over TCP or TLS, and the task that keeps it
+//! One connection to a TURN server, over TCP, TLS or a UDP socket of its own, and the task that keeps it
 //! ([RFC 8656, section 3.1](https://www.rfc-editor.org/rfc/rfc8656#section-3.1)).
 //!
 //! It makes one attempt and never another: an allocation is bound to the connection that it was made over,
 //! so who lost it begins anew.
 
 use super::allocations::PATIENCE;
+use super::datagrams::{self, Opener};
 use super::envelope::{Stun, TransactionId};
 use super::framing::{self, MAX_MESSAGE};
 use super::{RelayServer, Transport};
@@ -32,6 +33,8 @@ const REQUESTS: usize = 32;
 /// The near end of one. Dropped, it says what is in its outbox, and is closed.
 pub(super) struct Stream {
     outbox: mpsc::Sender<Bytes>,
+    /// What is sent may be lost, so that requests are repeated.
+    loses: bool,
     asked: Mutex<VecDeque<TransactionId>>,
     _held: oneshot::Sender<()>,
 }
@@ -53,6 +56,8 @@ pub(super) struct Dial {
     pub(super) stand_in: SocketAddr,
     pub(super) inbox: mpsc::Sender<Arrived>,
     pub(super) tls: Tls,
+    /// For UDP.
+    pub(super) open: Opener,
 }
 
 /// Why one ended.
@@ -84,12 +89,14 @@ impl Stream {
     pub(super) fn open(dial: Dial, ended: impl FnOnce(Ended) + Send + 'static) -> Stream {
         let (outbox, waiting) = mpsc::channel(OUTBOX);
         let (_held, let_go) = oneshot::channel();
+        let loses = dial.server.transport == Transport::Udp;
         tokio::spawn(async move {
             let why = run(dial, waiting, let_go).await;
             ended(why);
         });
         Stream {
             outbox,
+            loses,
             asked: Mutex::default(),
             _held,
         }
@@ -100,7 +107,7 @@ impl Stream {
     /// # Errors
     /// It is closed.
     pub(super) fn send(&self, datagram: &[u8]) -> io::Result<()> {
-        let request = Stun::read(datagram).filter(Stun::is_request);
+        let request = Stun::read(datagram).filter(|message| !self.loses && message.is_request());
         let mut asked = self.asked.lock();
         if request.is_some_and(|request| asked.contains(&request.transaction)) {
             // The agent repeats it, as over UDP. A stream loses nothing (RFC 8489, section 6.2.2).
@@ -134,6 +141,16 @@ async fn run(
     outbox: mpsc::Receiver<Bytes>,
     mut let_go: oneshot::Receiver<()>,
 ) -> Ended {
+    if dial.server.transport == Transport::Udp {
+        let left = async {
+            let _ = let_go.await;
+            tokio::time::sleep(FAREWELL).await;
+        };
+        return tokio::select! {
+            ended = datagrams::carry(&dial, outbox) => ended,
+            () = left => Ended::Unwanted,
+        };
+    }
     let connecting = tokio::time::timeout(CONNECT, dial.connect());
     let stream = tokio::select! {
         stream = connecting => stream,
@@ -219,10 +236,17 @@ impl Dial {
         Ok(Box::new(tls.connect(name, stream).await?))
     }
 
+    /// The server's addresses of the family of the machine's own.
+    pub(super) async fn lookup(&self) -> io::Result<impl Iterator<Item = SocketAddr>> {
+        let host = (self.server.host.as_str(), self.server.port);
+        let found: Vec<_> = tokio::net::lookup_host(host).await?.collect();
+        let v4 = self.from.is_ipv4();
+        Ok(found.into_iter().filter(move |to| to.is_ipv4() == v4))
+    }
+
     async fn connect_tcp(&self) -> io::Result<TcpStream> {
-        let found = tokio::net::lookup_host((self.server.host.as_str(), self.server.port)).await?;
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for to in found.filter(|to| to.is_ipv4() == self.from.is_ipv4()) {
+        for to in self.lookup().await? {
             let socket = match self.from {
                 IpAddr::V4(_) => TcpSocket::new_v4()?,
                 IpAddr::V6(_) => TcpSocket::new_v6()?,

@@ -15,6 +15,7 @@ pub(crate) struct TurnServer {
     folder: PathBuf,
     port: u16,
     tls_port: u16,
+    relays_to_ipv6: bool,
     /// The authority that vouches for it, in DER.
     pub(crate) root: Vec<u8>,
     child: Option<Child>,
@@ -23,6 +24,19 @@ pub(crate) struct TurnServer {
 impl TurnServer {
     /// `None`, with a sentence, where there is no coturn.
     pub(crate) fn start(name: &str) -> Option<Self> {
+        Self::with(name, false)
+    }
+
+    /// One that gives relayed addresses of IPv6 too; `None`, with a sentence, where there are none either.
+    pub(crate) fn start_with_ipv6(name: &str) -> Option<Self> {
+        if !has_ipv6() {
+            println!("skipped: there is no IPv6 here");
+            return None;
+        }
+        Self::with(name, true)
+    }
+
+    fn with(name: &str, relays_to_ipv6: bool) -> Option<Self> {
         if Command::new("turnserver").arg("--help").output().is_err() {
             println!("skipped: no turnserver (coturn) can be had here");
             return None;
@@ -45,6 +59,7 @@ impl TurnServer {
             folder,
             port,
             tls_port,
+            relays_to_ipv6,
             root: made.cert.der().to_vec(),
             child: None,
         };
@@ -65,6 +80,11 @@ impl TurnServer {
                 &[]
             })
             .args(["--relay-ip", "127.0.0.1"])
+            .args(if self.relays_to_ipv6 {
+                ["--relay-ip", "::1"].as_slice()
+            } else {
+                &[]
+            })
             .args(["--listening-port", &self.port.to_string()])
             .args(["--tls-listening-port", &self.tls_port.to_string()])
             .args(["--lt-cred-mech", "--user", &format!("{USER}:{PASSWORD}")])

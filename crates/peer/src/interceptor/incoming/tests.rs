@@ -1,33 +1,5 @@
 use super::*;
-use crate::pipeline::{InboundAudioConfig, InboundVideoConfig, RtpPacket};
-use duet_media::MonotonicClock;
-
-struct Deaf;
-
-impl crate::pipeline::Feedback for Deaf {
-    fn request_key_frame(&self) {}
-}
-
-fn route() -> (Arc<Route>, duet_media::MediaStreamTrack) {
-    let (inbound, track) = InboundVideo::new(InboundVideoConfig {
-        clock: Arc::new(MonotonicClock::new()),
-        feedback: Arc::new(Deaf),
-        label: "test".into(),
-        workers: crate::Workers::Threads,
-    });
-    let route = Route {
-        mid: "0".into(),
-        ssrcs: Vec::new(),
-        mid_extension: Some(1),
-        sound: None,
-        receive: Arc::new(Receive::Video(inbound)),
-        media_ssrc: Arc::default(),
-        flowing: AtomicBool::new(false),
-        over: AtomicBool::new(false),
-        on_flow: Box::new(|_| ()),
-    };
-    (Arc::new(route), track)
-}
+use crate::interceptor::route::tests::{route, way_of_sound};
 
 fn packet(ssrc: u32) -> rtp::Packet {
     let mut header = rtp::Header {
@@ -63,50 +35,6 @@ fn a_source_that_changes_all_the_time_is_heard_and_forgotten() {
     }
     assert_eq!(incoming.odd.packets_of_strangers, 0);
     assert_eq!(incoming.odd.source_changes, 998);
-}
-
-#[test]
-fn a_packet_on_its_way_unmutes_no_track_that_was_taken_away() {
-    let (route, track) = route();
-    let packet = || RtpPacket {
-        payload_type: 96,
-        sequence_number: 1,
-        timestamp: 0,
-        marker: false,
-        ssrc: 1,
-        payload: Bytes::from_static(&[0x10, 0, 0]),
-    };
-    route.deliver(packet(), false, MediaTime::ZERO);
-    route.follow_flow();
-    assert!(!track.muted());
-    route.over.store(true, Ordering::Release);
-    route.receive.set_muted(true);
-    route.deliver(packet(), false, MediaTime::ZERO);
-    route.follow_flow();
-    assert!(track.muted());
-}
-
-/// A way for sound: Opus as 111, redundancy as 63.
-fn way_of_sound() -> Arc<Route> {
-    let (inbound, _track) = InboundAudio::new(InboundAudioConfig {
-        clock: Arc::new(MonotonicClock::new()),
-        label: "test".into(),
-        workers: crate::Workers::Threads,
-    });
-    Arc::new(Route {
-        mid: "0".into(),
-        ssrcs: vec![7],
-        mid_extension: None,
-        sound: Some(SoundTypes {
-            opus: 111,
-            red: Some(63),
-        }),
-        receive: Arc::new(Receive::Audio(inbound)),
-        media_ssrc: Arc::default(),
-        flowing: AtomicBool::new(false),
-        over: AtomicBool::new(false),
-        on_flow: Box::new(|_| ()),
-    })
 }
 
 #[test]
