@@ -4,39 +4,22 @@
 #![cfg(target_os = "linux")]
 
 mod common;
+#[path = "common/namespace.rs"]
+mod namespace;
 
 use common::{End, negotiate, within};
 use duet_peer::{
     DataChannelMessage, NetworkPolicy, PeerConnectionEvent as Event, PeerContext, RTCDataChannel,
     RTCDataChannelInit,
 };
-use std::process::Command;
-
-const INSIDE: &str = "DUET_TEST_NAMESPACE";
-const NAME: &str = "a_call_finds_its_way_by_names_that_say_no_address";
+use namespace::{in_namespace, ip};
 
 #[test]
 fn a_call_finds_its_way_by_names_that_say_no_address() {
-    if std::env::var_os(INSIDE).is_some() {
-        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        return runtime.block_on(inside());
-    }
-    let namespace = || {
-        let mut command = Command::new("unshare");
-        command.args(["--map-root-user", "--net"]);
-        command
-    };
-    if !namespace().arg("true").status().is_ok_and(|s| s.success()) {
-        println!("skipped: no network namespace can be had here");
-        return;
-    }
-    let ourselves = std::env::current_exe().expect("our own name");
-    let inside = namespace()
-        .arg(ourselves)
-        .args(["--exact", NAME, "--nocapture"])
-        .env(INSIDE, "1")
-        .status();
-    assert!(inside.is_ok_and(|status| status.success()));
+    in_namespace(
+        "a_call_finds_its_way_by_names_that_say_no_address",
+        inside(),
+    );
 }
 
 async fn end() -> (End, RTCDataChannel) {
@@ -78,8 +61,7 @@ async fn inside() {
         "address add fd00:82::1/64 dev wire0 nodad",
         "route add 224.0.0.0/4 dev wire0",
     ] {
-        let done = Command::new("ip").args(arguments.split(' ')).status();
-        assert!(done.is_ok_and(|status| status.success()), "ip {arguments}");
+        ip(arguments);
     }
     let ((mut a, ours), (mut b, theirs)) = (end().await, end().await);
     negotiate(&a.pc, &b.pc).await;

@@ -4,22 +4,16 @@
 #![cfg(target_os = "linux")]
 
 mod common;
+#[path = "common/namespace.rs"]
+mod namespace;
 
-use common::{End, negotiate, trickle, within};
+use common::{End, keep_negotiating, negotiate, trickle, within};
 use duet_peer::{
-    DataChannelMessage, NetworkPolicy, PeerConnectionEvent as Event, PeerContext, RTCDataChannel,
-    RTCDataChannelInit, RTCPeerConnection,
+    DataChannelMessage, NetworkPolicy, PeerContext, RTCDataChannel, RTCDataChannelInit,
+    RTCPeerConnection,
 };
-use std::process::Command;
+use namespace::{in_namespace, ip};
 use std::time::{Duration, Instant};
-
-const INSIDE: &str = "DUET_TEST_NAMESPACE";
-const NAME: &str = "a_call_follows_the_machine_from_one_address_to_another";
-
-fn ip(arguments: &str) {
-    let done = Command::new("ip").args(arguments.split(' ')).status();
-    assert!(done.is_ok_and(|status| status.success()), "ip {arguments}");
-}
 
 async fn end() -> (End, RTCDataChannel) {
     let context = PeerContext {
@@ -43,26 +37,10 @@ fn address(pc: &RTCPeerConnection) -> Option<String> {
 
 #[test]
 fn a_call_follows_the_machine_from_one_address_to_another() {
-    if std::env::var_os(INSIDE).is_some() {
-        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        return runtime.block_on(inside());
-    }
-    let namespace = || {
-        let mut command = Command::new("unshare");
-        command.args(["--map-root-user", "--net"]);
-        command
-    };
-    if !namespace().arg("true").status().is_ok_and(|s| s.success()) {
-        println!("skipped: no network namespace can be had here");
-        return;
-    }
-    let ourselves = std::env::current_exe().expect("our own name");
-    let inside = namespace()
-        .arg(ourselves)
-        .args(["--exact", NAME, "--nocapture"])
-        .env(INSIDE, "1")
-        .status();
-    assert!(inside.is_ok_and(|status| status.success()));
+    in_namespace(
+        "a_call_follows_the_machine_from_one_address_to_another",
+        inside(),
+    );
 }
 
 async fn inside() {
@@ -78,24 +56,8 @@ async fn inside() {
     assert!(within("open", ours.opened()).await && within("open", theirs.opened()).await);
     assert_eq!(address(&a.pc).as_deref(), Some("10.81.0.1"));
 
-    let (one, other) = (a.pc.clone(), b.pc.clone());
-    let (mut of_one, mut of_other) = (one.events(), other.events());
-    // What every program does. Both ends lose their address, so that either may want it.
-    let negotiating = tokio::spawn(async move {
-        loop {
-            let (event, from, to) = tokio::select! {
-                event = of_one.recv() => (event, &one, &other),
-                event = of_other.recv() => (event, &other, &one),
-            };
-            match event {
-                Some(Event::NegotiationNeeded) if from.negotiation_needed() => {
-                    negotiate(from, to).await;
-                }
-                Some(_) => {}
-                None => return,
-            }
-        }
-    });
+    // Both ends lose their address, so that either may want to.
+    let negotiating = keep_negotiating(&a.pc, &b.pc);
     ip("address delete 10.81.0.1/24 dev wire0");
     ip("address add 10.81.0.2/24 dev wire0");
     let changed = Instant::now();

@@ -4,7 +4,7 @@ mod common;
 #[path = "common/turn_server.rs"]
 mod turn_server;
 
-use common::{End, PATIENCE, context, negotiate, trickle, within};
+use common::{End, PATIENCE, context, keep_negotiating, negotiate, trickle, within};
 use duet_devices::synthetic::{SyntheticCamera, SyntheticCameraConfig, marks};
 use duet_media::{Frame, MediaStreamTrack};
 use duet_peer::{
@@ -225,24 +225,7 @@ async fn a_relay_over_udp_that_is_killed_and_started_again_is_found_again() {
 async fn killed_and_started_again(mut server: TurnServer, urls: [String; 2]) {
     let call = Call::through(&server, urls).await;
     call.read_pictures(5).await;
-    let (one, other) = (call.a.pc.clone(), call.b.pc.clone());
-    let (mut of_one, mut of_other) = (one.events(), other.events());
-    // What every program does.
-    let negotiating = tokio::spawn(async move {
-        loop {
-            let (event, from, to) = tokio::select! {
-                event = of_one.recv() => (event, &one, &other),
-                event = of_other.recv() => (event, &other, &one),
-            };
-            match event {
-                Some(Event::NegotiationNeeded) if from.negotiation_needed() => {
-                    negotiate(from, to).await;
-                }
-                Some(_) => {}
-                None => return,
-            }
-        }
-    });
+    let negotiating = keep_negotiating(&call.a.pc, &call.b.pc);
     server.kill();
     // Long enough that it is asked in vain.
     tokio::time::sleep(Duration::from_secs(1)).await;

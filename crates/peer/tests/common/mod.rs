@@ -32,6 +32,30 @@ pub(crate) fn context() -> PeerContext {
     }
 }
 
+/// Negotiates between two ends whenever either needs it, as every program does.
+pub(crate) fn keep_negotiating(
+    one: &RTCPeerConnection,
+    other: &RTCPeerConnection,
+) -> tokio::task::JoinHandle<()> {
+    let (one, other) = (one.clone(), other.clone());
+    let (mut of_one, mut of_other) = (one.events(), other.events());
+    tokio::spawn(async move {
+        loop {
+            let (event, from, to) = tokio::select! {
+                event = of_one.recv() => (event, &one, &other),
+                event = of_other.recv() => (event, &other, &one),
+            };
+            match event {
+                Some(Event::NegotiationNeeded) if from.negotiation_needed() => {
+                    negotiate(from, to).await;
+                }
+                Some(_) => {}
+                None => return,
+            }
+        }
+    })
+}
+
 /// One end: its connection, and its events, candidates left out.
 pub(crate) struct End {
     pub(crate) pc: RTCPeerConnection,
