@@ -110,8 +110,7 @@ fn after_a_storm_all_is_as_it_was() {
             assert!(oldest <= 500 * MS, "seed {seed}: {oldest:?}");
             let soon = over + 2 * SECOND;
             let p95 = viewed.age(soon, until, 0.95);
-            // Without repair packets it is 160 ms, but a third fewer pictures are shown in the storm.
-            assert!(p95 <= 300 * MS, "seed {seed}: {p95:?} two seconds after it");
+            assert!(p95 <= 160 * MS, "seed {seed}: {p95:?} two seconds after it");
             let sync = sync(viewed, soon, until);
             assert!(sync <= 45 * MS, "seed {seed}: {sync:?}");
             call.end().await;

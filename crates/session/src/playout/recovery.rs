@@ -12,12 +12,16 @@ use duet_media::MediaTime;
 /// To wait for a retransmission costs every picture a round trip. It is worth that where losses come
 /// so often that one picture in ten is late anyway; where they are rarer the picture stumbles
 /// once, and all others stay early. Once losses stay away for a few times their usual distance, at
-/// least a second, nothing is waited for any more.
+/// least a second, nothing is waited for any more. Those count for that, too, that repair packets
+/// made up for in time: where they do so for most, late frames are far between, and would be
+/// waited for long after the last loss.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RecoveryDelay {
     /// When a frame with a packet that came again could be decoded, and how much later than it would
     /// have been without the loss. At most [`CAPACITY`]; the oldest is forgotten.
     losses: VecDeque<(MediaTime, i64)>,
+    /// When frames with such a packet could be decoded, be it in time. Bounded likewise.
+    all: VecDeque<MediaTime>,
     round_trip: Duration,
 }
 
@@ -48,6 +52,10 @@ impl RecoveryDelay {
     /// A frame lacked a packet, and for that could be decoded at `at` only, `late` nanoseconds after
     /// its time.
     pub(super) fn note(&mut self, at: MediaTime, late: i64) {
+        if self.all.len() == CAPACITY {
+            self.all.pop_front();
+        }
+        self.all.push_back(at);
         if late < NOTHING {
             return;
         }
@@ -65,6 +73,9 @@ impl RecoveryDelay {
         {
             self.losses.pop_front();
         }
+        while (self.all.front()).is_some_and(|at| now.saturating_since(*at) > MEMORY) {
+            self.all.pop_front();
+        }
         let (Some((first, _)), Some((last, _))) = (self.losses.front(), self.losses.back()) else {
             return 0;
         };
@@ -72,8 +83,8 @@ impl RecoveryDelay {
             return 0;
         }
         let apart = last.saturating_since(*first) / (self.losses.len() - 1) as u32;
-        let over = (apart * SILENCE).clamp(SHORTEST, LONGEST);
-        if now.saturating_since(*last) > over {
+        let late_ones_ended = now.saturating_since(*last) > silence(apart);
+        if late_ones_ended || self.ended(now) {
             return 0;
         }
         let mut late: Vec<i64> = self.losses.iter().map(|(_, late)| *late).collect();
@@ -88,6 +99,21 @@ impl RecoveryDelay {
         }
         usual
     }
+
+    /// Whether so many frames were whole for so long that nothing is lost any more.
+    fn ended(&self, now: MediaTime) -> bool {
+        let (Some(first), Some(last)) = (self.all.front(), self.all.back()) else {
+            return true;
+        };
+        let intervals = self.all.len().saturating_sub(1).max(1) as u32;
+        let apart = last.saturating_since(*first) / intervals;
+        now.saturating_since(*last) > silence(apart)
+    }
+}
+
+/// Losses so far apart are over when none came for so long.
+fn silence(apart: Duration) -> Duration {
+    (apart * SILENCE).clamp(SHORTEST, LONGEST)
 }
 
 #[cfg(test)]
@@ -130,5 +156,20 @@ mod tests {
         let mut delay = lossy(600, 110, 5_000);
         assert!(delay.wanted(at(7_500), FRAME) > 0);
         assert_eq!(delay.wanted(at(9_000), FRAME), 0);
+    }
+
+    #[test]
+    fn what_was_made_up_for_in_time_tells_of_the_end() {
+        let mut delay = RecoveryDelay::default();
+        delay.set_round_trip(Duration::from_millis(100));
+        let at = |millis| MediaTime::from_millis(millis);
+        // Of ten lost, nine are there in time.
+        for lost in 0..50 {
+            let late = if lost % 10 == 0 { 110 } else { 0 };
+            delay.note(at(100 * lost), late * MS);
+        }
+        assert_eq!(delay.wanted(at(4_900), FRAME), 110 * MS);
+        assert!(delay.wanted(at(5_800), FRAME) > 0);
+        assert_eq!(delay.wanted(at(6_000), FRAME), 0);
     }
 }
