@@ -32,8 +32,9 @@ const MAX_LATE: Duration = Duration::from_secs(1);
 /// A picture so late is not shown if a newer one is there…
 const STALE: Duration = Duration::from_millis(200);
 
-/// … nor if a newer one is due so soon after it: what a lost packet held up comes all at once when that is there, and
-/// only the last of it would be seen.
+/// … nor is one that came so late that its sound is over, if a newer one is due so soon after it: what a lost packet
+/// held up comes all at once when that is there, and only the last of it would be seen.
+const OUT_OF_STEP: Duration = Duration::from_millis(45);
 const AT_ONCE: Duration = Duration::from_millis(4);
 
 /// … and one so late for a loss not even if none is: a key frame, or what follows, will be there soon…
@@ -254,8 +255,11 @@ impl VideoPlayout {
     fn is_outdated(&mut self, ready: &Ready, now: MediaTime) -> bool {
         let late = ready.late + now.saturating_since(ready.due);
         let newer = self.waiting.front().filter(|next| next.due <= now);
-        if newer.is_some_and(|next| late > STALE || next.due < ready.due + AT_ONCE) {
-            return true;
+        if let Some(next) = newer {
+            let unseen = next.due < ready.due + AT_ONCE;
+            if late > STALE || ready.late > OUT_OF_STEP && unseen {
+                return true;
+            }
         }
         if late <= OUTDATED || !ready.held_up {
             self.blind_since = None;
