@@ -15,31 +15,33 @@ from link import ADDRESSES, Link, PATH, parse_schedule
 from transfer import Transfer
 
 MAX_KBPS = 4000  # the cap on video in these cases
-# A case: what it is; its schedule; which phases are told, and as what; whether the kernel's TCP takes part.
+# A case: what it is; its schedule; which phases are told, and as what; the congestion control of the
+# kernel's TCP, where that takes part.
 CASES = {
-    "loss5": ("5 % lost both ways, 50 ms each way", "0:delay=50 loss=5;5:;25:end", {"20 s": [1]}, False),
+    "loss5": ("5 % lost both ways, 50 ms each way", "0:delay=50 loss=5;5:;25:end", {"20 s": [1]}, None),
     "outage10": ("No way for 10 s, 50 ms each way", "0:delay=50;10:down;20:up;35:end",
-                 {"15 s from its return": [2]}, False),
+                 {"15 s from its return": [2]}, None),
     "loss40": ("40 % lost both ways for 5 s", "0:delay=50;15:loss=40;20:loss=0;21:;30:end",
-               {"the 5 s": [1], "the second after them": [2], "the next 9 s": [3]}, False),
+               {"the 5 s": [1], "the second after them": [2], "the next 9 s": [3]}, None),
     "rfc8867-5.1": ("RFC 8867, 5.1: one call on a link that changes",
                     f"0:{PATH} fwd.rate=1000;20:;40:fwd.rate=2500;50:;60:fwd.rate=600;70:;80:fwd.rate=1000;90:;100:end",
                     {"1000 kbit/s, second half": [1], "2500 kbit/s, second half": [3], "600 kbit/s, second half": [5],
-                     "600 kbit/s, whole": [4, 5], "1000 kbit/s again, second half": [7]}, False),
+                     "600 kbit/s, whole": [4, 5], "1000 kbit/s again, second half": [7]}, None),
     "start5": ("The start on 5 Mbit/s", "0:delay=50 queue=300 fwd.rate=5000;1:;2:;4:;8:end",
-               {"second 1": [0], "second 2": [1], "seconds 3 and 4": [2], "seconds 5 to 8": [3]}, False),
-    "tcp": ("RFC 8867, 5.6: beside a long transfer by the kernel's TCP",
-            f"0:{PATH} fwd.rate=2000;15:;55:end", {"40 s": [1]}, True),
+               {"second 1": [0], "second 2": [1], "seconds 3 and 4": [2], "seconds 5 to 8": [3]}, None),
+    "tcp": ("RFC 8867, 5.6: beside a long transfer by the kernel's TCP, CUBIC",
+            f"0:{PATH} fwd.rate=2000;15:;55:end", {"40 s": [1]}, "cubic"),
+    "tcp-bbr": ("The same by BBR", f"0:{PATH} fwd.rate=2000;15:;55:end", {"40 s": [1]}, "bbr"),
 }
 
 
-def measure(sender, receiver, phases, max_kbps=None, transfer=False):
+def measure(sender, receiver, phases, max_kbps=None, control=None):
     """A call over a link that changes; one entry for each phase."""
     with contextlib.ExitStack() as stack:
         link = stack.enter_context(Link())
         link.set(phases[0][1])
         placed = stack.enter_context(Call(sender, receiver, link.namespaces, max_kbps=max_kbps))
-        flow = stack.enter_context(Transfer(link.namespaces, ADDRESSES[1])) if transfer else None
+        flow = stack.enter_context(Transfer(link.namespaces, ADDRESSES[1], control)) if control else None
         first_frame_ms = placed.connect()
         start = placed.first_frame_at / 1000
         ours, busy = tree_cpu(placed), busy_cpu()
@@ -61,6 +63,7 @@ def measure(sender, receiver, phases, max_kbps=None, transfer=False):
         phase["wire_kbps"] = round((after["fwd"]["bytes"] - before["fwd"]["bytes"]) * 8 / (end - begin))
         phase["queue_p95"] = after["fwd"]["queue_p95"]
         if flow:
+            phase["call_kbps"] = round((after["fwd"]["udp_bytes"] - before["fwd"]["udp_bytes"]) * 8 / (end - begin))
             phase["tcp_kbps"] = round((after["tcp"] - before["tcp"]) * 8 / (end - begin))
         gained = {key: after["stat"][key] - before["stat"][key] for key in ("video_bytes", "concealed", "samples")
                   if after["stat"].get(key) is not None and before["stat"].get(key) is not None}
@@ -85,8 +88,8 @@ def busy_cpu():
 
 
 def measure_case(peer, case):
-    _, schedule, _, transfer = CASES[case]
-    return measure(peer, peer, parse_schedule(schedule), MAX_KBPS, transfer)
+    _, schedule, _, control = CASES[case]
+    return measure(peer, peer, parse_schedule(schedule), MAX_KBPS, control)
 
 
 def stretch(result, indices, schedule):
@@ -95,7 +98,7 @@ def stretch(result, indices, schedule):
     ends = [second for second, _ in parse_schedule(schedule)]
     lengths = [ends[index + 1] - ends[index] for index in indices]
     told = {}
-    for key in ("fps", "wire_kbps", "video_kbps", "tcp_kbps", "concealed_percent"):
+    for key in ("fps", "wire_kbps", "video_kbps", "call_kbps", "tcp_kbps", "concealed_percent"):
         if all(phase.get(key) is not None for phase in phases):
             told[key] = round(sum(phase[key] * length for phase, length in zip(phases, lengths)) / sum(lengths), 1)
     for key in ("freezes", "stale", "unreadable"):

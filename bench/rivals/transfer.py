@@ -1,7 +1,8 @@
-"""A transfer by the kernel's TCP (its default congestion control, CUBIC on Linux) over the emulated link.
+"""A transfer by the kernel's TCP over the emulated link, with the congestion control that is named: a machine's default
+need not be CUBIC.
 
-    transfer.py recv ADDRESS     takes what comes; for each line on stdin it writes how many bytes that was so far
-    transfer.py send ADDRESS     sends for as long as stdin is open
+    transfer.py recv ADDRESS             takes what comes; for each line on stdin it writes how many bytes that was so far
+    transfer.py send ADDRESS CONTROL     sends for as long as stdin is open; CONTROL as in tcp_available_congestion_control
 """
 import select
 import socket
@@ -12,18 +13,22 @@ PORT, PIECE = 5001, 65536
 
 
 class Transfer:
-    """with Transfer(namespaces, address) as transfer: transfer.received()"""
+    """with Transfer(namespaces, address, "cubic") as transfer: transfer.received()"""
 
-    def __init__(self, namespaces, address):
-        self.namespaces, self.address, self.processes = namespaces, address, []
+    def __init__(self, namespaces, address, control):
+        self.namespaces, self.processes = namespaces, []
+        self.roles = ("recv", address), ("send", address, control)
 
     def __enter__(self):
         try:
-            for role, namespace in zip(("recv", "send"), reversed(self.namespaces)):
-                command = ["ip", "netns", "exec", namespace, sys.executable, __file__, role, self.address]
+            for role, namespace in zip(self.roles, reversed(self.namespaces)):
+                command = ["ip", "netns", "exec", namespace, sys.executable, __file__, *role]
                 self.processes.append(subprocess.Popen(command, text=True, stdin=subprocess.PIPE,
                                                        stdout=subprocess.PIPE))
-                self.processes[-1].stdout.readline()  # "ready": it listens, or is connected
+                # "ready": it listens, or is connected
+                if not self.processes[-1].stdout.readline():
+                    raise SystemExit(f"transfer: {' '.join(role)} did not begin; `modprobe tcp_{role[-1]}`?"
+                                     if role[0] == "send" else "transfer: nobody listens")
         except BaseException:
             self.__exit__()
             raise
@@ -63,8 +68,11 @@ def receive(address):
                 sources.remove(source)
 
 
-def send(address):
-    with socket.create_connection((address, PORT), timeout=20) as connection:
+def send(address, control):
+    with socket.socket() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, control.encode())
+        connection.settimeout(20)
+        connection.connect((address, PORT))
         print("ready", flush=True)
         connection.setblocking(False)
         piece = bytes(PIECE)
@@ -77,4 +85,4 @@ def send(address):
 
 
 if __name__ == "__main__":
-    {"recv": receive, "send": send}[sys.argv[1]](sys.argv[2])
+    {"recv": receive, "send": send}[sys.argv[1]](*sys.argv[2:])

@@ -196,7 +196,7 @@ impl AudioJitterBuffer {
         let sequence = self.sequence.unwrap(packet.sequence_number);
         if self.came_after_its_copy(sequence) {
             // Nothing is left to play of it, but it tells how late packets are.
-            self.delays.arrived(timestamp, now);
+            self.measure(timestamp, now);
             return;
         }
         let held = self.packets.get(&timestamp);
@@ -204,7 +204,7 @@ impl AudioJitterBuffer {
             self.stats.packets_duplicated += 1;
             return;
         }
-        self.delays.arrived(timestamp, now);
+        self.measure(timestamp, now);
         if self.floor().is_some_and(|floor| timestamp < floor) {
             self.stats.packets_discarded += 1;
             return;
@@ -213,6 +213,15 @@ impl AudioJitterBuffer {
             self.give_up_first();
         }
         self.hold(timestamp, sequence, packet.payload, now, false);
+    }
+
+    /// Takes note of how long a packet took. A faster one than all before moves what delays are measured by: those of
+    /// the last pulls are by then as much longer as the target, and sound that is where it should be stays there.
+    fn measure(&mut self, timestamp: i64, now: MediaTime) {
+        let before = self.delays.expected(timestamp);
+        self.delays.arrived(timestamp, now);
+        let moved = before.nanos_since(self.delays.expected(timestamp));
+        self.recent.iter_mut().for_each(|delay| *delay += moved);
     }
 
     fn hold(&mut self, at: i64, sequence: i64, payload: Bytes, arrival: MediaTime, copy: bool) {

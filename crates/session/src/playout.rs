@@ -39,6 +39,8 @@ pub struct PlayoutScheduler {
     /// Capture (in nanoseconds by its clock) and coming of the frame scheduled last.
     newest: Option<(i64, MediaTime)>,
     last: Option<MediaTime>,
+    /// When that one could be decoded.
+    decodable: Option<MediaTime>,
     lateness: Duration,
 }
 
@@ -49,8 +51,9 @@ struct InForce {
 }
 
 impl InForce {
-    /// Moves towards `target` with the frame captured at `media`, gently.
-    fn follow(before: Option<InForce>, target: i64, media: i64) -> InForce {
+    /// Moves towards `target` with the frame captured at `media`, gently; up by no more than a quarter of
+    /// `seen`, in nanoseconds.
+    fn follow(before: Option<InForce>, target: i64, media: i64, seen: i64) -> InForce {
         let Some(before) = before else {
             return InForce {
                 offset: target,
@@ -61,7 +64,7 @@ impl InForce {
         let excess = before.offset.saturating_sub(target).max(0);
         let fall = (elapsed / 10).max(excess / 16);
         let lowest = before.offset.saturating_sub(fall);
-        let highest = before.offset.saturating_add(elapsed / 4);
+        let highest = before.offset.saturating_add(seen / 4);
         InForce {
             offset: target.clamp(lowest, highest),
             media,
@@ -134,6 +137,7 @@ impl PlayoutScheduler {
             own: None,
             newest: None,
             last: None,
+            decodable: None,
             lateness: Duration::ZERO,
         }
     }
@@ -164,9 +168,10 @@ impl PlayoutScheduler {
         let (own, target) = self.targets(decodable_at);
         let limits = [self.max_delay, self.max_delay.max(self.min_delay)];
         let [own_limit, limit] = limits.map(|limit| self.latest(limit));
-        self.own = Some(InForce::follow(self.own, own, media).at_most(own_limit));
-        let current = InForce::follow(self.current, target, media).at_most(limit);
-        self.current = Some(current);
+        let seen = self.seen_before(media, decodable_at);
+        self.own = Some(InForce::follow(self.own, own, media, seen).at_most(own_limit));
+        let current = InForce::follow(self.current, target, media, seen).at_most(limit);
+        (self.current, self.decodable) = (Some(current), Some(decodable_at));
         let due = MediaTime::from_nanos(media.saturating_add(current.offset))
             .min(decodable_at + self.max_delay.max(self.min_delay));
         self.lateness = decodable_at.saturating_since(due);
@@ -202,6 +207,21 @@ impl PlayoutScheduler {
     pub fn reset(&mut self) {
         self.offsets.clear();
         (self.current, self.own) = (None, None);
+    }
+
+    /// For how long, in nanoseconds, the frame before the one captured at `media` is seen: not at all if both are late
+    /// and come at once. Behind a stop no more is counted than between two frames: sound, which went on meanwhile, is
+    /// to keep up.
+    fn seen_before(&self, media: i64, decodable_at: MediaTime) -> i64 {
+        let (Some(current), Some(before)) = (self.current, self.decodable) else {
+            return 0;
+        };
+        let captured_apart = media.saturating_sub(current.media);
+        let late = decodable_at.as_nanos().saturating_sub(media) > current.offset;
+        if late && decodable_at.nanos_since(before) < captured_apart / 2 {
+            return 0;
+        }
+        captured_apart.clamp(0, self.interval.saturating_mul(2))
     }
 
     /// Takes note of how long a frame took.

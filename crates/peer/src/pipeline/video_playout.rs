@@ -32,11 +32,20 @@ const MAX_LATE: Duration = Duration::from_secs(1);
 /// A picture so late is not shown if a newer one is there…
 const STALE: Duration = Duration::from_millis(200);
 
+/// … nor is one that came so late that its sound is over, if a newer one is due so soon after it: what a lost packet
+/// held up comes all at once when that is there, and only the last of it would be seen.
+const OUT_OF_STEP: Duration = Duration::from_millis(45);
+const AT_ONCE: Duration = Duration::from_millis(4);
+
 /// … and one so late for a loss not even if none is: a key frame, or what follows, will be there soon…
 const OUTDATED: Duration = Duration::from_millis(350);
 
 /// … unless nothing was shown for so long since the first of them.
 const BLIND: Duration = Duration::from_secs(1);
+
+/// What the least late of so many pictures in a row is late, sound is to wait for: a path that takes longer, or a sender
+/// who is behind.
+const LATE_IN_A_ROW: usize = 3;
 
 /// Among so many frames at the beginning, the fastest sets the measure.
 const BEGINNING: u64 = 30;
@@ -67,6 +76,8 @@ pub(super) struct VideoPlayout {
     lead: Duration,
     /// Since when outdated pictures are left out.
     blind_since: Option<MediaTime>,
+    /// How late the last pictures shown were.
+    late: [Duration; LATE_IN_A_ROW],
     freezes: FreezeDetector,
     shown: LastSecond,
     stats: InboundVideoStats,
@@ -105,6 +116,7 @@ impl VideoPlayout {
             ready: None,
             lead: Duration::ZERO,
             blind_since: None,
+            late: [Duration::ZERO; LATE_IN_A_ROW],
             freezes: FreezeDetector::default(),
             shown: LastSecond::default(),
             stats: InboundVideoStats::default(),
@@ -242,9 +254,12 @@ impl VideoPlayout {
     /// Whether a picture is better left out: those after it need it, nobody else does.
     fn is_outdated(&mut self, ready: &Ready, now: MediaTime) -> bool {
         let late = ready.late + now.saturating_since(ready.due);
-        let newer = self.waiting.front().is_some_and(|next| next.due <= now);
-        if late > STALE && newer {
-            return true;
+        let newer = self.waiting.front().filter(|next| next.due <= now);
+        if let Some(next) = newer {
+            let unseen = next.due < ready.due + AT_ONCE;
+            if late > STALE || ready.late > OUT_OF_STEP && unseen {
+                return true;
+            }
         }
         if late <= OUTDATED || !ready.held_up {
             self.blind_since = None;
@@ -307,12 +322,15 @@ impl VideoPlayout {
         self.stats.frames_rendered += 1;
         let captured = self.timeline.remote_time(ready.rtp_timestamp as u32);
         self.stats.shown = captured.map(|captured| (captured, now));
+        self.late.rotate_left(1);
+        self.late[LATE_IN_A_ROW - 1] = ready.late;
         if let Some(sync) = &self.sync {
+            let late = self.late.iter().min().copied().unwrap_or_default();
             let played = Played {
                 at: now,
                 earliest: self.scheduler.earliest(ready.rtp_timestamp).unwrap_or(now),
                 needs: self.scheduler.needed_delay(),
-                holds: self.scheduler.delay(),
+                holds: self.scheduler.delay() + late,
             };
             let least = sync.played(MediaKind::Video, captured, played);
             self.scheduler.set_min_delay(least);

@@ -247,6 +247,24 @@ fn a_late_spike_is_played_late_and_caught_up_with() {
 }
 
 #[test]
+fn a_path_that_gets_shorter_does_not_make_sound_longer() {
+    // A queue that empties: sound needs no more time than before, only the fastest packet is faster.
+    let mut emptying = |n: i64, rng: &mut Rng| {
+        let queue = (400 - (n - 300).clamp(0, 100) * 4) as f64 / 4.0;
+        Some(5.0 + queue + 30.0 * rng.unit())
+    };
+    for seed in 0..5 {
+        let mut call = Call::new(seed);
+        call.run(6.0, &mut emptying);
+        let before = call.stats().inserted_samples_for_deceleration;
+        let late = call.delay(0.5);
+        call.run(2.0, &mut emptying);
+        assert_eq!(call.stats().inserted_samples_for_deceleration, before);
+        assert!(call.delay(1.0) < late + 5.0, "{} ms", call.delay(1.0));
+    }
+}
+
+#[test]
 fn announced_silence_is_not_loss() {
     let mut call = Call::new(11);
     call.run(1.0, &mut at_once);

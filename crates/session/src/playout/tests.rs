@@ -144,6 +144,31 @@ fn a_freeze_is_not_made_up_for_with_delay() {
 }
 
 #[test]
+fn behind_a_stop_the_delay_goes_on_from_where_it_was() {
+    let mut scheduler = PlayoutScheduler::new(ClockRate::VIDEO);
+    show(&mut scheduler, LinkConfig::default(), 60, |_| ms(20));
+    scheduler.set_min_delay(ms(200));
+    let mut frame = |n: i64, came: i64| {
+        scheduler.schedule(
+            ticks(MediaTime::from_nanos(n * FRAME)),
+            MediaTime::from_nanos(came * FRAME + 20_000_000),
+        );
+        scheduler.delay()
+    };
+    // Twelve pictures are missing, and sound knows nothing of it.
+    assert!(frame(72, 72) < ms(18), "{:?}", frame(72, 72));
+    let before = frame(73, 73);
+    // Those that come late and at once are not seen, but for the last.
+    assert!(
+        [74, 75, 76, 77]
+            .iter()
+            .all(|n| frame(*n, 84) <= before + ms(9))
+    );
+    assert!((78..110).all(|n| frame(n, n.max(84)) <= before + ms(9) * (n - 76) as u32));
+    assert_eq!(frame(110, 110).as_millis(), 200);
+}
+
+#[test]
 fn a_longer_path_is_followed() {
     let mut scheduler = PlayoutScheduler::new(ClockRate::VIDEO);
     let shown = show(&mut scheduler, LinkConfig::default(), 600, |n| {

@@ -17,6 +17,8 @@ const LEAST_WINDOW: f64 = 2.0;
 /// RFC 9438's constants.
 const C: f64 = 0.4;
 const BETA: f64 = 0.7;
+/// Where it grows as Reno would, by so many packets a round trip.
+const RENO: f64 = 3.0 * (1.0 - BETA) / (1.0 + BETA);
 
 /// What may be under way of a transfer.
 #[derive(Clone, Debug)]
@@ -30,13 +32,24 @@ pub struct CubicWindow {
     first: u64,
     /// The first packet after the last reduction.
     recovered: u64,
-    /// When the window was last reduced, and what it was.
-    epoch: Option<(MediaTime, f64)>,
+    epoch: Option<Epoch>,
+    /// Where the last epoch's curve was to be flat; none before the first loss.
+    flat: f64,
     round_trip: Duration,
     variation: Duration,
     /// Doubles while nothing comes.
     patience: u32,
     heard: MediaTime,
+}
+
+/// Since the window was last reduced.
+#[derive(Clone, Copy, Debug)]
+struct Epoch {
+    since: MediaTime,
+    /// The curve is flat at this size, so many seconds after its beginning.
+    flat: (f64, f64),
+    /// What [Reno](https://www.rfc-editor.org/rfc/rfc5681) would have by now.
+    reno: f64,
 }
 
 impl Default for CubicWindow {
@@ -49,6 +62,7 @@ impl Default for CubicWindow {
             first: 0,
             recovered: 0,
             epoch: None,
+            flat: 0.0,
             round_trip: Duration::from_millis(300),
             variation: Duration::from_millis(150),
             patience: 0,
@@ -108,12 +122,26 @@ impl CubicWindow {
         let kept = self.flying.split_off(&(behind + 1));
         let lost = std::mem::replace(&mut self.flying, kept);
         if number >= REORDERING && lost.keys().any(|lost| *lost >= self.recovered) {
-            self.epoch = Some((now, self.size));
-            self.size = (self.size * BETA).max(LEAST_WINDOW);
-            self.threshold = self.size;
+            self.reduce(now);
             self.recovered = self.next;
         }
         lost.len() as u64
+    }
+
+    fn reduce(&mut self, now: MediaTime) {
+        // Less than the last time: somebody new is there, who is left some room.
+        let flat = match self.size < self.flat {
+            true => self.size * (1.0 + BETA) / 2.0,
+            false => self.size,
+        };
+        self.flat = flat;
+        self.size = (self.size * BETA).max(LEAST_WINDOW);
+        self.threshold = self.size;
+        self.epoch = Some(Epoch {
+            since: now,
+            flat: (flat, ((flat - self.size).max(0.0) / C).cbrt()),
+            reno: self.size,
+        });
     }
 
     fn grow(&mut self, now: MediaTime) {
@@ -121,14 +149,18 @@ impl CubicWindow {
             self.size += 1.0;
             return;
         }
-        let (since, most) = *self.epoch.get_or_insert((now, self.size));
-        let elapsed = now.saturating_since(since) + self.round_trip;
-        let flat = (most * (1.0 - BETA) / C).cbrt();
-        let wanted = C * (elapsed.as_secs_f64() - flat).powi(3) + most;
-        // As fast as Reno at least.
-        let reno = 3.0 * (1.0 - BETA) / (1.0 + BETA);
-        let step = ((wanted - self.size) / self.size).max(reno / self.size);
-        self.size += step.min(0.5);
+        let epoch = self.epoch.get_or_insert(Epoch {
+            since: now,
+            flat: (self.size, 0.0),
+            reno: self.size,
+        });
+        let (flat, after) = epoch.flat;
+        let elapsed = now.saturating_since(epoch.since) + self.round_trip;
+        let wanted = C * (elapsed.as_secs_f64() - after).powi(3) + flat;
+        let least = if epoch.reno < flat { RENO } else { 1.0 };
+        epoch.reno += least / self.size;
+        let step = (wanted - self.size) / self.size;
+        self.size = (self.size + step.clamp(0.0, 0.5)).max(epoch.reno);
     }
 
     /// When to call [`on_timeout`](Self::on_timeout), unless something is acknowledged before.

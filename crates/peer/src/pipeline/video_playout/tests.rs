@@ -198,6 +198,28 @@ fn what_a_sender_made_while_it_waited_does_not_delay_the_rest() {
 }
 
 #[test]
+fn of_pictures_that_are_late_and_come_at_once_the_last_is_shown() {
+    let mut call = Call::new(LinkConfig::default(), 10);
+    call.run(Duration::from_secs(1));
+    let before = call.shown.len();
+    let slow = LinkConfig {
+        delay: Duration::from_millis(150),
+        ..Default::default()
+    };
+    // One picture is held up, and four wait behind it.
+    call.link.set_config(slow);
+    call.run(FRAME);
+    call.link.set_config(LinkConfig::default());
+    call.run(Duration::from_secs(1));
+    call.in_order_and_sharp();
+    let stats = call.playout.stats();
+    assert_eq!(stats.frames_dropped, 4, "{stats:?}");
+    assert_eq!(stats.frames_decoded, call.captured.len() as u64);
+    let after = call.delays().split_off(before);
+    assert!(after[0] < FRAME, "{after:?}");
+}
+
+#[test]
 fn reordered_packets_cost_no_picture() {
     let mut call = Call::new(
         LinkConfig {
