@@ -23,10 +23,10 @@ pub(crate) struct Ways {
     /// learns no address of this machine.
     #[arg(long, value_name = "POLICY", value_enum, default_value_t)]
     ice_transport_policy: Policy,
-    /// Also waits for connections over TCP, on a port of its own for each address, for those who reach this machine
-    /// by nothing else. Connections to servers that listen for TCP are opened without it.
+    /// Let the other side connect over TCP too, on a port of its own for each address: for networks that let no UDP
+    /// through. Connections to others are opened without it.
     #[arg(long)]
-    listen_tcp: bool,
+    ice_tcp: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -54,18 +54,18 @@ impl Ways {
         }
     }
 
-    /// Has a connection trust whom the command line trusts, and listen where it says so.
+    /// Has a connection trust whom the command line trusts, and listen if it says so.
     ///
     /// # Errors
     /// The file holds no certificates.
     pub(crate) fn prepare(&self, context: &mut PeerContext) -> Result<(), Failure> {
-        if self.listen_tcp {
-            context.tcp = TcpCandidates::ActiveAndPassive;
-        }
         if let Some(path) = &self.turn_ca {
             context.turn_roots = read_certificates(path).map_err(|why| {
                 Failure::usage(format_args!("--turn-ca {}: {why}", path.display()))
             })?;
+        }
+        if self.ice_tcp {
+            context.tcp = TcpCandidates::ActiveAndPassive;
         }
         Ok(())
     }
@@ -158,6 +158,22 @@ mod tests {
         ] {
             assert!(ice_server(unusable).is_ok());
             assert!(usable_ice_server(unusable).is_err(), "{unusable}");
+        }
+    }
+
+    #[test]
+    fn others_may_connect_only_if_it_is_said() {
+        for (ice_tcp, kinds) in [
+            (false, TcpCandidates::Active),
+            (true, TcpCandidates::ActiveAndPassive),
+        ] {
+            let ways = Ways {
+                ice_tcp,
+                ..Ways::default()
+            };
+            let mut context = PeerContext::default();
+            ways.prepare(&mut context).unwrap();
+            assert_eq!(context.tcp, kinds);
         }
     }
 

@@ -25,6 +25,7 @@ impl RTCPeerConnection {
         let known = {
             let mut configuration = self.0.configuration.lock();
             configuration.check_change(&next, gathers)?;
+            self.0.tcp.set_policy(next.ice_transport_policy);
             let certificates = std::mem::take(&mut configuration.certificates);
             *configuration = RTCConfiguration {
                 certificates,

@@ -127,15 +127,20 @@ impl RTCPeerConnection {
                 path.clone(),
                 recovery.clone(),
             );
+            // Whose sockets are not the machine's has no streams of it either.
+            let kinds = match context.sockets {
+                Some(_) => TcpCandidates::None,
+                None => context.tcp,
+            };
+            let streams = kinds != TcpCandidates::None;
             let tcp = IceTcp::new(
                 offered.clone(),
-                context.tcp,
+                kinds,
                 context.clock.clone(),
                 recovery.clone(),
                 path.gate(),
             );
-            // Whose sockets are not the machine's has no streams of it either.
-            let streams = context.sockets.is_none() && context.tcp != TcpCandidates::None;
+            tcp.set_policy(configuration.ice_transport_policy);
             let builder = substrate::PeerConnectionBuilder::new()
                 .with_configuration(known.clone())
                 .with_media_engine(media_engine()?)

@@ -80,7 +80,9 @@ async fn accept(shared: Arc<IceTcp>, listener: TcpListener, open: mpsc::Sender<A
                 continue;
             }
         };
-        let Ok(room) = shared.room() else {
+        let room = shared.room();
+        let Some(room) = room.ok().filter(|_| shared.listens()) else {
+            shared.refuse();
             continue;
         };
         let Ok(local) = framed::hurry(&stream).and_then(|()| stream.local_addr()) else {

@@ -11,6 +11,7 @@ mod stream;
 
 pub(crate) use listener::Listener;
 
+use crate::RTCIceTransportPolicy;
 use crate::framed;
 use crate::ice_candidate::socket_address;
 use crate::recovery::{Offered, Recovery};
@@ -20,7 +21,7 @@ use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use strangers::Strangers;
@@ -54,6 +55,8 @@ const CONNECT: Duration = Duration::from_secs(6);
 pub(crate) struct IceTcp {
     offered: Offered,
     kinds: TcpCandidates,
+    /// Only relays may be reached: no stream leads there.
+    relayed: AtomicBool,
     clock: Arc<dyn Clock>,
     recovery: Arc<Recovery>,
     gate: Arc<SourceGate>,
@@ -78,6 +81,7 @@ impl IceTcp {
         Arc::new(IceTcp {
             offered,
             kinds,
+            relayed: AtomicBool::new(false),
             clock,
             recovery,
             gate,
@@ -93,9 +97,13 @@ impl IceTcp {
     /// Opens a stream to a candidate of the other side's.
     ///
     /// # Errors
-    /// Nobody listens there, none of the addresses that are offered leads there, it is a port of other services, or
-    /// too many are open.
+    /// The policy or the program wants no streams, nobody listens there, none of the addresses that are offered leads
+    /// there, it is a port of other services, or too many are open.
     pub(crate) async fn connect(self: Arc<Self>, to: SocketAddr) -> io::Result<Arc<Stream>> {
+        // The agent's driver asks whatever the policy is, and this would tell of our address.
+        if self.kinds == TcpCandidates::None || self.relayed.load(Ordering::Acquire) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         if !is_decent(to.port()) {
             return Err(io::Error::other("a port of other services"));
         }
@@ -142,7 +150,18 @@ impl IceTcp {
 
     /// Whether others may connect: otherwise the agent's passive candidates are nobody's.
     pub(crate) fn listens(&self) -> bool {
-        self.kinds == TcpCandidates::ActiveAndPassive
+        self.kinds == TcpCandidates::ActiveAndPassive && !self.relayed.load(Ordering::Acquire)
+    }
+
+    /// With `relay` no stream is opened, and nobody who connects from now on is let in.
+    pub(crate) fn set_policy(&self, policy: RTCIceTransportPolicy) {
+        let relayed = policy == RTCIceTransportPolicy::Relay;
+        self.relayed.store(relayed, Ordering::Release);
+    }
+
+    /// Counts a stranger's connection that is shut.
+    fn refuse(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Strangers' connections that were shut.
@@ -194,6 +213,36 @@ fn source_for(to: SocketAddr) -> io::Result<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::NetworkPolicy;
+    use duet_media::MonotonicClock;
+
+    fn streams(kinds: TcpCandidates) -> Arc<IceTcp> {
+        let clock = Arc::new(MonotonicClock::new());
+        IceTcp::new(
+            Offered::new(NetworkPolicy::LoopbackOnly, None),
+            kinds,
+            clock.clone(),
+            Arc::new(Recovery::new(clock)),
+            Arc::default(),
+        )
+    }
+
+    #[tokio::test]
+    async fn nobody_is_connected_to_against_the_policy() {
+        let there = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let there = there.local_addr().map(|at| (at, there)).unwrap();
+        let denied = async |tcp: &Arc<IceTcp>| {
+            let opened = tcp.clone().connect(there.0).await;
+            opened.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+        };
+        assert!(denied(&streams(TcpCandidates::None)).await);
+        let tcp = streams(TcpCandidates::ActiveAndPassive);
+        assert!(tcp.listens());
+        tcp.set_policy(RTCIceTransportPolicy::Relay);
+        assert!(denied(&tcp).await && !tcp.listens());
+        tcp.set_policy(RTCIceTransportPolicy::All);
+        tcp.connect(there.0).await.unwrap();
+    }
 
     #[test]
     fn ports_of_other_services_are_let_alone() {

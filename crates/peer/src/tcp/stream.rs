@@ -265,16 +265,18 @@ impl Carrier {
             () = unwanted => Ended::Unwanted,
             () = out_of_patience(&self.shared, self.standing.subscribe()) => Ended::Refused,
         };
+        let was = *self.standing.borrow();
         raise(&self.standing, Standing::Gone);
         match ended {
             // It may be closed already.
             Ended::Unwanted => drop(writer.shutdown().await),
-            Ended::Refused => {
-                self.shared.refused.fetch_add(1, Ordering::Relaxed);
-            }
+            Ended::Refused => self.shared.refuse(),
             Ended::Broken(error) => {
                 tracing::debug!(far = %self.far, %error, "a stream of a candidate's ended");
-                self.shared.recovery.on_stream_lost(self.far);
+                // No way led through a stranger's: who comes and goes wakes nobody.
+                if was == Standing::Known {
+                    self.shared.recovery.on_stream_lost(self.far);
+                }
             }
         }
     }
