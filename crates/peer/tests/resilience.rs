@@ -53,7 +53,7 @@ impl Relay {
     }
 }
 
-/// Signals the first candidate of `from` to `to` as if it were at `shown`; returns where it really is.
+/// Signals the first candidate over UDP of `from` to `to` as if it were at `shown`; returns where it really is.
 async fn introduce(from: &mut End, to: &RTCPeerConnection, shown: SocketAddr) -> SocketAddr {
     loop {
         let event = within("a candidate", from.candidates().recv()).await;
@@ -61,6 +61,9 @@ async fn introduce(from: &mut End, to: &RTCPeerConnection, shown: SocketAddr) ->
             continue;
         };
         let mut words: Vec<String> = candidate.candidate.split(' ').map(str::to_owned).collect();
+        if words[2] != "udp" {
+            continue;
+        }
         let real = format!("{}:{}", words[4], words[5])
             .parse()
             .expect("an address");
@@ -249,7 +252,7 @@ async fn noise_on_the_socket_harms_nobody() {
     let candidate = b.pc.local_description().await.unwrap().sdp;
     let line = candidate
         .lines()
-        .find(|line| line.starts_with("a=candidate"))
+        .find(|line| line.starts_with("a=candidate") && line.contains(" udp "))
         .unwrap()
         .to_owned();
     let words: Vec<&str> = line.split(' ').collect();

